@@ -1,0 +1,200 @@
+"""A data split, in whatever form the user has it: tensors, a ``Dataset`` or a ``DataLoader``.
+
+>>> split = Split((torch.zeros(10, 3), torch.zeros(10, dtype=torch.long)))
+>>> [tuple(batch.inputs.shape) for batch in split.batches(4)]
+[(4, 3), (4, 3), (2, 3)]
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from .errors import RankfrontError
+
+Inputs = Any
+"""What a model is called with: a tensor, a tuple (positional) or a dict (keywords) of tensors."""
+
+RESIDENT_SHARE = 0.4
+"""Share of the free device memory that one split's tensors may take."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs ``(N, …)``, targets ``(N, …)``; ``index`` ``(N,)`` says which samples, where that is known."""
+
+    inputs: Inputs
+    targets: Any
+    index: Tensor | None = None
+
+
+class Split:
+    """One split of the data, read in batches.
+
+    Tensors (a pair, or a ``TensorDataset``) are moved to the device once where they fit; any other
+    ``Dataset`` is read through a ``DataLoader``; a user's own ``DataLoader`` is iterated as it is,
+    with its own batch size and order.
+    """
+
+    def __init__(self, source: Any) -> None:
+        if isinstance(source, Split):
+            source = source.source
+        if isinstance(source, TensorDataset):
+            source = source.tensors
+        if isinstance(source, (tuple, list)):
+            source = _checked_pair(source)
+        elif not isinstance(source, (Dataset, DataLoader)):
+            raise RankfrontError(
+                "data must be a pair of tensors (inputs, targets), a Dataset or a DataLoader, "
+                f"but got {type(source).__name__}"
+            )
+        self.source: tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any] = source
+        self._resident: dict[torch.device, tuple[Tensor, Tensor]] = {}
+        if len(self) == 0:
+            raise RankfrontError("data must hold at least one sample, but it is empty")
+
+    def __len__(self) -> int:
+        if isinstance(self.source, tuple):
+            return len(self.source[0])
+        held = self.source.dataset if isinstance(self.source, DataLoader) else self.source
+        try:
+            return len(held)  # pyright: ignore[reportArgumentType]  # map-style sets have a length
+        except TypeError:
+            raise RankfrontError(
+                f"data must know its length, but {type(held).__name__} has none (an iterable-style Dataset?)"
+            ) from None
+
+    @property
+    def indexed(self) -> bool:
+        """Whether a sample is the same at every reading, so that what a model says of it can be kept."""
+        return isinstance(self.source, tuple)
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        device: torch.device | str = "cpu",
+        shuffle: torch.Generator | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Batch]:
+        """Yield batches on ``device``: in order, or shuffled by the generator; at most ``limit`` samples."""
+        device = torch.device(device)
+        left = len(self) if limit is None else limit
+        for batch in self._all(batch_size, device, shuffle):
+            if left <= 0:
+                return
+            size = _length(batch.targets)
+            yield batch if size <= left else _first(batch, left)
+            left -= size
+
+    def _all(self, batch_size: int, device: torch.device, shuffle: torch.Generator | None) -> Iterator[Batch]:
+        if isinstance(self.source, tuple):
+            inputs, targets = self._on(device)
+            n = len(inputs)
+            order = torch.arange(n) if shuffle is None else torch.randperm(n, generator=shuffle)
+            for index in order.split(batch_size):
+                here = index.to(inputs.device)
+                yield Batch(_to(inputs[here], device), _to(targets[here], device), index)
+            return
+        loader = self.source
+        if not isinstance(loader, DataLoader):
+            loader = DataLoader(loader, batch_size, shuffle=shuffle is not None, generator=shuffle)
+        for item in loader:
+            if not isinstance(item, (tuple, list)) or len(item) != 2:
+                raise RankfrontError(
+                    f"a batch must be a pair (inputs, targets), but the data gave {type(item).__name__}"
+                )
+            yield Batch(_to(item[0], device), _to(item[1], device))
+
+    def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        assert isinstance(self.source, tuple)
+        if device.type != "cuda":
+            return self.source
+        if device not in self._resident:
+            free, _ = torch.cuda.mem_get_info(device)
+            size = sum(t.numel() * t.element_size() for t in self.source)
+            fits = size <= RESIDENT_SHARE * free
+            inputs, targets = self.source
+            self._resident[device] = (inputs.to(device), targets.to(device)) if fits else self.source
+        return self._resident[device]
+
+    def example(self) -> Inputs:
+        """Return the first sample's inputs as a batch of one, on the CPU."""
+        for batch in self.batches(1, limit=1):
+            return _first(batch, 1).inputs
+        raise RankfrontError("data must give at least one batch, but it gave none")
+
+    def fingerprint(self) -> str:
+        """Return a short hash of the content (tensors), or of length and type (anything else)."""
+        digest = hashlib.sha256(f"{len(self)}".encode())
+        if isinstance(self.source, tuple):
+            for tensor in self.source:
+                digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+                digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        else:
+            digest.update(type(self.source).__qualname__.encode())
+        return digest.hexdigest()[:16]
+
+
+def apply(model: nn.Module, inputs: Inputs) -> Any:
+    """Call ``model`` on a batch's inputs: a tuple as positional arguments, a dict as keywords."""
+    if isinstance(inputs, (tuple, list)):
+        return model(*inputs)
+    if isinstance(inputs, dict):
+        return model(**inputs)
+    return model(inputs)
+
+
+def place(inputs: Inputs, device: torch.device | str) -> Inputs:
+    """Move a batch's inputs to ``device``, whatever their structure."""
+    return _to(inputs, torch.device(device))
+
+
+def _to(item: Any, device: torch.device) -> Any:
+    if isinstance(item, Tensor):
+        return item.to(device, non_blocking=True)
+    if isinstance(item, dict):
+        return {key: _to(value, device) for key, value in item.items()}
+    if isinstance(item, (tuple, list)):
+        return tuple(_to(value, device) for value in item)
+    return item
+
+
+def _length(item: Any) -> int:
+    if isinstance(item, dict):
+        return _length(next(iter(item.values())))
+    if isinstance(item, (tuple, list)):
+        return _length(item[0])
+    return len(item)
+
+
+def _first(batch: Batch, n: int) -> Batch:
+    index = None if batch.index is None else batch.index[:n]
+    return Batch(_head(batch.inputs, n), _head(batch.targets, n), index)
+
+
+def _head(item: Any, n: int) -> Any:
+    if isinstance(item, dict):
+        return {key: _head(value, n) for key, value in item.items()}
+    if isinstance(item, (tuple, list)):
+        return tuple(_head(value, n) for value in item)
+    return item[:n]
+
+
+def _checked_pair(source: Sequence[Any]) -> tuple[Tensor, Tensor]:
+    if len(source) != 2 or not all(isinstance(t, Tensor) for t in source):
+        kinds = ", ".join(type(t).__name__ for t in source[:4])
+        raise RankfrontError(f"data must be a pair of tensors (inputs, targets), but got ({kinds})")
+    inputs, targets = source
+    if inputs.ndim == 0 or targets.ndim == 0 or len(inputs) != len(targets):
+        raise RankfrontError(
+            "inputs and targets must have the same length, "
+            f"but got {tuple(inputs.shape)} and {tuple(targets.shape)}"
+        )
+    return inputs, targets

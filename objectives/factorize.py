@@ -1,0 +1,58 @@
+"""Put factorized modules in the place of a model's layers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+from torch import nn
+
+from .errors import RankfrontError
+from .kinds import kind_named
+from .layer import Layer, layers_named
+from .plan import Plan
+
+
+def factorize(
+    model: nn.Module, layers: dict[str, Layer], plan: Plan, module: Callable[[Layer, str, int], nn.Module]
+) -> nn.Module:
+    """Return a copy of ``model`` in which every layer is as the plan says; the model stays as it is.
+
+    Args:
+        model: the dense model that ``layers`` were found in.
+        layers: by name.
+        plan: a choice for some or all of them; layers it does not name stay dense.
+        module: called with (layer, kind, rank), returns the factorized layer.
+
+    Raises:
+        RankfrontError: the plan names a layer that the model does not have.
+    """
+    # A deep copy that already knows what stands for a module puts it wherever that module is used:
+    # in containers, under several names, at the root.
+    known: dict[int, nn.Module] = {}
+    for name, choice in plan.items():
+        if name not in layers:
+            raise RankfrontError(f"a plan may only name layers of the model, but it has no layer {name!r}")
+        if choice.rank is None:
+            continue
+        layer = layers[name]
+        replacement = module(layer, choice.kind, choice.rank).train(layer.module.training)
+        for path in layer.paths:
+            known[id(model.get_submodule(path))] = replacement
+    return copy.deepcopy(model, known)  # pyright: ignore[reportArgumentType]  # memo: id → what stands for it
+
+
+def skeleton(model: nn.Module, plan: Plan) -> nn.Module:
+    """Return a copy of ``model`` in the plan's shape, the factors unfilled: ready for a state dict.
+
+    Raises:
+        RankfrontError: the plan does not fit the model: an unknown layer or kind, an impossible rank.
+    """
+
+    def unfilled(layer: Layer, kind: str, rank: int) -> nn.Module:
+        largest = min(layer.out_features, layer.in_features)
+        if rank > largest:
+            raise RankfrontError(f"rank of layer {layer} must be at most {largest}, but the plan says {rank}")
+        return kind_named(kind).skeleton(layer, rank).to_empty(device=layer.module.weight.device)
+
+    return factorize(model, layers_named(model, plan), plan, unfilled)

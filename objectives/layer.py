@@ -1,0 +1,202 @@
+"""The layers of a dense model that can be factorized, found by one traced forward pass.
+
+A layer is a weight, not a module: one that is used under several names (a module
+registered twice, or two modules that share their parameters) is one layer with several
+``paths``, factorized once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor, nn
+
+from .data import Inputs, apply
+from .errors import RankfrontError
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An ``nn.Linear`` or ``nn.Conv2d`` of the dense model, with the shapes it saw for one input."""
+
+    name: str
+    paths: tuple[str, ...]
+    module: nn.Linear | nn.Conv2d = field(compare=False, repr=False)
+    calls: tuple[tuple[torch.Size, torch.Size], ...] = field(compare=False, repr=False)
+    """Input and output shape of each call in one forward pass on a batch of one."""
+
+    @property
+    def out_features(self) -> int:
+        """Number of outputs (Linear) or output channels (Conv2d)."""
+        return self.module.weight.shape[0]
+
+    @property
+    def in_features(self) -> int:
+        """Number of inputs to one output: ``in`` (Linear), ``in/groups · kh · kw`` (Conv2d)."""
+        return self.module.weight[0].numel()
+
+    @property
+    def positions(self) -> int:
+        """At how many positions (pixels, tokens) one input passes the layer, over all its calls."""
+        return sum(out.numel() // self.out_features for _, out in self.calls)
+
+    @property
+    def params(self) -> int:
+        """Number of parameters of the dense layer, its bias included."""
+        return self.module.weight.numel() + self.bias_params
+
+    @property
+    def bias_params(self) -> int:
+        """Number of parameters of the layer's bias, 0 where it has none."""
+        return 0 if self.module.bias is None else self.out_features
+
+    @property
+    def flops(self) -> int:
+        """Number of operations for one input, 2 per multiply-add, biases not counted (as torch counts)."""
+        return 2 * self.positions * self.module.weight.numel()
+
+    def __str__(self) -> str:
+        return f"{self.name} {type(self.module).__name__}{tuple(self.module.weight.shape)}"
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The layers found, in the order of ``named_modules()``, and why each other one is left dense."""
+
+    found: tuple[Layer, ...]
+    left_dense: dict[str, str]
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+
+def find_layers(model: nn.Module, example: Inputs, exclude: Iterable[str] = ()) -> Layers:
+    """Find the layers that can be factorized.
+
+    Args:
+        model: the dense model; it is run once in eval mode on ``example`` and left as it was.
+        example: inputs of one sample, a batch of one.
+        exclude: name patterns (``fnmatch``: ``*``, ``?``, ``[…]``) of layers to leave dense.
+
+    Raises:
+        RankfrontError: the model refuses the example, or a pattern matches no layer.
+    """
+    uses = _uses_of_weights(model)
+    calls = _trace(model, example)
+    patterns = tuple(exclude)
+    names = [path for paths in uses.values() for path, _ in paths]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise RankfrontError(
+                f"exclude must match a Linear or Conv2d by name, but {pattern!r} matches none"
+            )
+    found: list[Layer] = []
+    left_dense: dict[str, str] = {}
+    for users in uses.values():
+        modules = _distinct(users)
+        paths = tuple(path for path, _ in users)
+        reason = _reason_to_leave(model, modules, calls) or next(
+            (f"excluded by {p!r}" for p in patterns if any(fnmatchcase(path, p) for path in paths)), ""
+        )
+        if reason:
+            left_dense.update(dict.fromkeys(paths, reason))
+            continue
+        module = modules[0]
+        assert isinstance(module, (nn.Linear, nn.Conv2d))
+        seen = tuple(call for m in modules for call in calls[id(m)])
+        found.append(Layer(paths[0], paths, module, seen))
+    return Layers(tuple(found), left_dense)
+
+
+def _uses_of_weights(model: nn.Module) -> dict[int, list[tuple[str, nn.Module]]]:
+    """Group every path to a Linear or Conv2d by the identity of its weight."""
+    uses: dict[int, list[tuple[str, nn.Module]]] = defaultdict(list)
+    for path, module in model.named_modules(remove_duplicate=False):
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            weight = module._parameters.get("weight")
+            uses[id(module if weight is None else weight)].append((path, module))
+    return uses
+
+
+def _distinct(users: list[tuple[str, nn.Module]]) -> list[nn.Module]:
+    return list({id(module): module for _, module in users}.values())
+
+
+def _trace(model: nn.Module, example: Inputs) -> dict[int, list[tuple[torch.Size, torch.Size]]]:
+    """Run the model once and note, per module, input and output shape of each call."""
+    calls: dict[int, list[tuple[torch.Size, torch.Size]]] = defaultdict(list)
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        calls[id(module)].append((inputs[0].shape, output.shape))
+
+    watched = [m for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
+    hooks = [m.register_forward_hook(note) for m in watched]
+    modes = {m: m.training for m in model.modules()}
+    try:
+        with torch.no_grad():
+            apply(model.eval(), example)
+    except Exception as error:
+        raise RankfrontError(f"the model must accept a sample of the training data, but: {error}") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, training in modes.items():
+            module.training = training
+    return calls
+
+
+def _reason_to_leave(
+    model: nn.Module, modules: list[nn.Module], calls: dict[int, list[tuple[torch.Size, torch.Size]]]
+) -> str:
+    """Say why this weight must stay dense; empty where it need not."""
+    module = modules[0]
+    for m in modules:
+        if type(m) not in (nn.Linear, nn.Conv2d):
+            return f"{type(m).__name__} is a subclass with a behaviour of its own"
+        if m._parameters.get("weight") is None or m._forward_pre_hooks:
+            return "its weight is computed from others (weight norm, pruning …)"
+        if not calls[id(m)]:
+            return "not called by the forward pass"
+    assert isinstance(module, (nn.Linear, nn.Conv2d))
+    if not module.weight.is_floating_point():
+        return f"its weight is {module.weight.dtype}"
+    if not bool(torch.isfinite(module.weight).all()):
+        raise RankfrontError(f"weights must be finite, but layer {_path_of(model, module)!r} holds NaN or infinity")
+    if isinstance(module, nn.Conv2d):
+        if module.groups != 1:
+            return f"a convolution in {module.groups} groups"
+        geometry = {(m.stride, m.padding, m.dilation, m.padding_mode) for m in modules}  # pyright: ignore
+        if len(geometry) > 1:
+            return "convolutions of different geometry share its weight"
+    if len({id(m.bias) for m in modules}) > 1:
+        return "modules with biases of their own share its weight"
+    for owner in model.modules():
+        for parameter in owner.parameters(recurse=False):
+            if parameter is module.weight and all(owner is not m for m in modules):
+                return f"its weight is shared with a {type(owner).__name__}"
+    if math.prod(module.weight.shape) == 0:
+        return "its weight is empty"
+    return ""
+
+
+def _path_of(model: nn.Module, module: nn.Module) -> str:
+    return next(path for path, m in model.named_modules() if m is module)
+
+
+def layers_named(model: nn.Module, names: Iterable[str]) -> dict[str, Layer]:
+    """Return the layers of those names without running the model: their ``calls`` are unknown, empty."""
+    users_of = {users[0][0]: users for users in _uses_of_weights(model).values()}
+    layers: dict[str, Layer] = {}
+    for name in names:
+        module = users_of[name][0][1] if name in users_of else None
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            layers[name] = Layer(name, tuple(path for path, _ in users_of[name]), module, ())
+    return layers

@@ -1,0 +1,92 @@
+"""The files to ship: ``model.safetensors`` (weights) and ``plan.json`` (the shape)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from .errors import RankfrontError
+from .factorize import skeleton
+from .files import read_json, read_tensors, write_json, write_tensors
+from .metrics import unique_state
+from .plan import Plan
+
+FORMAT = 1
+
+
+def save_weights(path: Path, model: nn.Module) -> None:
+    """Write a model's weights, tied ones once."""
+    write_tensors(path, unique_state(model))
+
+
+def save_plan(path: Path, plan: Plan, about: Mapping[str, Any]) -> None:
+    """Write a plan, and what is known of the model (its study, trial and metrics)."""
+    write_json(path, {"format": FORMAT, **about, "plan": plan.to_json()})
+
+
+def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
+    """Return what `save_plan` wrote."""
+    data = read_json(path)
+    if data.get("format") != FORMAT:
+        raise RankfrontError(f"{path} must have format {FORMAT}, but has {data.get('format')!r}")
+    return Plan.from_json(data.pop("plan", None)), data
+
+
+def load_model(dense: nn.Module, plan: Plan, weights: Path) -> nn.Module:
+    """Return ``dense`` in the plan's shape with the weights of that file, in eval mode.
+
+    Args:
+        dense: a network of the dense architecture; its weights do not matter and it stays as it is.
+        plan: the shape.
+        weights: a file of `save_weights`.
+
+    Raises:
+        RankfrontError: the three do not belong together.
+    """
+    model = skeleton(dense, plan)
+    state, _ = read_tensors(weights)
+    expected = unique_state(model)
+    if differing := state.keys() ^ expected.keys():
+        name = min(differing)
+        where = "only in the file" if name in state else "only in the model"
+        raise RankfrontError(f"{weights} must fit the model and the plan, but tensor {name!r} is {where}")
+    for name, tensor in state.items():
+        if tensor.shape != expected[name].shape:
+            raise RankfrontError(
+                f"{weights} must fit the model and the plan, but tensor {name!r} is "
+                f"{tuple(tensor.shape)} in the file and {tuple(expected[name].shape)} in the model"
+            )
+    model.load_state_dict(state, strict=False)  # names of tied tensors beyond the first are not in the file
+    return model.eval()
+
+
+def model_paths(path: Path) -> tuple[Path, Path]:
+    """Return where a model's weights and its plan lie, given a ``.safetensors`` file or a folder."""
+    if path.suffix == ".safetensors":
+        return path, path.with_suffix(".plan.json")
+    return path / "model.safetensors", path / "plan.json"
+
+
+def load(path: str | Path, model: nn.Module) -> nn.Module:
+    """Return a compressed model from its files.
+
+    Args:
+        path: a study's folder, its ``best`` folder, or a ``.safetensors`` file with its plan beside it
+            (``FILE.plan.json``), as ``run`` and ``export`` write them.
+        model: a network of the dense architecture, trained or not; it stays as it is.
+
+    Returns:
+        The compressed network in eval mode, on the model's device.
+
+    Raises:
+        RankfrontError: a file is missing or damaged, or does not belong to this architecture.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise RankfrontError(f"{path} must be a model's folder or .safetensors file, but is not there")
+    weights, plan_file = model_paths(path / "best" if (path / "best").is_dir() else path)
+    plan, _ = read_plan(plan_file)
+    return load_model(model, plan, weights)

@@ -1,0 +1,212 @@
+"""What one trial does to one model: ``(plan, seed) → (score, metrics, model)``.
+
+The same plan and seed on the same CPU (and number of threads) give the same outcome.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .batchnorm import reestimate_where_it_helps
+from .cache import DecompositionCache
+from .calibration import Progress, calibrate
+from .costs import Costs
+from .data import Batch, apply
+from .device import settle
+from .distill import SoftTargets, distillation_loss
+from .errors import RankfrontError
+from .factorize import factorize
+from .finetune import FineTune, finetune
+from .kind import Decomposition
+from .kinds import KINDS, kind_named
+from .layer import Layer, find_layers
+from .metrics import Metrics, count
+from .plan import Choice, Plan
+from .score import evaluate
+from .task import Task
+
+BATCH = 64
+"""Batch size of the passes over calibration data."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a trial: its validation score, what the network costs, and the network (on the CPU)."""
+
+    score: float
+    metrics: Metrics
+    model: nn.Module
+    batchnorm_reestimated: bool
+
+
+class Objective:
+    """A task made ready for trials: layers found, costs known, every layer decomposed.
+
+    Raises:
+        RankfrontError: the model has no layer that can be factorized, or refuses its data.
+    """
+
+    def __init__(self, task: Task, *, device: torch.device, seed: int = 0, cache: Path | None = None) -> None:
+        self.task = task
+        self.device = device
+        self.seed = seed
+        self.example = task.train.example()
+        self.dense = copy.deepcopy(task.model).eval()
+        self.layers = find_layers(self.dense, self.example, task.exclude)
+        self.by_name: dict[str, Layer] = {layer.name: layer for layer in self.layers}
+        self.costs = Costs(self.dense, self.layers, self.example)
+        if not self.costs.choices:
+            reasons = "; ".join(f"{name}: {why}" for name, why in list(self.layers.left_dense.items())[:3])
+            raise RankfrontError(
+                "the model must have a Linear or Conv2d layer that a factorization makes smaller, but has none"
+                + (f" ({reasons})" if reasons else "")
+            )
+        self._cache = cache
+        self._decompositions: dict[tuple[str, str], Decomposition] = {}
+        self._calibration: list[Batch] = []
+        self._held_out: list[Batch] = []
+        self._soft = SoftTargets(self.dense, task.train)
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return short hashes of the dense model and of each data split."""
+        digest = hashlib.sha256()
+        for name, tensor in self.task.model.state_dict().items():
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        splits = {name: getattr(self.task, name) for name in ("train", "validation", "test")}
+        prints = {name: split.fingerprint() for name, split in splits.items() if split is not None}
+        return {"dense model": digest.hexdigest()[:16], **{f"{k} data": v for k, v in prints.items()}}
+
+    def prepare(self, progress: Callable[[str, int, int], None] | None = None) -> None:
+        """Calibrate, and decompose every layer by every kind; what is cached on disk is not done again."""
+        tell = progress or (lambda what, done, total: None)
+        settle(self.dense, self.device)
+        self._read_calibration_data()
+        key = f"{self.task.train.fingerprint()}|{self.task.calibration}|{self.seed}|{self.task.whiten}"
+        cache = DecompositionCache(self._cache, key)
+        wanted = {
+            (layer.name, kind.name): (layer, kind)
+            for layer in self.layers
+            for kind in KINDS.values()
+            if kind.ranks(layer)
+        }
+        missing = {}
+        for name, (layer, kind) in wanted.items():
+            found = cache.load(layer, kind)
+            if found is None:
+                missing["|".join(name)] = (layer, kind)
+            else:
+                self._decompositions[name] = found
+        if not missing:
+            return
+        moments = {}
+        if self.task.whiten:
+            moments = calibrate(self.dense, missing, self._calibration, _named(tell, "calibrating"))
+        for done, (name, (layer, kind)) in enumerate(missing.items()):
+            tell("decomposing", done, len(missing))
+            decomposition = kind.decompose(layer, moments.get(name))
+            cache.store(layer, kind, decomposition)
+            self._decompositions[layer.name, kind.name] = decomposition
+        tell("decomposing", len(missing), len(missing))
+
+    def _read_calibration_data(self) -> None:
+        """Draw the calibration samples, and as many as a quarter of them again to be held out."""
+        size = self.task.calibration
+        held_out = max(1, size // 4)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            order = torch.Generator().manual_seed(self.seed)
+            batches = list(
+                self.task.train.batches(BATCH, device=self.device, shuffle=order, limit=size + held_out)
+            )
+        keep = max(1, round(len(batches) * size / (size + held_out)))
+        self._calibration, self._held_out = batches[:keep], batches[keep:] or batches[-1:]
+
+    def error(self, layer: Layer, choice: Choice) -> float:
+        """Return the relative error of the layer's output under that choice, before fine-tuning."""
+        if choice.rank is None:
+            return 0.0
+        return self._decompositions[layer.name, choice.kind].error(choice.rank)
+
+    def factorize(self, plan: Plan) -> nn.Module:
+        """Return the dense model factorized by the plan, without any training."""
+        return factorize(
+            self.dense,
+            self.by_name,
+            plan,
+            lambda layer, kind, rank: self._decompositions[layer.name, kind_named(kind).name].module(rank),
+        )
+
+    def __call__(
+        self, plan: Plan, seed: int, *, finetune_by: FineTune | None = None, progress: Progress | None = None
+    ) -> Outcome:
+        """Run one trial.
+
+        Args:
+            plan: what becomes of every layer.
+            seed: of everything random in the trial.
+            finetune_by: another fine-tune than the task's own.
+            progress: told the fine-tuning steps done.
+
+        Raises:
+            TrialError: a loss or score that is not finite. Whatever the user's own code raises passes.
+        """
+        model = settle(self.factorize(plan), self.device)
+        helped = reestimate_where_it_helps(model, self._calibration, self._distance_to_dense)
+        score = finetune(
+            model,
+            self.task.train,
+            self._loss,
+            self.score,
+            finetune_by or self.task.finetune,
+            seed=seed,
+            device=self.device,
+            progress=progress,
+        )
+        model = model.to("cpu", memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
+        return Outcome(score, count(model, self.example), model, helped)
+
+    def score(self, model: nn.Module, split: str = "validation") -> float:
+        """Return a network's score on the named split."""
+        return evaluate(model, getattr(self.task, split), self.task.scorer, device=self.device)
+
+    def _loss(self, outputs: Any, batch: Batch) -> Tensor:
+        """The true loss and the distance to the dense model, mixed by ``finetune.distill``."""
+        settings = self.task.finetune
+        loss = self.task.loss or functional.cross_entropy
+        if settings.distill == 0:
+            return loss(outputs, batch.targets)
+        soft = distillation_loss(
+            outputs,
+            self._soft.of(batch),
+            classes=self.task.classifies,
+            temperature=settings.temperature,
+        )
+        if settings.distill == 1:
+            return soft
+        return (1 - settings.distill) * loss(outputs, batch.targets) + settings.distill * soft
+
+    @torch.no_grad()
+    def _distance_to_dense(self, model: nn.Module) -> float:
+        """The distillation loss at temperature 1 on held-out calibration data."""
+        was_training = model.training
+        model.eval()
+        total = 0.0
+        for batch in self._held_out:
+            outputs, soft = apply(model, batch.inputs), apply(self.dense, batch.inputs)
+            total += float(distillation_loss(outputs, soft, classes=self.task.classifies, temperature=1.0))
+        model.train(was_training)
+        return total
+
+
+def _named(tell: Callable[[str, int, int], None], what: str) -> Progress:
+    return lambda done, total: tell(what, done, total)

@@ -1,0 +1,61 @@
+"""How good a network is on a split: accuracy, or a score of the user's own (higher is better)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .data import Split, apply, place
+from .errors import RankfrontError, TrialError
+
+Score = Callable[[Any, Any], Any]
+"""``score(outputs, targets)`` over a whole split, on the CPU; returns one number, higher is better."""
+
+
+def accuracy(outputs: Tensor, targets: Tensor) -> float:
+    """Return the share of samples whose largest output ``(N, classes)`` is the target ``(N,)``.
+
+    >>> accuracy(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
+    0.5
+    """
+    if outputs.ndim != 2 or targets.shape != outputs.shape[:1]:
+        raise RankfrontError(
+            "accuracy needs outputs (N, classes) and targets (N,), "
+            f"but got {tuple(outputs.shape)} and {tuple(targets.shape)}: give the task a score of its own"
+        )
+    return float((outputs.argmax(1) == targets).double().mean())
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, data: Split, score: Score, *, device: torch.device | str = "cpu", batch_size: int = 512
+) -> float:
+    """Return ``score`` of the model's outputs over the whole split: eval mode, no autocast, full precision.
+
+    Raises:
+        TrialError: the score is not a finite number.
+    """
+    was_training = model.training
+    model.eval()
+    outputs, targets = [], []
+    for batch in data.batches(batch_size, device=device):
+        outputs.append(place(apply(model, batch.inputs), "cpu"))
+        targets.append(place(batch.targets, "cpu"))
+    model.train(was_training)
+    value = float(score(_join(outputs), _join(targets)))
+    if not math.isfinite(value):
+        raise TrialError(f"a score must be a finite number, but got {value}")
+    return value
+
+
+def _join(parts: list[Any]) -> Any:
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat(parts)
+    if isinstance(first, dict):
+        return {key: _join([part[key] for part in parts]) for key in first}
+    return tuple(_join(list(column)) for column in zip(*parts, strict=True))

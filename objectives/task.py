@@ -1,0 +1,93 @@
+"""What is to be compressed: a trained model, its data, its loss and score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from torch import Tensor, nn
+
+from .data import Split
+from .errors import RankfrontError
+from .finetune import FineTune
+from .score import Score, accuracy
+
+
+@dataclass(frozen=True)
+class Task:
+    """A trained model and all that is needed to judge a compressed copy of it.
+
+    ``train``, ``validation`` and ``test`` are each a pair of tensors ``(inputs, targets)``, a ``Dataset``
+    or a ``DataLoader`` of such pairs. The search sees training and validation data only; ``test`` is
+    read once, for the final front.
+
+    Raises:
+        RankfrontError: something is not what it must be.
+    """
+
+    model: nn.Module
+    train: Any
+    validation: Any
+    test: Any = None
+    loss: Callable[[Any, Any], Tensor] | None = None
+    """``loss(outputs, targets)``, averaged over the batch; cross entropy if not given."""
+    score: Score | None = None
+    """``score(outputs, targets)`` over a whole split, higher is better; accuracy if not given."""
+    exclude: tuple[str, ...] = ()
+    """Name patterns (``fnmatch``) of layers to leave dense."""
+    name: str = "model"
+    finetune: FineTune = field(default_factory=FineTune)
+    calibration: int = 1024
+    """How many training samples the layers' statistics are gathered on."""
+    whiten: bool = True
+    """Decompose by the error of the layers' outputs; False: by that of their weights (plain SVD)."""
+    trials: int = 40
+    """The study's total of trials where ``run`` is not told another."""
+    budget: str | tuple[str, ...] = ()
+    """The budget where ``run`` is not told another, such as ``"params=5%"``."""
+
+    def __post_init__(self) -> None:
+        """Read the data splits and check every field."""
+        if not isinstance(self.model, nn.Module):
+            raise RankfrontError(f"model must be a torch.nn.Module, but got {type(self.model).__name__}")
+        for name in ("train", "validation", "test"):
+            source = getattr(self, name)
+            if name == "test" and source is None:
+                continue
+            try:
+                object.__setattr__(self, name, Split(source))
+            except RankfrontError as error:
+                raise RankfrontError(f"{name} {error}") from None
+        if self.calibration < 1:
+            raise RankfrontError(f"calibration must be 1 sample or more, but got {self.calibration}")
+        for name in ("exclude", "budget"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the loss is the default: outputs are logits ``(N, classes, …)``."""
+        return self.loss is None
+
+    @property
+    def scorer(self) -> Score:
+        """The score in use."""
+        return self.score or accuracy
+
+    @property
+    def score_name(self) -> str:
+        """What the score is called in tables and plots: ``accuracy``, or ``score`` for the user's own."""
+        return "accuracy" if self.score is None else "score"
+
+    def settings(self) -> dict[str, Any]:
+        """Return what changes a trial's result besides model, data, budget and seed; plain data."""
+        finetune = {f.name: getattr(self.finetune, f.name) for f in fields(self.finetune)}
+        own = {name: getattr(getattr(self, name), "__qualname__", None) for name in ("loss", "score")}
+        return {
+            "finetune": finetune,
+            "calibration": self.calibration,
+            "whiten": self.whiten,
+            "exclude": list(self.exclude),
+            **own,
+        }

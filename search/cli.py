@@ -1,0 +1,227 @@
+"""The command line: ``rankfront run``, ``front``, ``report``, ``export``, ``studies``."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ..objectives.device import choose_device
+from ..objectives.errors import RankfrontError
+from ..objectives.metrics import Metrics
+from .budget import Budget
+from .folder import Folder
+from .progress import Progress
+from .report import write_report
+from .result import Result
+from .run import run as run_study
+from .samplers import DEFAULT, SAMPLERS, check_sampler
+from .settings import DEFAULT_OBJECTIVES, seconds
+from .study_file import load_task, ready_studies
+from .words import count_in_words, score_in_words
+
+app = typer.Typer(
+    name="rankfront",
+    help="Which layers of a trained PyTorch model to factorize, how, and at what rank.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Dir = Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder, as `rankfront run` wrote it.")]
+Budgets = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="METRIC=AMOUNT",
+        help="Upper bound: params=5% (of the dense model, kept), flops=10M, bytes=200KB. May be repeated.",
+    ),
+]
+Storage = Annotated[str | None, typer.Option(metavar="URL", help="A database in place of DIR/study.db.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
+
+
+@app.command()
+def run(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A ready study's name, or your own Python file.")],
+    budget: Budgets = None,
+    trials: Annotated[int | None, typer.Option(metavar="N", help="The study's total of trials.")] = None,
+    timeout: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Begin no further trial after this: 90s, 10m, 2h.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="The study's folder [default: runs/STUDY]")] = None,
+    storage: Storage = None,
+    sampler: Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(SAMPLERS)}.")] = DEFAULT,
+    objectives: Annotated[
+        str, typer.Option(metavar="NAMES", help="What the front trades: accuracy and any of params,flops,bytes.")
+    ] = ",".join(DEFAULT_OBJECTIVES),
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
+    seed: Annotated[int, typer.Option(metavar="N", help="Of everything random.")] = 0,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where a ready study's data lies.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Search the ranks of a model; run the same command again to go on."""
+    budgets = list(budget) if budget else None
+    # What is wrong with the options themselves is said before a dense model is trained.
+    Budget.parse(budgets or [])
+    seconds(timeout)
+    check_sampler(sampler)
+    choose_device(device)
+    if out is not None:
+        Folder(out).prepare()
+    with Progress() as progress:
+        task = load_task(study, data=data, seed=seed, device=device, progress=progress)
+        run_study(
+            task,
+            budget=budgets,
+            objectives=objectives.split(","),
+            trials=trials,
+            timeout=timeout,
+            out=out,
+            storage=storage,
+            sampler=sampler,
+            device=device,
+            seed=seed,
+            progress=progress,
+        )
+
+
+@app.command()
+def studies(debug: Debug = False) -> None:
+    """List the ready studies."""
+    for name, point in ready_studies().items():
+        summary = (point.load().__doc__ or "").strip().splitlines()
+        typer.echo(f"{name:<20} {summary[0] if summary else ''}")
+
+
+@app.command()
+def front(
+    folder: Dir,
+    budget: Budgets = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    storage: Storage = None,
+    debug: Debug = False,
+) -> None:
+    """Print the front, and the best model within any budget: no trial is run."""
+    asked = Budget.parse(budget) if budget else None
+    result = Result.open(folder, storage)
+    table = result.front
+    best = result.best_trial(asked) if asked or len(table) else None
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "study": result.study.study_name,
+                    "budget": str(asked or result.budget),
+                    "dense": {result.score: result.dense_score, **result.dense._asdict()},
+                    "best": None if best is None else int(best["trial"]),
+                    "front": json.loads(table.to_json(orient="records")),
+                },
+                indent=2,
+            )
+        )
+        return
+    _print_front(result, table)
+    if best is not None:
+        typer.echo(
+            f"best within {asked or result.budget}: trial {int(best['trial'])}, validation {result.score} "
+            f"{score_in_words(result.score, best[result.score])}\n  {best['plan']}"
+        )
+
+
+@app.command()
+def report(folder: Dir, storage: Storage = None, debug: Debug = False) -> None:
+    """Rebuild DIR/report.html."""
+    typer.echo(write_report(Result.open(folder, storage)))
+
+
+@app.command()
+def export(
+    folder: Dir,
+    to: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="FILE.safetensors (the plan goes to FILE.plan.json), or a folder."),
+    ],
+    budget: Budgets = None,
+    storage: Storage = None,
+    debug: Debug = False,
+) -> None:
+    """Write the best model's weights and plan, for the study's budget or any other."""
+    for path in Result.open(folder, storage).export(to, Budget.parse(budget) if budget else None):
+        typer.echo(path)
+
+
+def _print_front(result: Result, table: Any) -> None:
+    tested = f"test_{result.score}"
+    columns = ["trial", f"validation {result.score}", *([tested.replace("_", " ")] if tested in table else [])]
+    printed = Table(*columns, *Metrics._fields, box=None, pad_edge=False)
+    for column in printed.columns:
+        column.justify = "right"
+    for _, row in table.iterrows():
+        scores = [row[name] for name in (result.score, tested) if name in table]
+        printed.add_row(
+            str(int(row["trial"])),
+            *("–" if value != value else score_in_words(result.score, value) for value in scores),
+            *(f"{count_in_words(row[name])}  {row[f'{name}_pct']:5.3g} %" for name in Metrics._fields),
+        )
+    dense = [result.dense_score, *([result.dense_test_score] if tested in table else [])]
+    printed.add_row(
+        "dense",
+        *("–" if value is None else score_in_words(result.score, value) for value in dense),
+        *(f"{count_in_words(value)}    100 %" for value in result.dense),
+    )
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width, highlight=False).print(printed)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; every error is one line on stderr and exit code 2.
+
+    Exit codes: 0 done; 2 something given cannot be; 130 or 143 stopped by SIGINT or SIGTERM.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    stopped_by = signal.SIGINT
+
+    def stop(number: int, _: FrameType | None) -> None:
+        nonlocal stopped_by
+        stopped_by = signal.Signals(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        code = app(arguments, standalone_mode=False)
+    except KeyboardInterrupt:
+        _fail("stopped; the same command goes on from here", 128 + stopped_by)
+    except typer.Abort:
+        _fail("stopped; the same command goes on from here", 130)
+    except typer.TyperException as error:
+        _fail(f"error: {error.format_message()}", 2)
+    except RankfrontError as error:
+        _explain(error, arguments)
+        _fail(f"error: {' '.join(str(error).split())}", 2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        _explain(error, arguments)
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        _fail(f"error: {told} (unexpected: --debug shows where)", 2)
+    sys.exit(code or 0)
+
+
+def _explain(error: BaseException, arguments: list[str]) -> None:
+    if "--debug" in arguments:
+        sys.excepthook(type(error), error, error.__traceback__)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"rankfront: {message}", file=sys.stderr)
+    sys.exit(code)

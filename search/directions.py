@@ -1,0 +1,136 @@
+"""The default sampler: the knapsack, reshaped along a few meaningful directions.
+
+A proposal is a point on the way to the budget and a weight for every layer's error; the knapsack turns
+them into a plan. Weights are ``exp(F c)`` with few coefficients ``c`` on features ``F`` of the layers
+(depth, its square, size, being first, being last), so a search over them is one over shapes of the
+plan, not over raw ranks. The first proposals are the plain knapsack (``c = 0``) at several points;
+the others step away from the best found so far, judged by its fine-tuned score: an evolution strategy
+with one parent and one child at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from .allocation import knapsack
+from .slots import next_slot, occupied, seed_for
+from .space import Space
+from .trials import SCORE, feasible
+
+KEY = "rankfront:directions"
+"""The trial's system attribute that holds where a proposal came from."""
+
+STARTS = 6
+"""How many proposals are the plain knapsack's."""
+
+WIDEST = 0.7
+"""The largest share of the dense model that is proposed where there is no budget."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a proposal lies: ``reach`` from 0 (the smallest plan) to 1 (the budget), and coefficients."""
+
+    reach: float
+    coefficients: NDArray[np.float64]
+
+
+@final
+class DirectionsSampler(BaseSampler):
+    """Knapsack plans first, then steps from the leaders; all it knows it reads from the study."""
+
+    def __init__(self, space: Space, seed: int) -> None:
+        self.space = space
+        self.seed = seed
+        self.features = _features(space)
+        self.smallest = space.candidates.costs.smallest()
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the whole space: all parameters are proposed together."""
+        return self.space.distributions
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the parameters of the next plan."""
+        slot = next_slot(study)
+        rng = np.random.default_rng(seed_for(self.seed, slot, "proposal"))
+        point = self._start(slot) if slot < STARTS else self._step(study, rng)
+        plan = knapsack(self.space.candidates, self._limits(point.reach), np.exp(self.features @ point.coefficients))
+        assert plan is not None, "limits never lie below the smallest plan"
+        noted = json.dumps({"reach": point.reach, "coefficients": point.coefficients.tolist()})
+        study._storage.set_trial_system_attr(trial._trial_id, KEY, noted)
+        return self.space.params(self.space.unlike(plan, self.space.tried(study), rng))
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """Not reached: `sample_relative` proposes every parameter of the space."""
+        raise NotImplementedError(f"parameter {param_name!r} is not of this study's space")
+
+    def _start(self, slot: int) -> Point:
+        """Return the plain knapsack at the budget, then at points spread below it (1, ½, ¾, ⅝ …)."""
+        reach = 1.0 if slot == 0 else 0.25 + 0.75 * _van_der_corput(slot)
+        return Point(reach, np.zeros(self.features.shape[1]))
+
+    def _step(self, study: Study, rng: np.random.Generator) -> Point:
+        """Return a step from the leader at a point of the front: at the budget itself every other time."""
+        reach = 1.0 if rng.random() < 0.5 else float(rng.uniform(0.25, 1.0))
+        leader = self._leader(study, reach)
+        size = rng.choice([0.3, 0.6, 1.2])
+        moved = rng.random(len(leader)) < 0.6
+        return Point(reach, leader + size * moved * rng.standard_normal(len(leader)))
+
+    def _leader(self, study: Study, reach: float) -> NDArray[np.float64]:
+        """Return the coefficients of the best-scoring trial that does not cost more than ``reach`` allows."""
+        zero = np.zeros(self.features.shape[1])
+        known = [
+            (trial.user_attrs[SCORE], _noted(trial))
+            for trial in occupied(study).values()
+            if feasible(trial) and KEY in trial.system_attrs
+        ]
+        inside = [(score, point) for score, point in known if point.reach <= reach + 1e-9]
+        return max(inside, key=lambda pair: pair[0])[1].coefficients if inside else zero
+
+    def _limits(self, reach: float) -> dict[str, float]:
+        """Return the limits at a point: geometric between the smallest plan and the budget."""
+        dense, smallest = self.space.candidates.costs.dense, self.smallest
+        ends = dict(self.space.limits) or {"params": WIDEST * dense.params}
+        limits = {}
+        for metric, end in ends.items():
+            least = getattr(smallest, metric)
+            limits[metric] = max(least, least * (end / least) ** reach)
+        return limits
+
+
+def _features(space: Space) -> NDArray[np.float64]:
+    """Return each layer's features (L, 5): depth, its square, log size, first, last; scaled to about ±1."""
+    layers = [space.candidates.costs.layers[name] for name in space.candidates.names]
+    depth = np.linspace(-1, 1, len(layers)) if len(layers) > 1 else np.zeros(1)
+    size = np.log([layer.params for layer in layers])
+    size = (size - size.mean()) / (np.abs(size - size.mean()).max() or 1.0)
+    first, last = np.eye(len(layers))[0], np.eye(len(layers))[-1]
+    return np.column_stack([depth, depth**2 - 0.5, size, first, last])
+
+
+def _van_der_corput(n: int) -> float:
+    """Return the n-th point of the base-2 low-discrepancy sequence: ½, ¼, ¾, ⅛ …"""
+    value, scale = 0.0, 0.5
+    while n:
+        value += scale * (n & 1)
+        n, scale = n >> 1, scale / 2
+    return value
+
+
+def _noted(trial: FrozenTrial) -> Point:
+    noted = json.loads(trial.system_attrs[KEY])
+    return Point(noted["reach"], np.array(noted["coefficients"]))

@@ -1,0 +1,79 @@
+"""A study's folder: what lies where in ``DIR/``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ..objectives.errors import RankfrontError
+from ..objectives.files import disk_error, write_text
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The paths of one study's files."""
+
+    path: Path
+
+    @property
+    def cache(self) -> Path:
+        """Where decompositions are kept."""
+        return self.path / "cache"
+
+    @property
+    def front(self) -> Path:
+        """The front as a table."""
+        return self.path / "front.csv"
+
+    @property
+    def best(self) -> Path:
+        """Where the best model under the budget lies, with its plan."""
+        return self.path / "best"
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    @property
+    def manifest(self) -> Path:
+        """What is needed to repeat the study."""
+        return self.path / "manifest.json"
+
+    def weights(self, trial: int) -> Path:
+        """Where a trial's weights lie, while it is on the front."""
+        return self.path / "models" / f"{trial}.safetensors"
+
+    def keep_weights(self, trials: Iterable[int]) -> None:
+        """Delete the weights of all trials but these."""
+        kept = {self.weights(trial) for trial in trials}
+        for path in (self.path / "models").glob("*.safetensors"):
+            if path not in kept:
+                path.unlink(missing_ok=True)
+
+    def prepare(self) -> None:
+        """Create the folder; raises `RankfrontError` where it cannot be written."""
+        if self.path.exists() and not self.path.is_dir():
+            raise RankfrontError(f"out must be a folder, but {self.path} is a file")
+        probe = self.path / ".writable"
+        write_text(probe, "")
+        probe.unlink()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process, so that what is left running in it is known to be dead."""
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RankfrontError(f"{self.path} is in use by another rankfront run; wait for it, or stop it") from None
+        except OSError as error:
+            raise disk_error(self.path / ".lock", error) from error
+        try:
+            yield
+        finally:
+            lock.release()

@@ -1,0 +1,36 @@
+"""What is needed to repeat a study: versions, settings, fingerprints."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any
+
+import torch
+from optuna.study import Study
+
+from .settings import Settings
+from .storage import IDENTITY
+
+PACKAGES = ("rankfront", "torch", "torchvision", "optuna", "numpy", "pandas", "plotly", "safetensors")
+
+
+def manifest_of(study: Study, settings: Settings, device: torch.device) -> dict[str, Any]:
+    """Return the manifest of a study, plain data."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "study": study.study_name,
+        "trials": settings.trials,
+        "identity": study.user_attrs[IDENTITY],
+        "device": f"{device.type} ({name}, {torch.get_num_threads()} threads)",
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "versions": {package: _version(package) for package in PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"

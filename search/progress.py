@@ -1,0 +1,64 @@
+"""What the user sees while waiting: a bar in a terminal, now and then a line in a log."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+
+class Progress:
+    """Lines that stay (``say``) above bars for what is going on (called with what, done, total)."""
+
+    def __init__(self, *, shown: bool = True) -> None:
+        self.console = Console(quiet=not shown, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._bar = Bar(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+        )
+        self._tasks = {}
+        self._logged: tuple[str, int] = ("", -1)
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.console.is_terminal:
+            self._bar.stop()
+
+    def say(self, line: str = "") -> None:
+        """Print a line that stays."""
+        self.console.print(line)
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` is reached of ``what``."""
+        if not self.console.is_terminal:
+            self._log(what, done, total)
+            return
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(what, total=total)
+        self._bar.update(self._tasks[what], completed=done, total=total)
+        if done >= total:
+            self._bar.remove_task(self._tasks.pop(what))
+
+    def _log(self, what: str, done: int, total: int) -> None:
+        """In a log, say what begins, and each further quarter."""
+        if what.startswith("trial "):
+            return  # every trial has a line of its own when it ends
+        quarter = 4 * done // max(1, total)
+        if (what, quarter) != self._logged:
+            if what != self._logged[0] or quarter:
+                self.say(f"{what}: {done} of {total}")
+            self._logged = (what, quarter)

@@ -1,0 +1,128 @@
+"""The page: one self-contained HTML file that opens offline in any browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+
+from ..objectives.errors import RankfrontError
+from ..objectives.files import read_json, write_text
+from ..objectives.metrics import Metrics
+from .plots import UNITS
+from .result import Result
+from .words import count_in_words, score_in_words, share_in_words
+
+TITLES = {
+    "params": "against parameters",
+    "flops": "against flops",
+    "ranks": "Ranks per layer on the front",
+    "hypervolume": "Hypervolume over trials",
+}
+
+
+def write_report(result: Result) -> Path:
+    """Write ``report.html`` into the study's folder; returns its path."""
+    # The loader finds the template beside this file, installed or in a checkout.
+    loader = PackageLoader(__package__ or "rankfront.search", package_path="")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    page = environment.get_template("report.html.jinja").render(_content(result))
+    write_text(result.folder.report, page)
+    return result.folder.report
+
+
+def _content(result: Result) -> dict[str, Any]:
+    """Return all that the template shows, in words."""
+    trials = result.trials
+    states = {state: int(n) for state, n in trials["state"].value_counts().items()}
+    titles = {**TITLES, **{cost: f"{result.score.capitalize()} {TITLES[cost]}" for cost in ("params", "flops")}}
+    figures = [
+        {
+            "name": name,
+            "title": titles[name],
+            "html": figure.to_html(
+                full_html=False, include_plotlyjs=False, div_id=f"plot-{name}", config={"displaylogo": False}
+            ),
+        }
+        for name, figure in result.figures.items()
+    ]
+    return {
+        "title": result.study.study_name,
+        "score": result.score,
+        "plotly": get_plotlyjs(),
+        "budget": str(result.budget),
+        "best": _best(result),
+        "dense": {
+            "score": score_in_words(result.score, result.dense_score),
+            "test": None
+            if result.dense_test_score is None
+            else score_in_words(result.score, result.dense_test_score),
+            **{name: count_in_words(getattr(result.dense, name), UNITS[name]) for name in Metrics._fields},
+        },
+        "counts": ", ".join(f"{count} {state}" for state, count in states.items()),
+        "samples": result.samples,
+        "tested": f"test_{result.score}" in result.front,
+        "figures": figures,
+        "front": [_row(result, row) for _, row in result.front.iterrows()],
+        "failed": [
+            {"trial": int(row["trial"]), "state": row["state"], "reason": row["reason"].splitlines()[0][:300]}
+            for _, row in trials[trials["reason"] != ""].head(20).iterrows()
+        ],
+        "settings": {**result.identity, **_manifest(result)},
+    }
+
+
+def _best(result: Result) -> dict[str, str] | None:
+    try:
+        best = result.best_trial()
+    except RankfrontError:
+        return None
+    return {
+        "trial": str(int(best["trial"])),
+        "score": score_in_words(result.score, best[result.score]),
+        **{
+            name: f"{count_in_words(best[name], UNITS[name])} "
+            f"({share_in_words(best[name], getattr(result.dense, name))})"
+            for name in Metrics._fields
+        },
+    }
+
+
+def _row(result: Result, row: pd.Series) -> dict[str, str]:
+    """Return one line of the front's table."""
+    costs = {
+        name: f"{count_in_words(row[name], UNITS[name])} · {row[f'{name}_pct']:.3g} %" for name in Metrics._fields
+    }
+    shown = {column: _with_interval(result.score, row, column) for column in (result.score, f"test_{result.score}")}
+    return {
+        "trial": str(int(row["trial"])),
+        "validation": shown[result.score],
+        "test": shown[f"test_{result.score}"],
+        **costs,
+    }
+
+
+def _with_interval(score: str, row: pd.Series, column: str) -> str:
+    if column not in row or row[column] != row[column]:
+        return "–"
+    value = score_in_words(score, row[column])
+    if f"{column}_low" not in row:
+        return value
+    return f"{value} [{100 * row[f'{column}_low']:.1f}, {100 * row[f'{column}_high']:.1f}]"
+
+
+def _manifest(result: Result) -> dict[str, str]:
+    if not result.folder.manifest.exists():
+        return {}
+    manifest = read_json(result.folder.manifest)
+    versions = manifest.get("versions")
+    return {
+        "trials": str(manifest.get("trials")),
+        "device": str(manifest.get("device")),
+        "system": str(manifest.get("system")),
+        "python": str(manifest.get("python")),
+        **(versions if isinstance(versions, dict) else {}),
+    }

@@ -1,0 +1,113 @@
+"""How a study is run, as the user asked for it, checked before anything starts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..objectives.errors import RankfrontError
+from ..objectives.metrics import Metrics
+from ..objectives.task import Task
+from .budget import Budget
+from .samplers import DEFAULT, check_sampler
+
+SCORE_OBJECTIVE = "accuracy"
+DEFAULT_OBJECTIVES = (SCORE_OBJECTIVE, "params", "flops")
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one ``run`` is told."""
+
+    budget: Budget
+    objectives: tuple[str, ...]
+    """``accuracy`` (the score, up) and any of params, flops, bytes (down)."""
+    trials: int
+    timeout_s: float | None
+    out: Path
+    storage: str | None
+    sampler: str
+    device: str
+    seed: int
+
+    @classmethod
+    def checked(
+        cls,
+        task: Task,
+        *,
+        budget: str | Iterable[str] | None = None,
+        objectives: Iterable[str] = DEFAULT_OBJECTIVES,
+        trials: int | None = None,
+        timeout: str | float | None = None,
+        out: str | Path | None = None,
+        storage: str | None = None,
+        sampler: str = DEFAULT,
+        device: str = "auto",
+        seed: int = 0,
+    ) -> Settings:
+        """Read what the user gave; what is not given is the task's own.
+
+        Raises:
+            RankfrontError: naming what, the rule and the value.
+        """
+        total = task.trials if trials is None else trials
+        if total < 1:
+            raise RankfrontError(f"trials must be 1 or more, but got {total}")
+        if not 0 <= seed < 2**32:
+            raise RankfrontError(f"seed must be from 0 to 2^32 - 1, but got {seed}")
+        check_sampler(sampler)
+        return cls(
+            Budget.parse(task.budget if budget is None else budget),
+            _objectives(objectives),
+            total,
+            seconds(timeout),
+            Path(out) if out is not None else Path("runs") / task.name,
+            storage,
+            sampler,
+            device,
+            seed,
+        )
+
+    def identity(self, task: Task) -> dict[str, Any]:
+        """Return what must stay the same when a study is resumed, besides model and data; flat."""
+        own = task.settings()
+        finetune = {f"finetune {name}": value for name, value in own.pop("finetune").items()}
+        return {
+            "budget": str(self.budget),
+            "objectives": ", ".join(self.objectives),
+            "sampler": self.sampler,
+            "seed": self.seed,
+            **own,
+            **finetune,
+        }
+
+
+def seconds(timeout: str | float | None) -> float | None:
+    """Return a duration in seconds: ``600``, ``"600"``, ``"90s"``, ``"10m"``, ``"1.5h"``.
+
+    >>> seconds("10m")
+    600.0
+    """
+    if timeout is None:
+        return None
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)\s*", str(timeout))
+    if match is None or float(match[1]) == 0:
+        raise RankfrontError(f"timeout must be a duration such as 90s, 10m or 2h, but got {str(timeout)!r:.60}")
+    return float(match[1]) * _SECONDS[match[2] or "s"]
+
+
+def _objectives(names: Iterable[str]) -> tuple[str, ...]:
+    names = tuple(names.split(",") if isinstance(names, str) else names)
+    known = (SCORE_OBJECTIVE, *Metrics._fields)
+    wrong = next((name for name in names if name not in known), None)
+    if wrong is not None or SCORE_OBJECTIVE not in names or len(set(names)) < len(names):
+        got = f"{wrong!r}" if wrong is not None else ", ".join(names) or "none"
+        raise RankfrontError(
+            f"objectives must be accuracy and any of {', '.join(Metrics._fields)}, each once, but got {got:.60}"
+        )
+    return tuple(name for name in known if name in names)

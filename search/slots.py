@@ -1,0 +1,50 @@
+"""A study's slots: which of its N trials are done, and which is next.
+
+An interrupted trial (killed, Ctrl-C) leaves a record behind but no result: its slot is free again, and
+since everything random in a trial is seeded by its slot, what runs there next is what would have run.
+So a resumed study ends at exactly N trials, with the front of an undisturbed one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+SLOT = "slot"
+INTERRUPTED = "interrupted"
+
+
+def occupied(study: Study) -> dict[int, FrozenTrial]:
+    """Return slot → trial for all trials that hold one: finished, failed for a reason, or running."""
+    trials = study.get_trials(deepcopy=False)
+    return {t.user_attrs[SLOT]: t for t in trials if SLOT in t.user_attrs and not _was_interrupted(t)}
+
+
+def next_slot(study: Study) -> int:
+    """Return the first free slot."""
+    taken = occupied(study)
+    return next(slot for slot in range(len(taken) + 1) if slot not in taken)
+
+
+def free_interrupted(study: Study) -> int:
+    """Mark what another process left running as interrupted; returns how many there were.
+
+    To be called only while no other process works on the study.
+    """
+    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    for trial in running:
+        study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
+        study.tell(trial.number, state=TrialState.FAIL)
+    return len(running)
+
+
+def seed_for(seed: int, slot: int, use: str) -> int:
+    """Return a seed for one use in one slot, unlike that of any other."""
+    digest = hashlib.sha256(f"{seed}|{slot}|{use}".encode()).digest()
+    return int.from_bytes(digest[:4], "little")
+
+
+def _was_interrupted(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.FAIL and bool(trial.user_attrs.get(INTERRUPTED))

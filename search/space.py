@@ -1,0 +1,97 @@
+"""The search space: every layer's rank as an Optuna parameter, and the way from parameters to a plan.
+
+Parameter ``<layer>.rank`` is an integer. Its largest value means ``dense``: the choice above every
+rank that saves anything. So the space has no conditional parameters, larger values cost more, and all
+of Optuna's samplers, plots and importances can work on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.study import Study
+
+from ..objectives.plan import Plan
+from .candidates import Candidates
+from .slots import INTERRUPTED
+
+Picks = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Space:
+    """The choices of every layer, and the limits that a plan must keep."""
+
+    candidates: Candidates
+    limits: Mapping[str, float]
+
+    @cached_property
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Return parameter name → distribution, the same for every trial of a study."""
+        sizes = zip(self.candidates.names, self.candidates.sizes, strict=True)
+        return {f"{name}.rank": IntDistribution(1, int(size), log=True) for name, size in sizes}
+
+    def plan(self, params: Mapping[str, int]) -> Plan:
+        """Return the plan that a trial's parameters stand for."""
+        return self.candidates.plan(self._picks(params))
+
+    def params(self, plan: Plan) -> dict[str, int]:
+        """Return the parameters that stand for a plan; the inverse of `plan`."""
+        picks = self.candidates.picks(plan)
+        return {name: int(pick) + 1 for name, pick in zip(self.distributions, picks, strict=True)}
+
+    def violations(self, plan: Plan) -> dict[str, float]:
+        """Return how far each limit is exceeded, as a share of it; 0 or less keeps it."""
+        cost = self.candidates.costs.of(plan)._asdict()
+        return {metric: cost[metric] / limit - 1 for metric, limit in self.limits.items()}
+
+    def fits(self, plan: Plan) -> bool:
+        """Return whether the plan keeps every limit."""
+        return all(violation <= 0 for violation in self.violations(plan).values())
+
+    def fitted(self, params: Mapping[str, int]) -> dict[str, int]:
+        """Return ``params``, or where they exceed a limit, all ranks scaled down by one factor until they fit."""
+        if self.fits(self.plan(params)):
+            return dict(params)
+        picks = self._picks(params)
+        low, high = 0.0, 1.0
+        for _ in range(24):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.fits(self._scaled(picks, middle)) else (low, middle)
+        return self.params(self._scaled(picks, low))
+
+    def tried(self, study: Study) -> set[tuple[int, ...]]:
+        """Return the parameters of all the study's trials, in the order of `distributions`."""
+        trials = study.get_trials(deepcopy=False)
+        return {
+            tuple(trial.params[name] for name in self.distributions)
+            for trial in trials
+            if trial.params.keys() == self.distributions.keys() and not trial.user_attrs.get(INTERRUPTED)
+        }
+
+    def unlike(self, plan: Plan, tried: Collection[tuple[int, ...]], rng: np.random.Generator) -> Plan:
+        """Return ``plan``, or where it was ``tried``, a plan near it that was not and fits.
+
+        Where 200 steps away find none (a tiny space, exhausted), the plan itself.
+        """
+        sizes = self.candidates.sizes
+        picks = self.candidates.picks(plan)
+        here = plan
+        for attempt in range(200):
+            if tuple(self.params(here).values()) not in tried and self.fits(here):
+                return here
+            reach = 1 + attempt // 20
+            step = rng.integers(-reach, reach + 1, len(picks)) * (rng.random(len(picks)) < 0.3)
+            here = self.candidates.plan(np.clip(picks + step, 0, sizes - 1))
+        return plan
+
+    def _picks(self, params: Mapping[str, int]) -> Picks:
+        return np.array([params[name] - 1 for name in self.distributions])
+
+    def _scaled(self, picks: Picks, factor: float) -> Plan:
+        return self.candidates.plan(((picks + 1) * factor).astype(np.int64).clip(1) - 1)
