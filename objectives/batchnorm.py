@@ -16,9 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from .data import Batch, apply
 
 
-def reestimate_where_it_helps(
-    model: nn.Module, batches: Sequence[Batch], loss: Callable[[nn.Module], float]
-) -> bool:
+def reestimate_where_it_helps(model: nn.Module, batches: Sequence[Batch], loss: Callable[[nn.Module], float]) -> bool:
     """Re-estimate ``model``'s running statistics on ``batches``; undo it if ``loss`` gets no lower.
 
     Returns whether the new statistics were kept.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-
-import torch
 
 from .errors import RankfrontError
 from .files import read_tensors, write_tensors
+from .fingerprint import fingerprint
 from .kind import Decomposition, Kind
 from .layer import Layer
 
@@ -46,9 +44,5 @@ class DecompositionCache:
         return self.folder / f"{self._key(layer, kind)[:24]}.safetensors"
 
     def _key(self, layer: Layer, kind: Kind) -> str:
-        digest = hashlib.sha256(f"{VERSION}|{kind.name}|{layer}|{self.calibration_key}|".encode())
-        for tensor in (layer.module.weight, layer.module.bias):
-            if tensor is not None:
-                values = tensor.detach().cpu().contiguous().reshape(-1)
-                digest.update(values.view(torch.uint8).numpy())
-        return digest.hexdigest()
+        tensors = {n: t for n in ("weight", "bias") if (t := getattr(layer.module, n)) is not None}
+        return fingerprint(tensors, VERSION, kind.name, layer, self.calibration_key)

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from .errors import RankfrontError
+from .fingerprint import fingerprint, named
 
 Inputs = Any
 """What a model is called with: a tensor, a tuple (positional) or a dict (keywords) of tensors."""
@@ -132,14 +132,9 @@ class Split:
 
     def fingerprint(self) -> str:
         """Return a short hash of the content (tensors), or of length and type (anything else)."""
-        digest = hashlib.sha256(f"{len(self)}".encode())
         if isinstance(self.source, tuple):
-            for tensor in self.source:
-                digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-                digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-        else:
-            digest.update(type(self.source).__qualname__.encode())
-        return digest.hexdigest()[:16]
+            return fingerprint(named(self.source))[:16]
+        return fingerprint({}, len(self), type(self.source).__qualname__)[:16]
 
 
 def apply(model: nn.Module, inputs: Inputs) -> Any:
@@ -194,7 +189,6 @@ def _checked_pair(source: Sequence[Any]) -> tuple[Tensor, Tensor]:
     inputs, targets = source
     if inputs.ndim == 0 or targets.ndim == 0 or len(inputs) != len(targets):
         raise RankfrontError(
-            "inputs and targets must have the same length, "
-            f"but got {tuple(inputs.shape)} and {tuple(targets.shape)}"
+            f"inputs and targets must have the same length, but got {tuple(inputs.shape)} and {tuple(targets.shape)}"
         )
     return inputs, targets

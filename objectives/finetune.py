@@ -137,9 +137,7 @@ def _optimizer(model: nn.Module, settings: FineTune) -> torch.optim.Optimizer:
     parameters = [p for p in model.parameters() if p.requires_grad]
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(parameters, settings.lr, weight_decay=settings.weight_decay)
-    return torch.optim.SGD(
-        parameters, settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
-    )
+    return torch.optim.SGD(parameters, settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
 
 
 def _rate(step: int, total: int, warmup: float) -> float:

@@ -39,9 +39,9 @@ class Decomposition(Protocol):
 
 
 class Moments(NamedTuple):
-    """First and second moment of observed rows: ``count``, ``mean`` (d,), ``second`` (d, d), float64."""
+    """First and second moment of observed rows: ``samples``, ``mean`` (d,), ``second`` (d, d), float64."""
 
-    count: int
+    samples: int
     mean: Tensor
     second: Tensor
 

@@ -95,9 +95,7 @@ def find_layers(model: nn.Module, example: Inputs, exclude: Iterable[str] = ()) 
     names = [path for paths in uses.values() for path, _ in paths]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise RankfrontError(
-                f"exclude must match a Linear or Conv2d by name, but {pattern!r} matches none"
-            )
+            raise RankfrontError(f"exclude must match a Linear or Conv2d by name, but {pattern!r} matches none")
     found: list[Layer] = []
     left_dense: dict[str, str] = {}
     for users in uses.values():

@@ -6,7 +6,6 @@ The same plan and seed on the same CPU (and number of threads) give the same out
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from .distill import SoftTargets, distillation_loss
 from .errors import RankfrontError
 from .factorize import factorize
 from .finetune import FineTune, finetune
+from .fingerprint import fingerprint
 from .kind import Decomposition
 from .kinds import KINDS, kind_named
 from .layer import Layer, find_layers
@@ -78,13 +78,12 @@ class Objective:
 
     def fingerprint(self) -> dict[str, str]:
         """Return short hashes of the dense model and of each data split."""
-        digest = hashlib.sha256()
-        for name, tensor in self.task.model.state_dict().items():
-            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
         splits = {name: getattr(self.task, name) for name in ("train", "validation", "test")}
         prints = {name: split.fingerprint() for name, split in splits.items() if split is not None}
-        return {"dense model": digest.hexdigest()[:16], **{f"{k} data": v for k, v in prints.items()}}
+        return {
+            "dense model": fingerprint(self.task.model.state_dict())[:16],
+            **{f"{k} data": v for k, v in prints.items()},
+        }
 
     def prepare(self, progress: Callable[[str, int, int], None] | None = None) -> None:
         """Calibrate, and decompose every layer by every kind; what is cached on disk is not done again."""
@@ -125,9 +124,7 @@ class Objective:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             order = torch.Generator().manual_seed(self.seed)
-            batches = list(
-                self.task.train.batches(BATCH, device=self.device, shuffle=order, limit=size + held_out)
-            )
+            batches = list(self.task.train.batches(BATCH, device=self.device, shuffle=order, limit=size + held_out))
         keep = max(1, round(len(batches) * size / (size + held_out)))
         self._calibration, self._held_out = batches[:keep], batches[keep:] or batches[-1:]
 

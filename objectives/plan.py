@@ -65,8 +65,7 @@ class Plan(Mapping[str, Choice]):
     def to_json(self) -> dict[str, dict[str, str | int]]:
         """Return plain data: ``{"fc1": {"kind": "svd", "rank": 8}, "fc2": {"kind": "dense"}}``."""
         return {
-            name: {"kind": c.kind} if c.rank is None else {"kind": c.kind, "rank": c.rank}
-            for name, c in self.items()
+            name: {"kind": c.kind} if c.rank is None else {"kind": c.kind, "rank": c.rank} for name, c in self.items()
         }
 
     @classmethod

@@ -17,7 +17,7 @@ least error over the second factor and the bias together.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, final
+from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,7 @@ from .layer import Layer
 class Svd:
     """Two linear maps through ``rank`` channels: ``(in, out) → (in, rank), (rank, out)``."""
 
-    name: ClassVar[str] = "svd"
+    name = "svd"
 
     def ranks(self, layer: Layer) -> range:
         """Return all ranks with ``rank · (in + out) < in · out``."""
@@ -54,9 +54,7 @@ class Svd:
             )
         size, stride, dilation = ((a[0], a[1]) for a in (m.kernel_size, m.stride, m.dilation))
         padding = m.padding if isinstance(m.padding, str) else (m.padding[0], m.padding[1])
-        first = nn.Conv2d(
-            m.in_channels, rank, size, stride, padding, dilation, 1, False, m.padding_mode, **like
-        )
+        first = nn.Conv2d(m.in_channels, rank, size, stride, padding, dilation, 1, False, m.padding_mode, **like)
         return nn.Sequential(first, nn.Conv2d(rank, m.out_channels, 1, bias=bias, **like))
 
     def observe(self, layer: Layer, inputs: Tensor, outputs: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ from .objectives.data import Split
 from .objectives.errors import RankfrontError, TrialError
 from .objectives.finetune import FineTune
 from .objectives.metrics import Metrics
+from .objectives.model_files import load
 from .objectives.plan import DENSE, Choice, Plan
 from .objectives.task import Task
-from .objectives.model_files import load
 from .search.result import Result
 from .search.run import run
 

@@ -8,8 +8,9 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, NoReturn
 
+import pandas as pd
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -61,7 +62,8 @@ def run(
     storage: Storage = None,
     sampler: Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(SAMPLERS)}.")] = DEFAULT,
     objectives: Annotated[
-        str, typer.Option(metavar="NAMES", help="What the front trades: accuracy and any of params,flops,bytes.")
+        str,
+        typer.Option(metavar="NAMES", help="What the front trades: accuracy and any of params,flops,bytes."),
     ] = ",".join(DEFAULT_OBJECTIVES),
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
     seed: Annotated[int, typer.Option(metavar="N", help="Of everything random.")] = 0,
@@ -122,18 +124,18 @@ def front(
                     "study": result.study.study_name,
                     "budget": str(asked or result.budget),
                     "dense": {result.score: result.dense_score, **result.dense._asdict()},
-                    "best": None if best is None else int(best["trial"]),
-                    "front": json.loads(table.to_json(orient="records")),
+                    "best": None if best is None else best.trial,
+                    "front": json.loads(table.to_json(orient="records") or "[]"),
                 },
                 indent=2,
             )
         )
         return
-    _print_front(result, table)
+    _print_front(result, table, None if best is None else best.trial)
     if best is not None:
         typer.echo(
-            f"best within {asked or result.budget}: trial {int(best['trial'])}, validation {result.score} "
-            f"{score_in_words(result.score, best[result.score])}\n  {best['plan']}"
+            f"best within {asked or result.budget}: trial {best.trial}, validation {result.score} "
+            f"{score_in_words(result.score, best.score)}\n  {best.plan}"
         )
 
 
@@ -159,16 +161,20 @@ def export(
         typer.echo(path)
 
 
-def _print_front(result: Result, table: Any) -> None:
+def _print_front(result: Result, table: pd.DataFrame, best: int | None) -> None:
     tested = f"test_{result.score}"
-    columns = ["trial", f"validation {result.score}", *([tested.replace("_", " ")] if tested in table else [])]
+    columns = [
+        "trial",
+        f"validation {result.score}",
+        *([tested.replace("_", " ")] if tested in table else []),
+    ]
     printed = Table(*columns, *Metrics._fields, box=None, pad_edge=False)
     for column in printed.columns:
         column.justify = "right"
-    for _, row in table.iterrows():
+    for row in table.to_dict("records"):
         scores = [row[name] for name in (result.score, tested) if name in table]
         printed.add_row(
-            str(int(row["trial"])),
+            ("→ " if row["trial"] == best else "") + str(int(row["trial"])),
             *("–" if value != value else score_in_words(result.score, value) for value in scores),
             *(f"{count_in_words(row[name])}  {row[f'{name}_pct']:5.3g} %" for name in Metrics._fields),
         )
@@ -222,6 +228,6 @@ def _explain(error: BaseException, arguments: list[str]) -> None:
         sys.excepthook(type(error), error, error.__traceback__)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     print(f"rankfront: {message}", file=sys.stderr)
     sys.exit(code)

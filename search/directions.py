@@ -78,13 +78,13 @@ class DirectionsSampler(BaseSampler):
         raise NotImplementedError(f"parameter {param_name!r} is not of this study's space")
 
     def _start(self, slot: int) -> Point:
-        """Return the plain knapsack at the budget, then at points spread below it (1, ½, ¾, ⅝ …)."""
-        reach = 1.0 if slot == 0 else 0.25 + 0.75 * _van_der_corput(slot)
+        """Return the plain knapsack at the budget, then at points spread below it (1, 0.7, 0.55, 0.85 …)."""
+        reach = 1.0 if slot == 0 else 0.4 + 0.6 * _van_der_corput(slot)
         return Point(reach, np.zeros(self.features.shape[1]))
 
     def _step(self, study: Study, rng: np.random.Generator) -> Point:
-        """Return a step from the leader at a point of the front: at the budget itself every other time."""
-        reach = 1.0 if rng.random() < 0.5 else float(rng.uniform(0.25, 1.0))
+        """Return a step from the leader at a point of the front: at the budget every other time, else below."""
+        reach = 1.0 if rng.random() < 0.5 else 1.0 - 0.7 * float(rng.random()) ** 1.5
         leader = self._leader(study, reach)
         size = rng.choice([0.3, 0.6, 1.2])
         moved = rng.random(len(leader)) < 0.6
@@ -123,7 +123,7 @@ def _features(space: Space) -> NDArray[np.float64]:
 
 
 def _van_der_corput(n: int) -> float:
-    """Return the n-th point of the base-2 low-discrepancy sequence: ½, ¼, ¾, ⅛ …"""
+    """Return the n-th point of the base-2 low-discrepancy sequence: ½, ¼, ¾, ⅛, and so on."""
     value, scale = 0.0, 0.5
     while n:
         value += scale * (n & 1)

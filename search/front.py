@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ..objectives.errors import RankfrontError
 from ..objectives.metrics import Metrics
 from .budget import Budget
-from .trials import COSTS
+from .trials import COSTS, Scored
 
 
 def non_dominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -29,48 +28,43 @@ def non_dominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
     return keep
 
 
-def front_of(table: pd.DataFrame, score: str, costs: Sequence[str] = COSTS) -> pd.DataFrame:
-    """Return the rows of a trial table on the front of ``score`` (up) and ``costs`` (down), smallest first."""
-    rows = table[table["feasible"].astype(bool)]
-    points = np.column_stack([-rows[score].to_numpy(float), *(rows[c].to_numpy(float) for c in costs)])
-    by = [*costs, score] if costs else [score]
-    return rows[non_dominated(points)].sort_values(by).reset_index(drop=True)
+def front_of(trials: Sequence[Scored], costs: Sequence[str] = COSTS) -> list[Scored]:
+    """Return the trials on the front of the score (up) and ``costs`` (down), smallest first."""
+    points = np.array([[-t.score, *(getattr(t.metrics, c) for c in costs)] for t in trials], float)
+    keep = non_dominated(points.reshape(len(trials), -1))
+    front = [trial for trial, kept in zip(trials, keep, strict=True) if kept]
+    return sorted(front, key=lambda t: (*(getattr(t.metrics, c) for c in costs), t.score))
 
 
-def best_within(front: pd.DataFrame, score: str, budget: Budget, dense: Metrics) -> pd.Series:
-    """Return the row with the best score within a budget; of equals, the one with fewest parameters.
+def best_within(front: Sequence[Scored], budget: Budget, dense: Metrics) -> Scored:
+    """Return the trial with the best score within a budget; of equals, the one with fewest parameters.
 
     Raises:
-        RankfrontError: no row keeps the budget.
+        RankfrontError: no trial keeps the budget.
     """
-    inside = front
-    for metric, limit in budget.limits(dense).items():
-        inside = inside[inside[metric] <= limit]
-    if inside.empty:
-        least = {metric: front[metric].min() for metric in budget.limits(dense)}
-        known = ", ".join(f"{m} {v:,.0f} ({v / getattr(dense, m):.2%})" for m, v in least.items())
-        raise RankfrontError(
-            f"budget {budget} is kept by no trial on the front: the smallest there has {known}"
-            if len(front)
-            else "the front must hold at least one trial, but none is complete within the budget yet"
-        )
-    return inside.sort_values([score, "params"], ascending=[False, True]).iloc[0]
+    if not front:
+        raise RankfrontError("the front must hold at least one trial, but none is complete within the budget yet")
+    limits = budget.limits(dense)
+    inside = [t for t in front if all(getattr(t.metrics, m) <= limit for m, limit in limits.items())]
+    if not inside:
+        least = {m: min(getattr(t.metrics, m) for t in front) for m in limits}
+        known = ", ".join(f"{m} {v:,} ({v / getattr(dense, m):.2%})" for m, v in least.items())
+        raise RankfrontError(f"budget {budget} is kept by no trial on the front: the smallest there has {known}")
+    return max(inside, key=lambda t: (t.score, -t.metrics.params))
 
 
-def hypervolume_history(table: pd.DataFrame, score: str, cost: str, dense: Metrics) -> pd.DataFrame:
-    """Return the hypervolume after each trial: the area that the front of ``score`` and ``cost`` dominates.
+def hypervolume_history(trials: Sequence[Scored], cost: str, dense: Metrics) -> list[float]:
+    """Return the hypervolume after each trial: the area that the front of the score and ``cost`` dominates.
 
-    The reference point is the worst score of any feasible trial and the dense model's cost; both axes
-    are scaled so that this point and (the best score, cost 0) span a unit square.
-    Columns: ``trial``, ``hypervolume``.
+    The reference point is the worst score of any trial given and the dense model's cost; both axes are
+    scaled so that this point and (the best score, cost 0) span a unit square.
     """
-    rows = table[table["feasible"].astype(bool)].sort_values("trial")
-    scores = rows[score].to_numpy(float)
-    span = (scores.max() - scores.min() or 1.0) if len(scores) else 1.0
-    gains = (scores - scores.min(initial=np.inf)) / span
-    shares = rows[cost].to_numpy(float) / getattr(dense, cost)
-    volumes = [_area(shares[: n + 1], gains[: n + 1]) for n in range(len(rows))]
-    return pd.DataFrame({"trial": rows["trial"].to_numpy(), "hypervolume": volumes})
+    if not trials:
+        return []
+    scores = np.array([t.score for t in trials])
+    gains = (scores - scores.min()) / (np.ptp(scores) or 1.0)
+    shares = np.array([getattr(t.metrics, cost) for t in trials]) / getattr(dense, cost)
+    return [_area(shares[: n + 1], gains[: n + 1]) for n in range(len(trials))]
 
 
 def _area(costs: NDArray[np.float64], gains: NDArray[np.float64]) -> float:

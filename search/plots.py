@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
 import plotly.graph_objects as go
 
 from ..objectives.metrics import Metrics
-from ..objectives.plan import Plan
 from .front import front_of, hypervolume_history
 from .intervals import wilson
+from .trials import Scored
 from .words import count_in_words, score_in_words, share_in_words
 
 FRONT, OTHER, DENSE, LIMIT = "#0b6e99", "#a9b4bd", "#d1495b", "#2e7d32"
+VOLUMES = (FRONT, "#e08e0b", "#7b4fa3")
 UNITS = {"params": "", "flops": "FLOP", "bytes": "B"}
 HOVER_LINES = 24
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One trial in a plot: ``share`` of the dense model's cost in percent, its score, what hovering shows."""
+
+    trial: int
+    share: float
+    score: float
+    hover: str
 
 
 @dataclass(frozen=True)
@@ -25,40 +36,55 @@ class ScorePlot:
     """Score against one cost: what `draw_score` draws."""
 
     score: str
+    """The score's name."""
     cost: str
-    trials: pd.DataFrame
-    """Feasible trials off the front: ``share`` (percent of dense), ``score``, ``hover``."""
-    front: pd.DataFrame
-    """The front of this score and this cost, ascending: as ``trials``, and ``low``, ``high`` where known."""
+    others: list[Dot]
+    """Feasible trials off the front."""
+    front: list[Dot]
+    """The front of this score and this cost, cheapest first."""
+    intervals: list[tuple[float, float]]
+    """The 95 % intervals of the front's accuracies; empty for a score of the user's own."""
     dense_score: float
     limit_share: float | None
     """The budget on this cost, in percent of the dense model."""
 
 
 def score_data(
-    table: pd.DataFrame, score: str, cost: str, dense: Metrics, dense_score: float, limit: float | None, samples: int
+    trials: Sequence[Scored],
+    score: str,
+    cost: str,
+    dense: Metrics,
+    dense_score: float,
+    limit: float | None,
+    samples: int,
 ) -> ScorePlot:
     """Return the data of a plot of score against one cost.
 
     Args:
-        table: of `trials.trial_table`.
-        score: its column.
-        cost: the other axis's column.
+        trials: all feasible ones.
+        score: the score's name.
+        cost: the other axis: a metric's name.
         dense: what the dense model costs.
         dense_score: how it scores.
         limit: the budget on ``cost``, absolute.
         samples: how many the score was measured on, for the intervals of an accuracy.
     """
-    rows = table[table["feasible"].astype(bool)].copy()
-    rows["share"] = 100 * rows[cost] / getattr(dense, cost)
-    rows["hover"] = [_hover(row, score, dense) for _, row in rows.iterrows()]
-    front = front_of(rows, score, [cost])
-    if score == "accuracy":
-        intervals = [wilson(value, samples) for value in front[score]]
-        front["low"], front["high"] = [low for low, _ in intervals], [high for _, high in intervals]
-    share = None if limit is None else 100 * limit / getattr(dense, cost)
-    others = rows[~rows["trial"].isin(front["trial"])]
-    return ScorePlot(score, cost, others, front, dense_score, share)
+    whole = getattr(dense, cost)
+    front = front_of(trials, [cost])
+    on_front = {t.trial for t in front}
+
+    def dots(some: Sequence[Scored]) -> list[Dot]:
+        return [Dot(t.trial, 100 * getattr(t.metrics, cost) / whole, t.score, _hover(t, score, dense)) for t in some]
+
+    return ScorePlot(
+        score,
+        cost,
+        dots([t for t in trials if t.trial not in on_front]),
+        dots(front),
+        [wilson(t.score, samples) for t in front] if score == "accuracy" else [],
+        dense_score,
+        None if limit is None else 100 * limit / whole,
+    )
 
 
 def draw_score(data: ScorePlot) -> go.Figure:
@@ -67,33 +93,34 @@ def draw_score(data: ScorePlot) -> go.Figure:
     scale = 100 if percent else 1
     figure = go.Figure()
     figure.add_scatter(
-        x=data.trials["share"],
-        y=scale * data.trials[data.score],
+        x=[dot.share for dot in data.others],
+        y=[scale * dot.score for dot in data.others],
         mode="markers",
         name="trial",
         marker={"color": OTHER, "size": 7},
-        hovertext=data.trials["hover"],
+        hovertext=[dot.hover for dot in data.others],
         hoverinfo="text",
     )
     bars = None
-    if "low" in data.front:
+    if data.intervals:
+        pairs = list(zip(data.front, data.intervals, strict=True))
         bars = {
             "type": "data",
             "symmetric": False,
-            "array": scale * (data.front["high"] - data.front[data.score]),
-            "arrayminus": scale * (data.front[data.score] - data.front["low"]),
+            "array": [scale * (high - dot.score) for dot, (_, high) in pairs],
+            "arrayminus": [scale * (dot.score - low) for dot, (low, _) in pairs],
             "thickness": 1,
             "width": 3,
         }
     figure.add_scatter(
-        x=data.front["share"],
-        y=scale * data.front[data.score],
+        x=[dot.share for dot in data.front],
+        y=[scale * dot.score for dot in data.front],
         error_y=bars,
         mode="lines+markers",
         name="front, 95 % interval" if bars else "front",
         line={"color": FRONT, "width": 2, "shape": "hv"},
         marker={"size": 9},
-        hovertext=data.front["hover"],
+        hovertext=[dot.hover for dot in data.front],
         hoverinfo="text",
     )
     figure.add_scatter(
@@ -108,25 +135,43 @@ def draw_score(data: ScorePlot) -> go.Figure:
     if data.limit_share is not None:
         figure.add_vline(x=data.limit_share, line={"color": LIMIT, "dash": "dash", "width": 1.5})
         figure.add_annotation(
-            x=data.limit_share, y=1, xref="x", yref="paper", text=f"budget {data.limit_share:.3g} %",
-            showarrow=False, xanchor="left", yanchor="bottom", font={"color": LIMIT},
-        )  # fmt: skip
+            x=math.log10(data.limit_share),  # on a logarithmic axis an annotation's place is the exponent
+            y=0.02,
+            xref="x",
+            yref="paper",
+            text=f"budget {data.limit_share:.3g} %",
+            showarrow=False,
+            xanchor="right",
+            yanchor="bottom",
+            xshift=-4,
+            font={"color": LIMIT},
+        )
     _style(figure)
-    title = f"validation {data.score}" + (" (%)" if percent else "")
     what = "flops of one input (2 per multiply-add)" if data.cost == "flops" else data.cost
-    figure.update_xaxes(title=f"{what}, % of the dense model", ticksuffix=" %")
+    figure.update_xaxes(title=f"{what}, % of the dense model", type="log")
+    figure.update_xaxes(_percent_ticks(data))
+    title = f"validation {data.score}" + (" (%)" if percent else "")
     figure.update_yaxes(title=title, range=_range(data, scale))
     return figure
 
 
+def _percent_ticks(data: ScorePlot) -> dict[str, list[float] | list[str]]:
+    """Return ticks 1-2-5 on the logarithmic axis, from just below the smallest trial to the dense model."""
+    shares = [dot.share for dot in (*data.front, *data.others)]
+    least = min([*shares, 100 if data.limit_share is None else data.limit_share])
+    ticks = [m * 10.0**e for e in range(-6, 3) for m in (1, 2, 5) if least / 2.5 <= m * 10.0**e <= 100]
+    low, high = math.log10(least) - 0.08, 2.08
+    return {"tickvals": ticks, "ticktext": [f"{tick:g} %" for tick in ticks], "range": [low, high]}
+
+
 def _range(data: ScorePlot, scale: float) -> list[float] | None:
     """Return a range of scores in which the upper part of the front can be read: poor trials may fall out."""
-    scores = data.front[data.score]
-    if scores.empty:
+    scores = sorted(dot.score for dot in (*data.front, *data.others))
+    if not scores:
         return None
-    top = max(scores.max(), data.dense_score, *data.front.get("high", [scores.max()]))
-    everything = pd.concat([scores, data.trials[data.score]])
-    low = max(everything.min(), top - 4 * (top - everything.quantile(0.4)) - 0.02 * abs(top))
+    top = max(scores[-1], data.dense_score, *(high for _, high in data.intervals), -math.inf)
+    middle = scores[len(scores) * 2 // 5]
+    low = max(scores[0], top - 4 * (top - middle) - 0.02 * abs(top))
     margin = 0.06 * (top - low or 1.0)
     return [scale * (low - margin), scale * (top + margin)]
 
@@ -142,13 +187,11 @@ class RankPlot:
     texts: list[list[str]]
 
 
-def rank_data(front: pd.DataFrame, full_ranks: Mapping[str, int], cost: str, dense: Metrics) -> RankPlot:
-    """Return the data of a heatmap: one row a layer, one column a trial of the front, smallest first."""
-    plans: list[Plan] = list(front["plan"])
-    layers = list(plans[0]) if plans else []
-    names = [
-        f"{int(row['trial'])} ({share_in_words(row[cost], getattr(dense, cost))})" for _, row in front.iterrows()
-    ]
+def rank_data(front: Sequence[Scored], full_ranks: Mapping[str, int], dense: Metrics) -> RankPlot:
+    """Return the data of a heatmap: one row a layer, one column a trial of the front, as it is ordered."""
+    layers = list(front[0].plan) if front else []
+    names = [f"{t.trial} ({share_in_words(t.metrics.params, dense.params)})" for t in front]
+    plans = [t.plan for t in front]
     shares = [[1.0 if (r := plan[n].rank) is None else r / full_ranks[n] for plan in plans] for n in layers]
     texts = [[str(plan[n]) for plan in plans] for n in layers]
     return RankPlot(layers, names, shares, texts)
@@ -178,47 +221,61 @@ def draw_ranks(data: RankPlot) -> go.Figure:
     _style(figure)
     figure.update_xaxes(title="trial on the front (params, % of the dense model)", type="category")
     figure.update_yaxes(autorange="reversed", type="category")
-    figure.update_layout(height=max(320, 120 + 26 * len(data.layers)))
+    figure.update_layout(height=max(300, 120 + 26 * len(data.layers)))
     return figure
 
 
-def volume_data(table: pd.DataFrame, score: str, costs: list[str], dense: Metrics) -> dict[str, pd.DataFrame]:
+@dataclass(frozen=True)
+class VolumePlot:
+    """Hypervolume after each feasible trial, a line per cost: what `draw_volumes` draws."""
+
+    score: str
+    trials: list[int]
+    volumes: dict[str, list[float]]
+
+
+def volume_data(trials: Sequence[Scored], score: str, costs: Sequence[str], dense: Metrics) -> VolumePlot:
     """Return, per cost, the hypervolume after each trial (see `front.hypervolume_history`)."""
-    return {cost: hypervolume_history(table, score, cost, dense) for cost in costs}
+    volumes = {cost: hypervolume_history(trials, cost, dense) for cost in costs}
+    return VolumePlot(score, [t.trial for t in trials], volumes)
 
 
-def draw_volumes(data: Mapping[str, pd.DataFrame], score: str) -> go.Figure:
+def draw_volumes(data: VolumePlot) -> go.Figure:
     """Draw hypervolume over trials, one line a cost."""
     figure = go.Figure()
-    for (cost, history), color in zip(data.items(), (FRONT, "#e08e0b", "#7b4fa3"), strict=False):
+    for (cost, volumes), color in zip(data.volumes.items(), VOLUMES, strict=False):
         figure.add_scatter(
-            x=history["trial"], y=history["hypervolume"], mode="lines", name=f"{score} × {cost}",
+            x=data.trials,
+            y=volumes,
+            mode="lines",
+            name=f"{data.score} × {cost}",
             line={"color": color, "width": 2, "shape": "hv"},
-        )  # fmt: skip
+        )
     _style(figure)
+    figure.update_layout(height=300, legend={"y": 0.05, "x": 1, "xanchor": "right", "yanchor": "bottom"})
     figure.update_xaxes(title="trial")
-    figure.update_yaxes(title="hypervolume (share of the unit square)")
+    figure.update_yaxes(title="hypervolume")
     return figure
 
 
-def _hover(row: pd.Series, score: str, dense: Metrics) -> str:
+def _hover(trial: Scored, score: str, dense: Metrics) -> str:
     costs = [
-        f"{m} {count_in_words(row[m], UNITS[m])} ({share_in_words(row[m], getattr(dense, m))})"
-        for m in Metrics._fields
+        f"{m} {count_in_words(value, UNITS[m])} ({share_in_words(value, getattr(dense, m))})"
+        for m, value in trial.metrics._asdict().items()
     ]
-    plan = [f"{html.escape(name[-60:])}: {choice}" for name, choice in row["plan"].items()]
+    plan = [f"{html.escape(name[-60:])}: {choice}" for name, choice in trial.plan.items()]
     if len(plan) > HOVER_LINES:
         plan = [*plan[:HOVER_LINES], f"… and {len(plan) - HOVER_LINES} more"]
-    head = f"<b>trial {int(row['trial'])}</b>: {score} {score_in_words(score, row[score])}"
+    head = f"<b>trial {trial.trial}</b>: {score} {score_in_words(score, trial.score)}"
     return "<br>".join([head, *costs, "", *plan])
 
 
 def _style(figure: go.Figure) -> None:
     figure.update_layout(
         template="plotly_white",
-        margin={"l": 60, "r": 20, "t": 30, "b": 50},
+        margin={"l": 60, "r": 20, "t": 36, "b": 50},
         height=420,
-        legend={"orientation": "h", "y": 1.02, "x": 1, "xanchor": "right", "yanchor": "bottom"},
+        legend={"orientation": "h", "y": -0.2, "x": 0.5, "xanchor": "center", "yanchor": "top"},
         font={"family": "system-ui, sans-serif", "size": 13},
         hoverlabel={"align": "left"},
     )

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bar
+
+LOG_INTERVAL_S = 10.0
+TRIALS = "trials"
 
 
 class Progress:
@@ -24,8 +35,8 @@ class Progress:
             console=self.console,
             transient=True,
         )
-        self._tasks = {}
-        self._logged: tuple[str, int] = ("", -1)
+        self._tasks: dict[str, TaskID] = {}
+        self._logged = ("", 0.0)
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -54,11 +65,14 @@ class Progress:
             self._bar.remove_task(self._tasks.pop(what))
 
     def _log(self, what: str, done: int, total: int) -> None:
-        """In a log, say what begins, and each further quarter."""
-        if what.startswith("trial "):
+        """In a log, say what begins, then how far it is every ten seconds."""
+        if what.startswith("[") or what == TRIALS:
             return  # every trial has a line of its own when it ends
-        quarter = 4 * done // max(1, total)
-        if (what, quarter) != self._logged:
-            if what != self._logged[0] or quarter:
-                self.say(f"{what}: {done} of {total}")
-            self._logged = (what, quarter)
+        now = time.monotonic()
+        if what != self._logged[0]:
+            self.say(f"{what} …")
+        elif now - self._logged[1] >= LOG_INTERVAL_S:
+            self.say(f"{what}: {done} of {total}")
+        else:
+            return
+        self._logged = (what, now)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
@@ -23,6 +25,8 @@ TITLES = {
     "hypervolume": "Hypervolume over trials",
 }
 
+SHOWN_FAILURES = 20
+
 
 def write_report(result: Result) -> Path:
     """Write ``report.html`` into the study's folder; returns its path."""
@@ -36,19 +40,27 @@ def write_report(result: Result) -> Path:
 
 def _content(result: Result) -> dict[str, Any]:
     """Return all that the template shows, in words."""
-    trials = result.trials
-    states = {state: int(n) for state, n in trials["state"].value_counts().items()}
-    titles = {**TITLES, **{cost: f"{result.score.capitalize()} {TITLES[cost]}" for cost in ("params", "flops")}}
+    states = Counter(record.state for record in result.records)
+    titles = {
+        **TITLES,
+        **{cost: f"{result.score.capitalize()} {TITLES[cost]}" for cost in ("params", "flops")},
+    }
     figures = [
         {
             "name": name,
             "title": titles[name],
             "html": figure.to_html(
-                full_html=False, include_plotlyjs=False, div_id=f"plot-{name}", config={"displaylogo": False}
+                full_html=False,
+                include_plotlyjs=False,
+                div_id=f"plot-{name}",
+                default_width="100%",
+                default_height=f"{figure.layout.height}px",
+                config={"displaylogo": False, "responsive": True},
             ),
         }
         for name, figure in result.figures.items()
     ]
+    test = result.dense_test_score
     return {
         "title": result.study.study_name,
         "score": result.score,
@@ -57,19 +69,17 @@ def _content(result: Result) -> dict[str, Any]:
         "best": _best(result),
         "dense": {
             "score": score_in_words(result.score, result.dense_score),
-            "test": None
-            if result.dense_test_score is None
-            else score_in_words(result.score, result.dense_test_score),
-            **{name: count_in_words(getattr(result.dense, name), UNITS[name]) for name in Metrics._fields},
+            "test": None if test is None else score_in_words(result.score, test),
+            **{name: count_in_words(value, UNITS[name]) for name, value in result.dense._asdict().items()},
         },
         "counts": ", ".join(f"{count} {state}" for state, count in states.items()),
         "samples": result.samples,
         "tested": f"test_{result.score}" in result.front,
         "figures": figures,
-        "front": [_row(result, row) for _, row in result.front.iterrows()],
+        "front": [_row(result, row) for row in result.front.to_dict("records")],
         "failed": [
-            {"trial": int(row["trial"]), "state": row["state"], "reason": row["reason"].splitlines()[0][:300]}
-            for _, row in trials[trials["reason"] != ""].head(20).iterrows()
+            {"trial": record.trial, "state": record.state, "reason": record.reason.splitlines()[0][:300]}
+            for record in [record for record in result.records if record.reason][:SHOWN_FAILURES]
         ],
         "settings": {**result.identity, **_manifest(result)},
     }
@@ -80,22 +90,16 @@ def _best(result: Result) -> dict[str, str] | None:
         best = result.best_trial()
     except RankfrontError:
         return None
-    return {
-        "trial": str(int(best["trial"])),
-        "score": score_in_words(result.score, best[result.score]),
-        **{
-            name: f"{count_in_words(best[name], UNITS[name])} "
-            f"({share_in_words(best[name], getattr(result.dense, name))})"
-            for name in Metrics._fields
-        },
-    }
-
-
-def _row(result: Result, row: pd.Series) -> dict[str, str]:
-    """Return one line of the front's table."""
     costs = {
-        name: f"{count_in_words(row[name], UNITS[name])} · {row[f'{name}_pct']:.3g} %" for name in Metrics._fields
+        name: f"{count_in_words(value, UNITS[name])} ({share_in_words(value, getattr(result.dense, name))})"
+        for name, value in best.metrics._asdict().items()
     }
+    return {"trial": str(best.trial), "score": score_in_words(result.score, best.score), **costs}
+
+
+def _row(result: Result, row: Mapping[Hashable, float]) -> dict[str, str]:
+    """Return one line of the front's table."""
+    costs = {name: f"{count_in_words(row[name], UNITS[name])} · {row[f'{name}_pct']:.3g} %" for name in Metrics._fields}
     shown = {column: _with_interval(result.score, row, column) for column in (result.score, f"test_{result.score}")}
     return {
         "trial": str(int(row["trial"])),
@@ -105,8 +109,8 @@ def _row(result: Result, row: pd.Series) -> dict[str, str]:
     }
 
 
-def _with_interval(score: str, row: pd.Series, column: str) -> str:
-    if column not in row or row[column] != row[column]:
+def _with_interval(score: str, row: Mapping[Hashable, float], column: str) -> str:
+    if column not in row or math.isnan(row[column]):
         return "–"
     value = score_in_words(score, row[column])
     if f"{column}_low" not in row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,7 @@ from .front import best_within, front_of
 from .intervals import wilson
 from .settings import SCORE_OBJECTIVE
 from .storage import IDENTITY, database_of, load_existing, storage_errors
-from .trials import COSTS, dense_of, score_name, trial_table
+from .trials import COSTS, Record, Scored, dense_of, read_trials, score_name, scored, trial_table
 
 TEST = "test"
 """The study's user attribute with test scores by trial number."""
@@ -77,37 +78,52 @@ class Result:
         return Budget() if text == "none" else Budget.parse(text)
 
     @cached_property
+    def records(self) -> list[Record]:
+        """All trials."""
+        return read_trials(self.study)
+
+    @property
     def trials(self) -> pd.DataFrame:
-        """All trials: see `trials.trial_table`."""
-        return trial_table(self.study)
+        """All trials as a table: see `trials.trial_table`."""
+        return trial_table(self.records, self.score)
 
     @cached_property
-    def kept(self) -> pd.DataFrame:
+    def scored(self) -> list[Scored]:
+        """The complete trials within the study's budget."""
+        return scored(self.records)
+
+    @cached_property
+    def kept(self) -> list[Scored]:
         """The trials that no other beats in score and all costs: those whose weights are kept."""
-        return front_of(self.trials, self.score)
+        return front_of(self.scored)
+
+    @cached_property
+    def on_front(self) -> list[Scored]:
+        """The front of the study's objectives, smallest first."""
+        # Under a single objective the front is that of the score and whatever the budget bounds.
+        costs = [name for name in self.objectives if name != SCORE_OBJECTIVE]
+        return front_of(self.scored, costs or [bound.metric for bound in self.budget.bounds])
 
     @cached_property
     def front(self) -> pd.DataFrame:
-        """The front of the study's objectives, smallest first.
+        """The front as a table, smallest first.
 
         Columns: ``trial``; the score, ``params``, ``flops``, ``bytes``; each as a percentage of the dense
         model (``params_pct`` …); for an accuracy its 95 % interval (``accuracy_low``, ``accuracy_high``);
         where there is a test split, the same on it (``test_accuracy`` …).
         """
-        # Under a single objective the front is that of the score and whatever the budget bounds.
-        costs = [name for name in self.objectives if name != SCORE_OBJECTIVE]
-        costs = costs or [bound.metric for bound in self.budget.bounds]
-        front = front_of(self.trials, self.score, costs)[["trial", self.score, *COSTS]]
-        front = front.astype({"trial": int, **dict.fromkeys(COSTS, int)})
-        front[f"{self.score}_pct"] = 100 * front[self.score] / self.dense_score if self.dense_score else float("nan")
-        for name in COSTS:
-            front[f"{name}_pct"] = 100 * front[name] / getattr(self.dense, name)
-        self._add_interval(front, self.score, self.samples["validation"])
         tested = self.study.user_attrs.get(TEST, {})
-        if tested:
-            front[f"test_{self.score}"] = [tested.get(str(n), float("nan")) for n in front["trial"]]
-            self._add_interval(front, f"test_{self.score}", self.samples["test"])
-        return front
+        rows = []
+        for t in self.on_front:
+            row: dict[str, float] = {"trial": t.trial, self.score: t.score, **t.metrics._asdict()}
+            row[f"{self.score}_pct"] = 100 * t.score / self.dense_score if self.dense_score else math.nan
+            row |= {f"{m}_pct": 100 * v / getattr(self.dense, m) for m, v in t.metrics._asdict().items()}
+            row |= self._interval(self.score, t.score, "validation")
+            if tested:
+                score = tested.get(str(t.trial), math.nan)
+                row |= {f"test_{self.score}": score, **self._interval(f"test_{self.score}", score, "test")}
+            rows.append(row)
+        return pd.DataFrame(rows, columns=None if rows else ["trial", self.score, *COSTS])
 
     @property
     def objectives(self) -> list[str]:
@@ -119,14 +135,14 @@ class Result:
         """The dense model's score on the test split, once it was taken."""
         return self.study.user_attrs.get(TEST, {}).get("dense")
 
-    def best_trial(self, budget: str | Budget | None = None) -> pd.Series:
+    def best_trial(self, budget: str | Budget | None = None) -> Scored:
         """Return the best-scoring trial within a budget (the study's own if none is given).
 
         Raises:
             RankfrontError: no trial keeps it.
         """
         budget = self.budget if budget is None else Budget.parse(budget) if isinstance(budget, str) else budget
-        return best_within(self.kept, self.score, budget, self.dense)
+        return best_within(self.kept, budget, self.dense)
 
     @property
     def best(self) -> nn.Module:
@@ -143,25 +159,22 @@ class Result:
         if self.architecture is None:
             raise RankfrontError("best needs the model's architecture: use rankfront.load(folder, model)")
         trial = self.best_trial(budget)
-        return load_model(self.architecture, trial["plan"], self.folder.weights(int(trial["trial"])))
+        return load_model(self.architecture, trial.plan, self.folder.weights(trial.trial))
 
     @property
     def figures(self) -> dict[str, go.Figure]:
         """The plots of the report: ``params``, ``flops``, ``ranks``, ``hypervolume``."""
         limits = self.budget.limits(self.dense)
-        table, score, dense = self.trials, self.score, self.dense
-        n = self.samples["validation"]
-        figures = {
-            cost: plots.draw_score(
-                plots.score_data(table, score, cost, dense, self.dense_score, limits.get(cost), n)
-            )
-            for cost in ("params", "flops")
-        }
-        front = table[table["trial"].isin(self.front["trial"])].sort_values("params")
-        ranks = plots.rank_data(front, dense_of(self.study)["full_ranks"], "params", dense)
+        trials, score, dense, samples = self.scored, self.score, self.dense, self.samples["validation"]
+        figures = {}
+        for cost in ("params", "flops"):
+            data = plots.score_data(trials, score, cost, dense, self.dense_score, limits.get(cost), samples)
+            figures[cost] = plots.draw_score(data)
+        by_size = sorted(self.on_front, key=lambda t: t.metrics.params)
+        ranks = plots.rank_data(by_size, dense_of(self.study)["full_ranks"], dense)
         figures["ranks"] = plots.draw_ranks(ranks)
-        volumes = plots.volume_data(table, score, ["params", "flops"], dense)
-        figures["hypervolume"] = plots.draw_volumes(volumes, score)
+        volumes = plots.volume_data(trials, score, ["params", "flops"], dense)
+        figures["hypervolume"] = plots.draw_volumes(volumes)
         return figures
 
     def export(self, to: str | Path, budget: str | Budget | None = None) -> tuple[Path, Path]:
@@ -176,24 +189,23 @@ class Result:
             The two paths.
         """
         best = self.best_trial(budget)
-        number = int(best["trial"])
-        source = self.folder.weights(number)
+        source = self.folder.weights(best.trial)
         if not source.exists():
-            raise RankfrontError(f"the weights of trial {number} must lie at {source}, but are not there")
+            raise RankfrontError(f"the weights of trial {best.trial} must lie at {source}, but are not there")
         weights, plan = model_paths(Path(to))
         about = {
             "study": self.study.study_name,
-            "trial": number,
-            "metrics": {self.score: best[self.score], **{name: int(best[name]) for name in COSTS}},
+            "trial": best.trial,
+            "metrics": {self.score: best.score, **best.metrics._asdict()},
             "dense": {self.score: self.dense_score, **self.dense._asdict()},
         }
         write_whole(weights, lambda temporary: shutil.copyfile(source, temporary))
-        save_plan(plan, best["plan"], about)
+        save_plan(plan, best.plan, about)
         return weights, plan
 
-    def _add_interval(self, front: pd.DataFrame, column: str, samples: int) -> None:
+    def _interval(self, column: str, value: float, split: str) -> dict[str, float]:
+        """Return the 95 % interval's two columns; none for a score of the user's own."""
         if self.score != "accuracy":
-            return
-        intervals = [wilson(value, samples) if value == value else (value, value) for value in front[column]]
-        front[f"{column}_low"] = [low for low, _ in intervals]
-        front[f"{column}_high"] = [high for _, high in intervals]
+            return {}
+        low, high = (value, value) if math.isnan(value) else wilson(value, self.samples[split])
+        return {f"{column}_low": low, f"{column}_high": high}

@@ -26,7 +26,7 @@ from .slots import free_interrupted, next_slot, occupied
 from .space import Space
 from .storage import create_or_resume, database_of, open_storage, storage_errors
 from .trial_loop import run_trials
-from .words import count_in_words, score_in_words
+from .words import count_in_words, metrics_in_words, score_in_words
 
 
 def run(
@@ -149,16 +149,15 @@ def _score_on_test(study: Study, objective: Objective, folder: Folder, progress:
     if objective.task.test is None:
         return
     scores: dict[str, float] = dict(study.user_attrs.get(TEST, {}))
-    result = Result(study, folder)
-    missing = [(int(row["trial"]), row["plan"]) for _, row in result.kept.iterrows() if str(int(row["trial"])) not in scores]
+    missing = [t for t in Result(study, folder).kept if str(t.trial) not in scores]
     if "dense" in scores and not missing:
         return
     scores.setdefault("dense", objective.score(objective.dense.to(objective.device), "test"))
-    for done, (number, plan) in enumerate(missing):
+    for done, trial in enumerate(missing):
         progress("scoring the front on the test split", done, len(missing))
-        if folder.weights(number).exists():
-            model = load_model(objective.task.model, plan, folder.weights(number)).to(objective.device)
-            scores[str(number)] = objective.score(model, "test")
+        if (weights := folder.weights(trial.trial)).exists():
+            model = load_model(objective.task.model, trial.plan, weights).to(objective.device)
+            scores[str(trial.trial)] = objective.score(model, "test")
     progress("scoring the front on the test split", len(missing), len(missing))
     study.set_user_attr(TEST, scores)
 
@@ -171,12 +170,8 @@ def write_outputs(result: Result, progress: Progress) -> None:
     try:
         best = result.best_trial()
         result.export(folder.best)
-        told = score_in_words(result.score, best[result.score])
-        progress.say(
-            f"best within the budget: trial {int(best['trial'])}, validation {result.score} {told}, "
-            f"params {100 * best['params'] / result.dense.params:.3g} %, "
-            f"flops {100 * best['flops'] / result.dense.flops:.3g} %"
-        )
+        told = metrics_in_words(result.score, best.score, best.metrics, result.dense)
+        progress.say(f"best within the budget: trial {best.trial}, validation {told}")
     except RankfrontError as error:
         progress.say(f"no best model: {error}")
     write_report(result)

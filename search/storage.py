@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import Study, StudyDirection
 from sqlalchemy import event
@@ -68,13 +69,14 @@ def create_or_resume(
         RankfrontError: the stored study belongs to another model, other data or other settings.
     """
     directions = [
-        StudyDirection.MAXIMIZE if objective == "accuracy" else StudyDirection.MINIMIZE
-        for objective in objectives
+        StudyDirection.MAXIMIZE if objective == "accuracy" else StudyDirection.MINIMIZE for objective in objectives
     ]
     known = optuna.get_all_study_names(storage)
     if name not in known:
         study = optuna.create_study(study_name=name, storage=storage, directions=directions)
-        study.set_metric_names(list(objectives))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names(list(objectives))  # Optuna's own plots then say what they show
         study.set_user_attr(IDENTITY, identity)
         return study
     study = optuna.load_study(study_name=name, storage=storage)

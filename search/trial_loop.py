@@ -13,11 +13,11 @@ from ..objectives.model_files import save_weights
 from ..objectives.objective import Objective
 from .folder import Folder
 from .front import front_of
-from .progress import Progress
+from .progress import TRIALS, Progress
 from .settings import SCORE_OBJECTIVE, Settings
 from .slots import INTERRUPTED, SLOT, next_slot, seed_for
 from .space import Space
-from .trials import METRICS, PLAN, REASON, SCORE, SECONDS, dense_of, feasible, score_name, trial_table
+from .trials import METRICS, PLAN, REASON, SCORE, SECONDS, dense_of, feasible, read_trials, score_name, scored
 from .words import metrics_in_words
 
 FIRST_FAILURES = 3
@@ -49,7 +49,7 @@ def run_trials(
                 trial.set_user_attr(INTERRUPTED, True)
                 study.tell(trial, state=TrialState.FAIL)
             raise error
-        progress("trials", slot + 1, settings.trials)
+        progress(TRIALS, slot + 1, settings.trials)
         failures = [*failures, reason] if reason else []
         if len(failures) == FIRST_FAILURES and not any(map(feasible, study.get_trials(deepcopy=False))):
             raise RankfrontError(f"the first {FIRST_FAILURES} trials failed; the first: {failures[0]}")
@@ -72,7 +72,7 @@ def _run(
     violations = space.violations(plan)
     for metric, violation in violations.items():
         trial.set_constraint(metric, violation)
-    label = f"trial {slot + 1}/{settings.trials}"
+    label = f"[{slot + 1}/{settings.trials}] trial {trial.number}"
     if any(violation > 0 for violation in violations.values()):
         trial.set_user_attr(METRICS, space.candidates.costs.of(plan)._asdict())
         trial.set_user_attr(REASON, "over budget, so not trained")
@@ -81,7 +81,9 @@ def _run(
         return ""
     try:
         outcome = objective(
-            plan, seed_for(settings.seed, slot, "trial"), progress=lambda done, total: progress(label, done, total)
+            plan,
+            seed_for(settings.seed, slot, "trial"),
+            progress=lambda done, total: progress(label, done, total),
         )
     except Exception as error:  # the user's code may raise anything: it is this trial's result
         reason = f"{type(error).__name__}: {error}".strip()[:2000]
@@ -100,13 +102,13 @@ def _run(
     on_front = keep_front_weights(study, folder)
     told = metrics_in_words(score_name(study), outcome.score, outcome.metrics, Metrics(**dense_of(study)["metrics"]))
     mark = "   on the front" if trial.number in on_front else ""
-    progress.say(f"{label:<14} {told}   {seconds:5.1f} s{mark}")
+    progress.say(f"{label:<18} {told}   {seconds:5.1f} s{mark}")
     return ""
 
 
 def keep_front_weights(study: Study, folder: Folder) -> set[int]:
     """Delete the weights of trials that some other beats in every metric; return the numbers kept."""
-    on_front = {int(n) for n in front_of(trial_table(study), score_name(study))["trial"]}
+    on_front = {t.trial for t in front_of(scored(read_trials(study)))}
     folder.keep_weights(on_front)
     return on_front
 

@@ -1,7 +1,9 @@
-"""What a study's trials hold, as a table."""
+"""What a study's trials hold, as plain records and as a table."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -18,37 +20,85 @@ PLAN, SCORE, METRICS, REASON, SECONDS = "plan", "score", "metrics", "reason", "s
 COSTS = Metrics._fields
 
 
+@dataclass(frozen=True)
+class Record:
+    """One trial: what was tried and what came out; what a trial did not get to is None."""
+
+    trial: int
+    state: str
+    feasible: bool
+    score: float | None
+    metrics: Metrics | None
+    plan: Plan | None
+    seconds: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A complete trial within the budget."""
+
+    trial: int
+    score: float
+    metrics: Metrics
+    plan: Plan
+
+
 def feasible(trial: FrozenTrial) -> bool:
     """Return whether a trial is complete and keeps every constraint."""
     return trial.state == TrialState.COMPLETE and all(v <= 0 for v in trial.constraints.values())
 
 
-def trial_table(study: Study) -> pd.DataFrame:
-    """Return one row a trial, interrupted ones left out.
-
-    Columns: ``trial`` (number), ``state`` (lower case), ``feasible``, the score under its own name
-    (``accuracy`` or ``score``), ``params``, ``flops``, ``bytes``, ``seconds``, ``reason`` (of a failed or
-    pruned trial), ``plan`` (a `Plan`). What a trial does not have is missing.
-    """
-    score = score_name(study)
-    rows = [
-        {
-            "trial": trial.number,
-            "state": trial.state.name.lower(),
-            "feasible": feasible(trial),
-            score: trial.user_attrs.get(SCORE),
-            **dict.fromkeys(COSTS),
-            **trial.user_attrs.get(METRICS, {}),
-            "seconds": trial.user_attrs.get(SECONDS),
-            "reason": trial.user_attrs.get(REASON, ""),
-            "plan": Plan.from_json(trial.user_attrs[PLAN]) if PLAN in trial.user_attrs else None,
-        }
+def read_trials(study: Study) -> list[Record]:
+    """Return all trials in the order of their numbers, interrupted ones left out."""
+    return [
+        Record(
+            trial.number,
+            trial.state.name.lower(),
+            feasible(trial),
+            trial.user_attrs.get(SCORE),
+            Metrics(**trial.user_attrs[METRICS]) if METRICS in trial.user_attrs else None,
+            Plan.from_json(trial.user_attrs[PLAN]) if PLAN in trial.user_attrs else None,
+            trial.user_attrs.get(SECONDS),
+            trial.user_attrs.get(REASON, ""),
+        )
         for trial in study.get_trials(deepcopy=False)
         if not trial.user_attrs.get(INTERRUPTED)
     ]
+
+
+def scored(records: Iterable[Record]) -> list[Scored]:
+    """Return the complete trials within the budget."""
+    return [
+        Scored(r.trial, r.score, r.metrics, r.plan)
+        for r in records
+        if r.feasible and r.score is not None and r.metrics is not None and r.plan is not None
+    ]
+
+
+def trial_table(records: Iterable[Record], score: str) -> pd.DataFrame:
+    """Return one row a trial.
+
+    Columns: ``trial`` (number), ``state``, ``feasible``, the score under its own name (``accuracy`` or
+    ``score``), ``params``, ``flops``, ``bytes``, ``seconds``, ``reason`` (of a failed or pruned trial),
+    ``plan`` (a `Plan`). What a trial does not have is missing.
+    """
+    rows = [
+        {
+            "trial": r.trial,
+            "state": r.state,
+            "feasible": r.feasible,
+            score: r.score,
+            **(dict.fromkeys(COSTS) if r.metrics is None else r.metrics._asdict()),
+            "seconds": r.seconds,
+            "reason": r.reason,
+            "plan": r.plan,
+        }
+        for r in records
+    ]
     columns = ["trial", "state", "feasible", score, *COSTS, "seconds", "reason", "plan"]
     table = pd.DataFrame(rows, columns=columns)
-    return table.astype({name: "float64" for name in (score, *COSTS, "seconds")})
+    return table.astype(dict.fromkeys((score, *COSTS, "seconds"), "float64"))
 
 
 def score_name(study: Study) -> str:
@@ -57,5 +107,5 @@ def score_name(study: Study) -> str:
 
 
 def dense_of(study: Study) -> dict[str, Any]:
-    """Return the dense model's score and costs, and each layer's full rank."""
+    """Return what is noted of the dense model: score, metrics, each layer's full rank, sizes of the splits."""
     return study.user_attrs["dense"]

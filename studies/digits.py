@@ -45,7 +45,15 @@ def study(seed: int = 0, progress: Progress | None = None) -> Task:
         model = network()
     split = Split((x[train], y[train]))
     train_dense(
-        model, split, name="digits", epochs=20, lr=2e-3, batch_size=64, seed=seed, cosine=True, progress=progress
+        model,
+        split,
+        name="digits",
+        epochs=20,
+        lr=2e-3,
+        batch_size=64,
+        seed=seed,
+        cosine=True,
+        progress=progress,
     )
     return Task(
         model,

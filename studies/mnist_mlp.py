@@ -33,9 +33,7 @@ def network() -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(width, 10))
 
 
-def study(
-    data: Path | None = None, seed: int = 0, device: str = "auto", progress: Progress | None = None
-) -> Task:
+def study(data: Path | None = None, seed: int = 0, device: str = "auto", progress: Progress | None = None) -> Task:
     """The classic perceptron 784-1024×5-10 on MNIST (13 minutes of training on two cores, once)."""
     root = data or Path("data")
     x, y = mnist(root, train=True)

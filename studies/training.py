@@ -54,11 +54,12 @@ def train_dense(
     path = platformdirs.user_cache_path("rankfront") / f"{name}-{key}.safetensors"
     model.to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr)
+    what = f"training the dense model of {name} (epochs)"
     begun = _resume(path, model, optimizer)
     with torch.random.fork_rng(devices=[]):
         for epoch in range(begun, epochs):
             if progress is not None:
-                progress(f"training the dense model of {name} (epochs)", epoch, epochs)
+                progress(what, epoch, epochs)
             if cosine:
                 for group in optimizer.param_groups:
                     group["lr"] = lr * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * epoch / epochs)).item())
@@ -70,8 +71,8 @@ def train_dense(
                 functional.cross_entropy(apply(model, batch.inputs), batch.targets).backward()
                 optimizer.step()
             _keep(path, model, optimizer, epoch + 1, last=epoch + 1 == epochs)
-    if progress is not None:
-        progress(f"training the dense model of {name} (epochs)", epochs, epochs)
+    if progress is not None and begun < epochs:
+        progress(what, epochs, epochs)
     return model.to("cpu").eval()
 
 
