@@ -1,0 +1,76 @@
+"""What many tests need: small networks, small data, and the data beside the checkout where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rankfront import FineTune, Task
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(2, before))
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def mnist_root() -> Path:
+    if not (SHARED_DATA / "MNIST" / "raw").is_dir():
+        pytest.skip(f"MNIST is not in {SHARED_DATA.name}/ beside the checkout")
+    return SHARED_DATA
+
+
+def blobs(samples: int, seed: int, features: int = 12, classes: int = 4) -> tuple[Tensor, Tensor]:
+    """Gaussian blobs around centres that are the same for every seed."""
+    centres = 2 * torch.randn(classes, features, generator=torch.Generator().manual_seed(7))
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(classes, (samples,), generator=generator)
+    return centres[labels] + torch.randn(samples, features, generator=generator), labels
+
+
+def perceptron(seed: int = 0, features: int = 12, width: int = 16, classes: int = 4) -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Linear(features, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, classes)
+        )
+
+
+def trained_perceptron() -> nn.Sequential:
+    model = perceptron()
+    x, y = blobs(400, 1)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def dense() -> nn.Sequential:
+    return trained_perceptron()
+
+
+@pytest.fixture
+def task(dense: nn.Sequential) -> Task:
+    """A task whose trials take milliseconds."""
+    return Task(
+        dense,
+        blobs(400, 1),
+        blobs(200, 2),
+        blobs(200, 3),
+        name="blobs",
+        finetune=FineTune(epochs=1, lr=1e-2, batch_size=100),
+        calibration=200,
+        trials=6,
+    )
