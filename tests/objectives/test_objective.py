@@ -1,0 +1,134 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rankfront import DENSE, Choice, FineTune, Plan, RankfrontError, Task
+from rankfront.objectives.distill import SoftTargets, distillation_loss
+from rankfront.objectives.metrics import count
+from rankfront.objectives.objective import Objective
+from tests.conftest import blobs, perceptron
+
+CPU = torch.device("cpu")
+PLAN = Plan({"0": Choice("svd", 4), "2": Choice("svd", 5), "4": DENSE})
+
+
+def prepared(task: Task, cache: Path | None = None) -> Objective:
+    objective = Objective(task, device=CPU, cache=cache)
+    objective.prepare()
+    return objective
+
+
+def test_same_plan_and_seed_give_the_same_outcome(task: Task) -> None:
+    first, second = (prepared(task)(PLAN, seed=5) for _ in range(2))
+    assert first.score == second.score and first.metrics == second.metrics
+    second_state = second.model.state_dict()
+    assert all(torch.equal(value, second_state[name]) for name, value in first.model.state_dict().items())
+
+
+def test_metrics_are_those_of_the_model_and_as_predicted(task: Task) -> None:
+    objective = prepared(task)
+    outcome = objective(PLAN, seed=0)
+    assert outcome.metrics == count(outcome.model, objective.example) == objective.costs.of(PLAN)
+    assert objective.score(outcome.model) == outcome.score
+
+
+def test_the_dense_model_and_the_global_seed_stay_as_they_were(task: Task, dense: nn.Module) -> None:
+    before = {name: value.clone() for name, value in dense.state_dict().items()}
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    prepared(task)(PLAN, seed=0)
+    assert torch.equal(torch.rand(3), expected)
+    assert all(torch.equal(value, before[name]) for name, value in dense.state_dict().items())
+
+
+def test_all_dense_without_training_is_the_dense_model(task: Task) -> None:
+    objective = prepared(task)
+    outcome = objective(Plan(dict.fromkeys(objective.by_name, DENSE)), 0, finetune_by=FineTune(epochs=0))
+    assert outcome.score == objective.score(objective.dense)
+    assert outcome.metrics == objective.costs.dense
+
+
+def test_decompositions_are_read_from_the_cache(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    score = prepared(task, tmp_path)(PLAN, 0).score
+    monkeypatch.setattr("rankfront.objectives.svd.Svd.decompose", None)
+    assert prepared(task, tmp_path)(PLAN, 0).score == score
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:40], lambda b: b"", lambda b: b[:-4] + b"abcd"[:0]])
+def test_a_damaged_cache_is_rebuilt(task: Task, tmp_path: Path, damage: Any) -> None:
+    score = prepared(task, tmp_path)(PLAN, 0).score
+    for path in tmp_path.iterdir():
+        path.write_bytes(damage(path.read_bytes()))
+    assert prepared(task, tmp_path)(PLAN, 0).score == score
+
+
+def test_another_models_cache_is_not_used(task: Task, tmp_path: Path) -> None:
+    prepared(task, tmp_path)
+    other = replace(task, model=perceptron(seed=3))
+    assert prepared(other, tmp_path)(PLAN, 0).score == prepared(other)(PLAN, 0).score
+
+
+def test_nothing_to_factorize() -> None:
+    with pytest.raises(RankfrontError, match=r"must have a Linear or Conv2d layer .*\(0: a convolution in 4"):
+        Objective(
+            Task(nn.Sequential(nn.Conv2d(4, 4, 3, groups=4)), *[(torch.zeros(2, 4, 5, 5), torch.zeros(2))] * 2),
+            device=CPU,
+        )
+
+
+def test_a_regression_with_a_loss_and_a_score_of_its_own() -> None:
+    x = torch.randn(300, 12, generator=torch.Generator().manual_seed(0))
+    y = x[:, :2] @ torch.tensor([[1.0, 2.0], [0.5, -1.0]])
+
+    def r2(outputs: Tensor, targets: Tensor) -> float:
+        return 1 - float((outputs - targets).square().sum() / (targets - targets.mean(0)).square().sum())
+
+    task = Task(
+        perceptron(classes=2),
+        (x[:200], y[:200]),
+        (x[200:], y[200:]),
+        loss=nn.functional.mse_loss,
+        score=r2,
+        finetune=FineTune(epochs=30, lr=1e-2, batch_size=50, distill=0.0),
+    )
+    assert task.score_name == "score"
+    assert prepared(task)(PLAN, 0).score > 0.8
+
+
+def test_distillation_moves_towards_the_dense_model(task: Task) -> None:
+    # Labels that say nothing: only the soft targets can teach, and validation cannot prefer any epoch.
+    x, y, nothing = task.train.source[0], blobs(400, 99)[1], lambda outputs, targets: 0.0
+    taught = replace(
+        task, train=(x, y), score=nothing, finetune=FineTune(epochs=8, lr=1e-2, batch_size=50, distill=1.0)
+    )
+    objective, plan = prepared(taught), Plan(dict.fromkeys(PLAN, Choice("svd", 2)))
+    before = objective._distance_to_dense(objective.factorize(plan))
+    assert objective._distance_to_dense(objective(plan, 0).model) < 0.5 * before
+
+
+def test_soft_targets_are_the_dense_models_outputs(task: Task, dense: nn.Module) -> None:
+    kept = SoftTargets(dense, task.train)
+    for batch in task.train.batches(64, shuffle=torch.Generator().manual_seed(0)):
+        torch.testing.assert_close(kept.of(batch), dense(batch.inputs).detach())
+
+
+def test_distillation_loss_is_a_divergence() -> None:
+    a, b = torch.randn(6, 5), torch.randn(6, 5)
+    p, q = (t.div(3.0).softmax(1) for t in (b, a))
+    expected = float((p * (p / q).log()).sum(1).mean()) * 9
+    assert float(distillation_loss(a, b, classes=True, temperature=3.0)) == pytest.approx(expected, rel=1e-4)
+    assert float(distillation_loss(a, a, classes=True, temperature=3.0)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_runs_on_cuda(task: Task) -> None:
+    objective = Objective(task, device=torch.device("cuda"))
+    objective.prepare()
+    outcome = objective(PLAN, 0)
+    assert outcome.metrics == objective.costs.of(PLAN)
+    assert next(outcome.model.parameters()).device.type == "cpu"

@@ -1,0 +1,302 @@
+"""A study from task to front: resume, failures, outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+import torch
+from optuna.trial import TrialState
+from torch import nn
+
+from rankfront import RankfrontError, Result, Task, load, run
+from rankfront.objectives.metrics import count
+from tests.conftest import blobs, perceptron
+
+
+def go(task: Task, out: Path, **kwargs: Any) -> Result:
+    return run(task, out=out, device="cpu", progress=False, **kwargs)
+
+
+def trial_rows(out: Path) -> list[tuple[Any, ...]]:
+    trials = Result.open(out).trials
+    return [tuple(row) for row in trials[["state", "accuracy", "params", "flops"]].itertuples(index=False)]
+
+
+def test_front_table_and_files(task: Task, tmp_path: Path) -> None:
+    task = replace(task, test=blobs(200, 3))
+    result = go(task, tmp_path / "out", budget="params=60%", trials=8)
+    table = pd.read_csv(tmp_path / "out" / "front.csv")
+    assert list(table.columns[:9]) == [
+        "trial", "accuracy", "params", "flops", "bytes", "accuracy_pct", "params_pct", "flops_pct", "bytes_pct",
+    ]  # fmt: skip
+    pd.testing.assert_frame_equal(table, result.front, check_dtype=False)
+    assert (table["params_pct"] <= 60).all()
+    assert (table["params"].diff().dropna() >= 0).all()
+    assert table["test_accuracy"].notna().all()
+    assert ((table["accuracy_low"] <= table["accuracy"]) & (table["accuracy"] <= table["accuracy_high"])).all()
+    assert (tmp_path / "out" / "report.html").stat().st_size > 1e6
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["identity"]["budget"] == "params=60%" and "torch" in manifest["versions"]
+
+
+def test_the_best_model_is_the_one_that_was_scored(task: Task, tmp_path: Path, dense: nn.Module) -> None:
+    result = go(task, tmp_path / "out", budget="params=60%")
+    best = result.best_trial()
+    x, y = blobs(200, 2)
+    for model in (result.best, load(tmp_path / "out", perceptron(seed=5)), load(tmp_path / "out" / "best", dense)):
+        assert float((model(x).argmax(1) == y).double().mean()) == best.score
+        assert count(model, x[:1]) == best.metrics
+    assert best.score == result.front["accuracy"].max()
+
+
+def test_every_trial_of_the_front_can_be_exported(task: Task, tmp_path: Path, dense: nn.Module) -> None:
+    result = go(task, tmp_path / "out", trials=8)
+    for t in result.kept:
+        weights, plan = result.export(tmp_path / "small.safetensors", f"params={t.metrics.params / 1000}K")
+        assert plan.name == "small.plan.json"
+        assert count(load(weights, dense), torch.zeros(1, 12)).params <= t.metrics.params
+    kept = {path.stem for path in (tmp_path / "out" / "models").iterdir()}
+    assert kept == {str(t.trial) for t in result.kept}
+
+
+def test_same_seed_same_front(task: Task, tmp_path: Path) -> None:
+    first, second = (go(task, tmp_path / name, seed=3) for name in ("a", "b"))
+    pd.testing.assert_frame_equal(first.front, second.front)
+
+
+def test_goes_on_where_it_stopped_and_ends_at_n(task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    go(task, tmp_path / "whole", trials=8)
+    go(task, tmp_path / "parts", trials=3)
+    run(task, out=tmp_path / "parts", device="cpu", trials=8)
+    assert "resuming: 3 of 8 trials done" in capsys.readouterr().out
+    assert trial_rows(tmp_path / "parts") == trial_rows(tmp_path / "whole")
+
+
+def test_with_n_done_it_only_rebuilds_the_outputs(
+    task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(task, tmp_path / "out", trials=3)
+    (tmp_path / "out" / "report.html").unlink()
+    monkeypatch.setattr("rankfront.objectives.objective.Objective.__call__", None)
+    monkeypatch.setattr("rankfront.objectives.objective.Objective.prepare", None)
+    run(task, out=tmp_path / "out", device="cpu", trials=3)
+    assert "all 3 trials are done" in capsys.readouterr().out
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_front(tmp_path: Path) -> None:
+    """``kill -9`` in the middle of a study, four times; then the same command to the end."""
+    script = tmp_path / "study.py"
+    script.write_text(
+        textwrap.dedent("""
+        import sys, torch
+        from rankfront import FineTune, Task, run
+        from tests.conftest import blobs, trained_perceptron
+        torch.set_num_threads(1)
+        task = Task(trained_perceptron(), blobs(400, 1), blobs(200, 2), name="blobs", calibration=200,
+                    finetune=FineTune(epochs=6, lr=1e-2, batch_size=20))
+        run(task, out=sys.argv[1], trials=10, device="cpu")
+        """)
+    )
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+
+    def start(out: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(script), str(tmp_path / out)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=root)
+
+    whole = start("whole")
+    whole.communicate()
+    assert whole.returncode == 0
+    for lines_before_the_kill in (3, 4, 6, 5):
+        process = start("killed")
+        assert process.stdout is not None
+        for _ in range(lines_before_the_kill):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    last = start("killed")
+    output, _ = last.communicate()
+    assert last.returncode == 0 and "resuming" in output
+    assert sorted(trial_rows(tmp_path / "killed")) == sorted(trial_rows(tmp_path / "whole"))
+    columns = ["accuracy", "params", "flops", "bytes"]
+    fronts = [pd.read_csv(tmp_path / name / "front.csv")[columns] for name in ("killed", "whole")]
+    pd.testing.assert_frame_equal(*fronts)
+
+
+def test_ctrl_c_stores_what_is_finished(task: Task, tmp_path: Path) -> None:
+    calls = 0
+
+    def score(outputs: Any, targets: Any) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 6:  # the dense model's, then two for each trial: in the middle of the third trial
+            raise KeyboardInterrupt
+        return float((outputs.argmax(1) == targets).float().mean())
+
+    interrupted = replace(task, score=score)
+    with pytest.raises(KeyboardInterrupt):
+        go(interrupted, tmp_path / "out")
+    result = Result.open(tmp_path / "out")
+    assert len(result.trials) == 2
+    assert (tmp_path / "out" / "front.csv").exists()
+    result = go(interrupted, tmp_path / "out")
+    assert len(result.trials) == 6
+    states = [t.state for t in result.study.trials]
+    assert states.count(TrialState.COMPLETE) == 6 and states.count(TrialState.FAIL) == 1
+
+
+def test_a_trial_that_fails_is_stored_and_the_study_goes_on(task: Task, tmp_path: Path) -> None:
+    calls = 0
+
+    def loss(outputs: Any, targets: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            raise ValueError("the user's code\nhas a bug")
+        return nn.functional.cross_entropy(outputs, targets)
+
+    result = go(replace(task, loss=loss), tmp_path / "out")
+    assert result.trials["state"].tolist().count("fail") == 1
+    assert len(result.trials) == 6
+    (failed,) = [r for r in result.records if r.state == "fail"]
+    assert failed.reason == "ValueError: the user's code\nhas a bug"
+    assert "has a bug" not in (tmp_path / "out" / "front.csv").read_text()
+    assert "the user&#39;s code" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_three_failures_at_the_start_stop_the_study_with_the_first_error(task: Task, tmp_path: Path) -> None:
+    calls = 0
+
+    def loss(outputs: Any, targets: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        raise ValueError(f"error {calls}")
+
+    with pytest.raises(RankfrontError, match="first 3 trials failed; the first: ValueError: error 1"):
+        go(replace(task, loss=loss), tmp_path / "out")
+
+
+def test_nan_and_out_of_memory_are_reasons(task: Task, tmp_path: Path) -> None:
+    calls = 0
+
+    def loss(outputs: Any, targets: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        value = nn.functional.cross_entropy(outputs, targets)
+        return value * float("nan") if 9 <= calls <= 12 else value
+
+    result = go(replace(task, loss=loss), tmp_path / "out")
+    reasons = [r.reason for r in result.records if r.state == "fail"]
+    assert any("OutOfMemoryError" in reason for reason in reasons)
+    assert any("loss must be finite" in reason for reason in reasons)
+
+
+def test_a_plan_over_budget_costs_no_training(task: Task, tmp_path: Path) -> None:
+    def fails(outputs: Any, targets: Any) -> Any:
+        raise AssertionError("trained")
+
+    go(task, tmp_path / "out", budget="params=60%", trials=1)
+    study = optuna.load_study(study_name="blobs", storage=f"sqlite:///{tmp_path}/out/study.db")
+    study.enqueue_trial({"0.rank": 7, "2.rank": 8, "4.rank": 3})
+    result = go(task, tmp_path / "out", budget="params=60%", trials=2)
+    over = result.records[-1]
+    assert over.state == "pruned" and not over.feasible and over.seconds is None
+    assert over.reason == "over budget, so not trained"
+    assert result.study.trials[-1].constraints["params"] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": 1}, "its seed is 0, not 1"),
+        ({"budget": "params=50%"}, "its budget is 'params=60%', not 'params=50%'"),
+        ({"sampler": "random"}, "its sampler is 'directions', not 'random'"),
+        ({"objectives": ("accuracy", "params")}, "its objectives"),
+    ],
+)
+def test_a_study_of_other_settings_is_refused(task: Task, tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    go(task, tmp_path / "out", budget="params=60%", trials=2)
+    with pytest.raises(RankfrontError, match=said):
+        go(task, tmp_path / "out", trials=3, **{"budget": "params=60%", **change})
+
+
+def test_a_study_of_another_model_or_data_is_refused(task: Task, tmp_path: Path) -> None:
+    go(task, tmp_path / "out", trials=1)
+    with pytest.raises(RankfrontError, match="its dense model is"):
+        go(replace(task, model=perceptron(seed=4)), tmp_path / "out", trials=2)
+    with pytest.raises(RankfrontError, match="its train data is"):
+        go(replace(task, train=blobs(400, 9)), tmp_path / "out", trials=2)
+
+
+@pytest.mark.parametrize(
+    "objectives", [("accuracy",), ("accuracy", "bytes"), ("accuracy", "params", "flops", "bytes")], ids=str
+)
+def test_any_subset_of_objectives(task: Task, tmp_path: Path, objectives: tuple[str, ...]) -> None:
+    result = go(task, tmp_path / "out", budget="params=60%", objectives=objectives)
+    assert len(result.study.directions) == len(objectives)
+    assert result.study.metric_names == list(objectives)
+    assert len(result.front) >= 1
+    assert set(result.figures) == {"params", "flops", "ranks", "hypervolume"}
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp", "random"])
+def test_optunas_own_samplers(task: Task, tmp_path: Path, sampler: str) -> None:
+    result = go(task, tmp_path / "out", budget="params=50%", sampler=sampler, trials=4)
+    assert result.trials["feasible"].all()
+
+
+def test_optunas_own_plots_work_on_a_study(task: Task, tmp_path: Path) -> None:
+    study = go(task, tmp_path / "out", trials=8).study
+    importances = optuna.importance.get_param_importances(study, target=lambda t: t.values[0])
+    assert set(importances) == {"0.rank", "2.rank", "4.rank"}
+    optuna.visualization.plot_parallel_coordinate(study, target=lambda t: t.values[0])
+
+
+def test_the_test_split_is_read_once_for_each_network(task: Task, tmp_path: Path) -> None:
+    x, y = blobs(50, 3)
+    reads = 0
+
+    def score(outputs: Any, targets: Any) -> float:
+        nonlocal reads
+        reads += len(targets) == 50
+        return float((outputs.argmax(1) == targets).float().mean())
+
+    tested = replace(task, score=score, test=(x, y))
+    first = go(tested, tmp_path / "out", trials=3)
+    assert reads == len(first.kept) + 1
+    go(tested, tmp_path / "out", trials=3)
+    assert reads == len(first.kept) + 1
+
+
+def test_a_folder_in_use_is_refused(task: Task, tmp_path: Path) -> None:
+    from rankfront.search.folder import Folder
+
+    folder = Folder(tmp_path)
+    with folder.locked(), pytest.raises(RankfrontError, match="in use by another rankfront run"):
+        go(task, tmp_path)
+
+
+def test_timeout_begins_no_further_trial(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(0, 10_000, 10))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(ticks)))
+    result = go(task, tmp_path / "out", timeout="90s")
+    assert 0 < len(result.trials) < 6
+
+
+def test_timeout_is_about_trials_only(task: Task, tmp_path: Path) -> None:
+    assert len(go(task, tmp_path / "out", timeout="1h").trials) == 6

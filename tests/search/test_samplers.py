@@ -1,0 +1,118 @@
+"""The contract of a sampler: every sampler × toy studies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from rankfront import RankfrontError
+from rankfront.search.directions import DirectionsSampler
+from rankfront.search.samplers import SAMPLERS, make_sampler
+from rankfront.search.slots import SLOT, next_slot
+from rankfront.search.space import Space
+from rankfront.search.trials import SCORE
+from tests.search.toys import error_of, toy_candidates, toy_space
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+TOYS = {
+    "tight": lambda: toy_space(0.35),
+    "loose": lambda: toy_space(0.8),
+    "two limits": lambda: _two_limits(),
+    "no budget": lambda: Space(toy_candidates(), {}),
+}
+OBJECTIVES = {"one": ["maximize"], "two": ["maximize", "minimize"]}
+
+
+def _two_limits() -> Space:
+    candidates = toy_candidates()
+    dense = candidates.costs.dense
+    return Space(candidates, {"params": 0.5 * dense.params, "flops": 0.4 * dense.flops})
+
+
+def drive(study: optuna.Study, space: Space, sampler: str, total: int, seed: int = 0) -> list[tuple[int, ...]]:
+    """Run a stub study: a plan scores the negative sum of its layers' errors."""
+    study.sampler = make_sampler(sampler, space, seed)
+    proposals = []
+    while (slot := next_slot(study)) < total:
+        trial = study.ask(space.distributions)
+        trial.set_user_attr(SLOT, slot)
+        plan = space.plan(trial.params)
+        for metric, violation in space.violations(plan).items():
+            trial.set_constraint(metric, violation)
+        score = -error_of(space.candidates, plan)
+        trial.set_user_attr(SCORE, score)
+        study.tell(trial, [score, space.candidates.costs.of(plan).params][: len(study.directions)])
+        proposals.append(tuple(trial.params.values()))
+    return proposals
+
+
+def new_study(directions: Sequence[str]) -> optuna.Study:
+    return optuna.create_study(directions=list(directions), storage="sqlite:///:memory:")
+
+
+@pytest.mark.parametrize("objectives", OBJECTIVES)
+@pytest.mark.parametrize("toy", TOYS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_never_over_budget_and_never_a_plan_twice(sampler: str, toy: str, objectives: str) -> None:
+    space, study = TOYS[toy](), new_study(OBJECTIVES[objectives])
+    proposals = drive(study, space, sampler, 14)
+    assert len(set(proposals)) == len(proposals) == 14
+    for trial in study.trials:
+        assert space.fits(space.plan(trial.params))
+        assert trial.state == TrialState.COMPLETE
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_resumes_to_the_same_proposals(sampler: str) -> None:
+    space = toy_space(0.5)
+    whole = drive(new_study(OBJECTIVES["two"]), space, sampler, 14)
+    study = new_study(OBJECTIVES["two"])
+    parts = drive(study, space, sampler, 6) + drive(study, space, sampler, 14)
+    assert parts == whole
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_another_seed_proposes_otherwise(sampler: str) -> None:
+    space = toy_space(0.5)
+    first, second = (drive(new_study(OBJECTIVES["one"]), space, sampler, 12, seed) for seed in (0, 1))
+    assert first != second
+
+
+def test_directions_start_with_the_knapsack_at_the_budget() -> None:
+    from rankfront.search.allocation import knapsack
+
+    space = toy_space(0.5)
+    first = drive(new_study(OBJECTIVES["one"]), space, "directions", 1)[0]
+    plan = knapsack(space.candidates, space.limits)
+    assert plan is not None and first == tuple(space.params(plan).values())
+
+
+def test_directions_find_what_the_knapsack_does_not_know() -> None:
+    """Where the true score weighs the first layer more than its error says, the search finds out."""
+    space = toy_space(0.35, depth=4)
+    study = new_study(OBJECTIVES["one"])
+    study.sampler = DirectionsSampler(space, 0)
+
+    def score(trial: optuna.Trial) -> float:
+        picks = space.candidates.picks(space.plan(trial.params))
+        errors = space.candidates.errors[range(len(picks)), picks]
+        return -float(20 * errors[0] + errors[1:].sum())
+
+    scores = []
+    for slot in range(40):
+        trial = study.ask(space.distributions)
+        trial.set_user_attr(SLOT, slot)
+        trial.set_user_attr(SCORE, score(trial))
+        scores.append(score(trial))
+        study.tell(trial, scores[-1])
+    assert max(scores) > 0.7 * scores[0]
+
+
+def test_unknown_sampler() -> None:
+    with pytest.raises(
+        RankfrontError, match="sampler must be one of directions, tpe, nsga2, gp, random, but got 'cma'"
+    ):
+        make_sampler("cma", toy_space(), 0)
