@@ -50,11 +50,20 @@ Storage = Annotated[str | None, typer.Option(metavar="URL", help="A database in 
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
 
 
+def _whole_number(value: str | int) -> int:
+    """Read an option's value; typer passes a default through it too."""
+    if not str(value).removeprefix("-").isdecimal():
+        raise typer.BadParameter(f"must be a whole number, but got {value!r:.60}")
+    return int(value)
+
+
 @app.command()
 def run(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="A ready study's name, or your own Python file.")],
     budget: Budgets = None,
-    trials: Annotated[int | None, typer.Option(metavar="N", help="The study's total of trials.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(metavar="N", parser=_whole_number, help="The study's total of trials.")
+    ] = None,
     timeout: Annotated[
         str | None, typer.Option(metavar="TIME", help="Begin no further trial after this: 90s, 10m, 2h.")
     ] = None,
@@ -66,7 +75,7 @@ def run(
         typer.Option(metavar="NAMES", help="What the front trades: accuracy and any of params,flops,bytes."),
     ] = ",".join(DEFAULT_OBJECTIVES),
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
-    seed: Annotated[int, typer.Option(metavar="N", help="Of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", parser=_whole_number, help="Of everything random.")] = 0,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where a ready study's data lies.")] = None,
     debug: Debug = False,
 ) -> None:
@@ -78,7 +87,7 @@ def run(
     check_sampler(sampler)
     choose_device(device)
     if out is not None:
-        Folder(out).prepare()
+        Folder(out).check()
     with Progress() as progress:
         task = load_task(study, data=data, seed=seed, device=device, progress=progress)
         run_study(

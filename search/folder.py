@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,10 +56,17 @@ class Folder:
             if path not in kept:
                 path.unlink(missing_ok=True)
 
+    def check(self) -> None:
+        """Raise `RankfrontError` where the folder can be seen not to be writable; writes nothing."""
+        there = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+        if not there.is_dir():
+            raise RankfrontError(f"out must be a folder, but {there} is a file")
+        if not os.access(there, os.W_OK):
+            raise RankfrontError(f"out must be a folder that can be written, but {there} cannot")
+
     def prepare(self) -> None:
         """Create the folder; raises `RankfrontError` where it cannot be written."""
-        if self.path.exists() and not self.path.is_dir():
-            raise RankfrontError(f"out must be a folder, but {self.path} is a file")
+        self.check()
         probe = self.path / ".writable"
         write_text(probe, "")
         probe.unlink()

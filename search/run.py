@@ -24,7 +24,7 @@ from .samplers import DEFAULT, make_sampler
 from .settings import DEFAULT_OBJECTIVES, Settings
 from .slots import free_interrupted, next_slot, occupied
 from .space import Space
-from .storage import create_or_resume, database_of, open_storage, storage_errors
+from .storage import check_url, create_or_resume, database_of, open_storage, storage_errors
 from .trial_loop import run_trials
 from .words import count_in_words, metrics_in_words, score_in_words
 
@@ -80,6 +80,7 @@ def run(
     objective = Objective(task, device=choose_device(settings.device), seed=settings.seed, cache=folder.cache)
     check_possible(settings.budget, objective.costs.dense, objective.costs.smallest())
     url = database_of(folder.path, settings.storage)
+    check_url(url)
     folder.prepare()
     with folder.locked(), storage_errors(url), shown:
         study = create_or_resume(

@@ -31,6 +31,12 @@ def database_of(folder: Path, storage: str | None) -> str:
     return URL.create("sqlite", database=str(folder / "study.db")).render_as_string()
 
 
+def check_url(url: str) -> None:
+    """Refuse, before anything is written, a URL that names no database or one whose driver is missing."""
+    with storage_errors(url):
+        make_url(url).get_dialect().import_dbapi()
+
+
 @contextlib.contextmanager
 def storage_errors(url: str) -> Iterator[None]:
     """Turn whatever the database raises into a `RankfrontError` of one line."""

@@ -86,7 +86,7 @@ def test_lists_the_ready_studies(rankfront: Cli) -> None:
         (["run", "mine.py", "--budget", "params=0.1%"], "below the smallest possible plan: params can be at least"),
         (["run", "mine.py", "--sampler", "cma"], "sampler must be one of"),
         (["run", "mine.py", "--trials", "0"], "trials must be 1 or more, but got 0"),
-        (["run", "mine.py", "--trials", "many"], "many"),
+        (["run", "mine.py", "--trials", "many"], "must be a whole number, but got 'many'"),
         (["run", "mine.py", "--timeout", "soon"], "timeout must be a duration such as 90s"),
         (["run", "mine.py", "--device", "tpu"], "device must be auto, cpu or cuda, but got 'tpu'"),
         (["run", "mine.py", "--seed", "-1"], "seed must be from 0"),
@@ -165,6 +165,13 @@ def test_out_that_is_a_file(rankfront: Cli, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     code, _, err = rankfront("run", "mine.py", "--out", "out")
     assert code == 2 and "out must be a folder, but out is a file" in err
+
+
+@pytest.mark.parametrize("command", [["run", "mine.py", "--out", "shut/out"], ["run", "nope", "--out", "new"]])
+def test_a_folder_is_made_only_when_all_is_well(rankfront: Cli, tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "shut").write_text("a file where a folder should be")
+    assert rankfront(*command)[0] == 2
+    assert not (tmp_path / "new").exists()
 
 
 def test_debug_shows_a_traceback(rankfront: Cli) -> None:
