@@ -85,9 +85,8 @@ def main() -> None:
         flush=True,
     )
 
-    print(
-        f"| rankfront, at most | knapsack, as is | after 3 epochs | search: {arguments.trials} one-epoch trials | then 5 epochs | ranks found |"
-    )
+    search = f"search: {arguments.trials} one-epoch trials"
+    print(f"| rankfront, at most | knapsack, as is | after 3 epochs | {search} | then 5 epochs | ranks found |")
     print("|---|---|---|---|---|---|")
     candidates = Candidates.of(whitened)
     for share in BUDGETS:

@@ -32,7 +32,6 @@ from .words import count_in_words, score_in_words
 app = typer.Typer(
     name="rankfront",
     help="Which layers of a trained PyTorch model to factorize, how, and at what rank.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -79,7 +78,7 @@ def run(
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where a ready study's data lies.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Search the ranks of a model; run the same command again to go on."""
+    """Search the ranks of a model, or go on with it."""
     budgets = list(budget) if budget else None
     # What is wrong with the options themselves is said before a dense model is trained.
     Budget.parse(budgets or [])
@@ -121,7 +120,7 @@ def front(
     storage: Storage = None,
     debug: Debug = False,
 ) -> None:
-    """Print the front, and the best model within any budget: no trial is run."""
+    """Print the front, and the best under any budget."""
     asked = Budget.parse(budget) if budget else None
     result = Result.open(folder, storage)
     table = result.front
@@ -165,7 +164,7 @@ def export(
     storage: Storage = None,
     debug: Debug = False,
 ) -> None:
-    """Write the best model's weights and plan, for the study's budget or any other."""
+    """Write the best model's files."""
     for path in Result.open(folder, storage).export(to, Budget.parse(budget) if budget else None):
         typer.echo(path)
 
@@ -202,7 +201,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     Exit codes: 0 done; 2 something given cannot be; 130 or 143 stopped by SIGINT or SIGTERM.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     stopped_by = signal.SIGINT
 
     def stop(number: int, _: FrameType | None) -> None:
@@ -212,7 +211,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     try:
-        code = app(arguments, standalone_mode=False)
+        code = app(arguments, prog_name="rankfront", standalone_mode=False)
     except KeyboardInterrupt:
         _fail("stopped; the same command goes on from here", 128 + stopped_by)
     except typer.Abort:

@@ -6,6 +6,7 @@ Trained as published: Adam, learning rate 1e-4, batches of 128, 53 epochs, image
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import torch
@@ -78,6 +79,9 @@ def mnist(root: Path, *, train: bool) -> tuple[Tensor, Tensor]:
         try:
             found = _read(root, train, download=True)
         except (RuntimeError, OSError) as error:
+            for empty in (root / "MNIST" / "raw", root / "MNIST", root):
+                with contextlib.suppress(OSError):
+                    empty.rmdir()  # refuses where there is anything in it
             raise RankfrontError(
                 f"MNIST must lie in {root.resolve() / 'MNIST' / 'raw'} (--data names the folder that holds MNIST), "
                 f"and could not be downloaded there by torchvision: {error}"

@@ -191,3 +191,8 @@ def test_other_storage(rankfront: Cli, tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "study.db").exists()
     code, out, _ = rankfront("front", "out", "--storage", url)
     assert code == 0 and "best within" in out
+
+
+def test_no_arguments_print_the_help(rankfront: Cli) -> None:
+    code, out, err = rankfront()
+    assert code == 0 and "Usage: rankfront" in out and err == ""
