@@ -186,7 +186,7 @@ def _print_front(result: Result, table: pd.DataFrame, best: int | None) -> None:
             *("–" if value != value else score_in_words(result.score, value) for value in scores),
             *(f"{count_in_words(row[name])}  {row[f'{name}_pct']:5.3g} %" for name in Metrics._fields),
         )
-    dense = [result.dense_score, *([result.dense_test_score] if tested in table else [])]
+    dense = [result.dense_score, *([result.test_score(None)] if tested in table else [])]
     printed.add_row(
         "dense",
         *("–" if value is None else score_in_words(result.score, value) for value in dense),

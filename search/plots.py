@@ -147,7 +147,7 @@ def draw_score(data: ScorePlot) -> go.Figure:
             font={"color": LIMIT},
         )
     _style(figure)
-    what = "flops of one input (2 per multiply-add)" if data.cost == "flops" else data.cost
+    what = "flops (2 per multiply-add)" if data.cost == "flops" else data.cost
     figure.update_xaxes(title=f"{what}, % of the dense model", type="log")
     figure.update_xaxes(_percent_ticks(data))
     title = f"validation {data.score}" + (" (%)" if percent else "")

@@ -60,7 +60,6 @@ def _content(result: Result) -> dict[str, Any]:
         }
         for name, figure in result.figures.items()
     ]
-    test = result.dense_test_score
     return {
         "title": result.study.study_name,
         "score": result.score,
@@ -69,7 +68,7 @@ def _content(result: Result) -> dict[str, Any]:
         "best": _best(result),
         "dense": {
             "score": score_in_words(result.score, result.dense_score),
-            "test": None if test is None else score_in_words(result.score, test),
+            "test": _test(result, None),
             **{name: count_in_words(value, UNITS[name]) for name, value in result.dense._asdict().items()},
         },
         "counts": ", ".join(f"{count} {state}" for state, count in states.items()),
@@ -94,7 +93,13 @@ def _best(result: Result) -> dict[str, str] | None:
         name: f"{count_in_words(value, UNITS[name])} ({share_in_words(value, getattr(result.dense, name))})"
         for name, value in best.metrics._asdict().items()
     }
-    return {"trial": str(best.trial), "score": score_in_words(result.score, best.score), **costs}
+    scores = {"score": score_in_words(result.score, best.score), "test": _test(result, best.trial)}
+    return {"trial": str(best.trial), **scores, **costs}
+
+
+def _test(result: Result, trial: int | None) -> str:
+    score = result.test_score(trial)
+    return "" if score is None else score_in_words(result.score, score)
 
 
 def _row(result: Result, row: Mapping[Hashable, float]) -> dict[str, str]:

@@ -112,7 +112,7 @@ class Result:
         model (``params_pct`` …); for an accuracy its 95 % interval (``accuracy_low``, ``accuracy_high``);
         where there is a test split, the same on it (``test_accuracy`` …).
         """
-        tested = self.study.user_attrs.get(TEST, {})
+        tested = self.test_score(None) is not None
         rows = []
         for t in self.on_front:
             row: dict[str, float] = {"trial": t.trial, self.score: t.score, **t.metrics._asdict()}
@@ -120,7 +120,8 @@ class Result:
             row |= {f"{m}_pct": 100 * v / getattr(self.dense, m) for m, v in t.metrics._asdict().items()}
             row |= self._interval(self.score, t.score, "validation")
             if tested:
-                score = tested.get(str(t.trial), math.nan)
+                score = self.test_score(t.trial)
+                score = math.nan if score is None else score
                 row |= {f"test_{self.score}": score, **self._interval(f"test_{self.score}", score, "test")}
             rows.append(row)
         return pd.DataFrame(rows, columns=None if rows else ["trial", self.score, *COSTS])
@@ -130,10 +131,9 @@ class Result:
         """What the study optimises: the score, and costs."""
         return str(self.identity["objectives"]).split(", ")
 
-    @property
-    def dense_test_score(self) -> float | None:
-        """The dense model's score on the test split, once it was taken."""
-        return self.study.user_attrs.get(TEST, {}).get("dense")
+    def test_score(self, trial: int | None) -> float | None:
+        """Return a trial's score on the test split (the dense model's for None), once it was taken."""
+        return self.study.user_attrs.get(TEST, {}).get("dense" if trial is None else str(trial))
 
     def best_trial(self, budget: str | Budget | None = None) -> Scored:
         """Return the best-scoring trial within a budget (the study's own if none is given).
