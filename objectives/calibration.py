@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .data import Batch, apply
 from .errors import RankfrontError
 from .kind import Kind, Moments
-from .layer import Layer
+from .layer import Layer, first_input
 
 Progress = Callable[[int, int], None]
 """Told ``(done, total)`` as work goes on."""
@@ -27,7 +27,7 @@ class _Sums:
     def add(self, rows: Tensor) -> None:
         rows = rows.float()
         self.count += len(rows)
-        self.first = self.first + rows.double().sum(0)
+        self.first = self.first + rows.sum(0, dtype=torch.float64)
         self.second = self.second + (rows.T @ rows).double()
 
     def moments(self) -> Moments:
@@ -59,23 +59,24 @@ def calibrate(
         def note(
             _: nn.Module,
             inputs: tuple[Tensor, ...],
+            keywords: dict[str, Tensor],
             output: Tensor,
             key: str = key,
             layer: Layer = layer,
             kind: Kind = kind,
         ) -> None:
-            sums[key].add(kind.observe(layer, inputs[0], output))
+            sums[key].add(kind.observe(layer, first_input(inputs, keywords), output))
 
         users = {id(m): m for path in layer.paths if (m := model.get_submodule(path))}
-        hooks.extend(module.register_forward_hook(note) for module in users.values())
+        hooks.extend(module.register_forward_hook(note, with_kwargs=True) for module in users.values())
     was_training = model.training
     try:
         model.eval()
         with torch.no_grad():
-            for done, batch in enumerate(batches):
+            for done, batch in enumerate(batches, 1):
+                apply(model, batch.inputs)
                 if progress is not None:
                     progress(done, len(batches))
-                apply(model, batch.inputs)
     finally:
         model.train(was_training)
         for hook in hooks:

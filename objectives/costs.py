@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from .data import Inputs
+from .kind import Cost
 from .kinds import KINDS, kind_named
 from .layer import Layer, Layers
 from .metrics import Entry, Metrics, count, entries, file_bytes
@@ -26,21 +27,19 @@ class Costs:
         }
         """Every layer's choices in ascending order of rank, ``dense`` last; layers with no other are not in it."""
         self._entries = {entry.name: entry for entry in entries(model)}
-        self._of_choice: dict[tuple[str, Choice], tuple[Metrics, list[Entry]]] = {}
+        self._new_entries: dict[tuple[str, Choice], list[Entry]] = {}
 
     def of(self, plan: Plan) -> Metrics:
         """Return what the compressed network costs: equal to `metrics.count` of it."""
         params, flops = self.dense.params, self.dense.flops
         tensors = dict(self._entries)
         for name, choice in plan.items():
-            change, new = self._change(name, choice)
+            change = self._change(self.layers[name], choice)
             params += change.params
             flops += change.flops
-            if choice != DENSE:
-                for path in self.layers[name].paths:
-                    tensors.pop(f"{path}.weight", None)
-                    tensors.pop(f"{path}.bias", None)
-                tensors.update((entry.name, entry) for entry in new)
+            for entry in self._old(name):
+                del tensors[entry.name]
+            tensors.update((entry.name, entry) for entry in self._new(name, choice))
         return Metrics(params, flops, file_bytes(tensors.values()))
 
     def smallest(self) -> Metrics:
@@ -57,26 +56,46 @@ class Costs:
     def changes(self, layer: Layer, choices: Sequence[Choice]) -> list[Metrics]:
         """Return what each choice for one layer adds to the dense model's cost (negative: saves).
 
-        Bytes are those of the tensors and of their header entries; the header's padding and the
-        lengths of its numbers make a whole file differ from the sum by a few bytes.
+        Bytes are those of the parameters, and of the header of the layer's largest factorization: a whole
+        file differs from the sum by a few bytes.
         """
-        return [self._change(layer.name, choice)[0] for choice in choices]
+        itemsize = layer.module.weight.element_size()
+        old = file_bytes(self._old(layer.name)) - itemsize * layer.params
+        headers: dict[str, int] = {}
+        rows = []
+        for choice in reversed(choices):
+            change = self._change(layer, choice)
+            header = 0
+            if choice.rank is not None:
+                if choice.kind not in headers:
+                    new = kind_named(choice.kind).cost(layer, choice.rank).params
+                    headers[choice.kind] = file_bytes(self._new(layer.name, choice)) - itemsize * new - old
+                header = headers[choice.kind]
+            rows.append(Metrics(change.params, change.flops, itemsize * change.params + header))
+        return rows[::-1]
 
-    def _change(self, name: str, choice: Choice) -> tuple[Metrics, list[Entry]]:
-        key = (name, choice)
-        if key not in self._of_choice:
-            self._of_choice[key] = self._compute_change(self.layers[name], choice)
-        return self._of_choice[key]
-
-    def _compute_change(self, layer: Layer, choice: Choice) -> tuple[Metrics, list[Entry]]:
+    def _change(self, layer: Layer, choice: Choice) -> Cost:
+        """Return what a choice adds in parameters and flops."""
         if choice.rank is None:
-            return Metrics(0, 0, 0), []
-        kind = kind_named(choice.kind)
-        cost = kind.cost(layer, choice.rank)
-        new = [
-            Entry(f"{layer.name}.{name}", shape, dtype)
-            for name, shape, dtype in entries(kind.skeleton(layer, choice.rank))
-        ]
-        old = [e for n in ("weight", "bias") if (e := self._entries.get(f"{layer.name}.{n}")) is not None]
-        change = file_bytes(new) - file_bytes(old)
-        return Metrics(cost.params - layer.params, cost.flops - layer.flops, change), new
+            return Cost(0, 0)
+        cost = kind_named(choice.kind).cost(layer, choice.rank)
+        return Cost(cost.params - layer.params, cost.flops - layer.flops)
+
+    def _old(self, name: str) -> list[Entry]:
+        """Return the dense layer's tensors in a saved file."""
+        names = (under(path, part) for path in self.layers[name].paths for part in ("weight", "bias"))
+        return [self._entries[n] for n in names if n in self._entries]
+
+    def _new(self, name: str, choice: Choice) -> list[Entry]:
+        """Return the factorized layer's tensors in a saved file."""
+        if choice.rank is None:
+            return self._old(name)
+        if (name, choice) not in self._new_entries:
+            module = kind_named(choice.kind).skeleton(self.layers[name], choice.rank)
+            self._new_entries[name, choice] = [Entry(under(name, n), s, d) for n, s, d in entries(module)]
+        return self._new_entries[name, choice]
+
+
+def under(path: str, name: str) -> str:
+    """Return a tensor's name in the state dict, given its module's path; the root's is empty."""
+    return f"{path}.{name}" if path else name

@@ -62,7 +62,7 @@ class Split:
     def __len__(self) -> int:
         if isinstance(self.source, tuple):
             return len(self.source[0])
-        held = self.source.dataset if isinstance(self.source, DataLoader) else self.source
+        held = self.source.sampler if isinstance(self.source, DataLoader) else self.source
         try:
             return len(held)  # pyright: ignore[reportArgumentType]  # map-style sets have a length
         except TypeError:
@@ -75,6 +75,13 @@ class Split:
         """Whether a sample is the same at every reading, so that what a model says of it can be kept."""
         return isinstance(self.source, tuple)
 
+    def steps(self, batch_size: int) -> int:
+        """Return the number of shuffled batches; a user's loader has its own."""
+        if isinstance(self.source, DataLoader):
+            return len(self.source)
+        whole, rest = divmod(len(self), batch_size)
+        return max(1, whole + (rest > 1))
+
     def batches(
         self,
         batch_size: int,
@@ -83,9 +90,15 @@ class Split:
         shuffle: torch.Generator | None = None,
         limit: int | None = None,
     ) -> Iterator[Batch]:
-        """Yield batches on ``device``: in order, or shuffled by the generator; at most ``limit`` samples."""
+        """Yield batches on ``device``: in order, or shuffled by the generator; at most ``limit`` samples.
+
+        Shuffled batches are for training: no last one of a single sample, which batch norm refuses.
+        """
         device = torch.device(device)
-        left = len(self) if limit is None else limit
+        if limit is None:
+            yield from self._all(batch_size, device, shuffle)
+            return
+        left = limit
         for batch in self._all(batch_size, device, shuffle):
             if left <= 0:
                 return
@@ -98,13 +111,16 @@ class Split:
             inputs, targets = self._on(device)
             n = len(inputs)
             order = torch.arange(n) if shuffle is None else torch.randperm(n, generator=shuffle)
+            if shuffle is not None and n > batch_size and n % batch_size == 1:
+                order = order[:-1]
             for index in order.split(batch_size):
                 here = index.to(inputs.device)
                 yield Batch(_to(inputs[here], device), _to(targets[here], device), index)
             return
         loader = self.source
         if not isinstance(loader, DataLoader):
-            loader = DataLoader(loader, batch_size, shuffle=shuffle is not None, generator=shuffle)
+            alone = shuffle is not None and len(self) > batch_size and len(self) % batch_size == 1
+            loader = DataLoader(loader, batch_size, shuffle is not None, generator=shuffle, drop_last=alone)
         for item in loader:
             if not isinstance(item, (tuple, list)) or len(item) != 2:
                 raise RankfrontError(
@@ -151,9 +167,19 @@ def place(inputs: Inputs, device: torch.device | str) -> Inputs:
     return _to(inputs, torch.device(device))
 
 
+def join(parts: Sequence[Any]) -> Any:
+    """Concatenate batches' inputs, targets or outputs along their first dimension, whatever their structure."""
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat(list(parts))
+    if isinstance(first, dict):
+        return {key: join([part[key] for part in parts]) for key in first}
+    return tuple(join(list(column)) for column in zip(*parts, strict=True))
+
+
 def _to(item: Any, device: torch.device) -> Any:
     if isinstance(item, Tensor):
-        return item.to(device, non_blocking=True)
+        return item.to(device, non_blocking=device.type == "cuda")  # from CUDA it must wait
     if isinstance(item, dict):
         return {key: _to(value, device) for key, value in item.items()}
     if isinstance(item, (tuple, list)):
@@ -185,7 +211,8 @@ def _head(item: Any, n: int) -> Any:
 def _checked_pair(source: Sequence[Any]) -> tuple[Tensor, Tensor]:
     if len(source) != 2 or not all(isinstance(t, Tensor) for t in source):
         kinds = ", ".join(type(t).__name__ for t in source[:4])
-        raise RankfrontError(f"data must be a pair of tensors (inputs, targets), but got ({kinds})")
+        hint = "; torch.from_numpy makes tensors of arrays" if "ndarray" in kinds else ""
+        raise RankfrontError(f"data must be a pair of tensors (inputs, targets), but got ({kinds}){hint}")
     inputs, targets = source
     if inputs.ndim == 0 or targets.ndim == 0 or len(inputs) != len(targets):
         raise RankfrontError(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .errors import RankfrontError
 
@@ -32,6 +32,17 @@ def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def full_precision(outputs: Any) -> Any:
+    """Return a network's outputs in float32 where they are of lower precision, whatever their structure."""
+    if isinstance(outputs, Tensor):
+        return outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
+    if isinstance(outputs, dict):
+        return {key: full_precision(value) for key, value in outputs.items()}
+    if isinstance(outputs, (tuple, list)):
+        return tuple(full_precision(value) for value in outputs)
+    return outputs
 
 
 def settle(model: nn.Module, device: torch.device) -> nn.Module:

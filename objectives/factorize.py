@@ -32,7 +32,9 @@ def factorize(
     known: dict[int, nn.Module] = {}
     for name, choice in plan.items():
         if name not in layers:
-            raise RankfrontError(f"a plan may only name layers of the model, but it has no layer {name!r}")
+            raise RankfrontError(
+                f"a plan may only name layers of the model, but it has no layer {name!r} (another architecture?)"
+            )
         if choice.rank is None:
             continue
         layer = layers[name]
@@ -50,9 +52,10 @@ def skeleton(model: nn.Module, plan: Plan) -> nn.Module:
     """
 
     def unfilled(layer: Layer, kind: str, rank: int) -> nn.Module:
-        largest = min(layer.out_features, layer.in_features)
+        known = kind_named(kind)
+        largest = known.full_rank(layer)
         if rank > largest:
             raise RankfrontError(f"rank of layer {layer} must be at most {largest}, but the plan says {rank}")
-        return kind_named(kind).skeleton(layer, rank).to_empty(device=layer.module.weight.device)
+        return known.skeleton(layer, rank).to_empty(device=layer.module.weight.device)
 
     return factorize(model, layers_named(model, plan), plan, unfilled)

@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from .calibration import Progress
 from .data import Batch, Split, apply
-from .device import autocast
+from .device import autocast, full_precision
 from .errors import RankfrontError, TrialError
 
 
@@ -58,9 +58,9 @@ class FineTune:
         if self.optimizer not in ("adamw", "sgd"):
             raise RankfrontError(f"finetune optimizer must be adamw or sgd, but got {self.optimizer!r}")
 
-    def total_steps(self, samples: int) -> int:
-        """Return the number of optimizer steps for a training split of that many samples."""
-        return self.steps if self.steps is not None else self.epochs * math.ceil(samples / self.batch_size)
+    def total_steps(self, data: Split) -> int:
+        """Return the number of optimizer steps on a training split."""
+        return self.steps if self.steps is not None else self.epochs * data.steps(self.batch_size)
 
 
 def finetune(
@@ -94,7 +94,7 @@ def finetune(
         TrialError: the loss is not finite.
     """
     best = validate(model)
-    total = settings.total_steps(len(data))
+    total = settings.total_steps(data)
     if total == 0:
         return best
     best_state = copy.deepcopy(model.state_dict())
@@ -111,7 +111,8 @@ def finetune(
             for batch in data.batches(settings.batch_size, device=device, shuffle=order):
                 optimizer.zero_grad(set_to_none=True)
                 with autocast(device):
-                    value = loss(apply(model, batch.inputs), batch)
+                    outputs = apply(model, batch.inputs)
+                value = loss(full_precision(outputs), batch)
                 value.backward()
                 nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
                 optimizer.step()

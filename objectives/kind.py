@@ -58,6 +58,10 @@ class Kind(Protocol):
         """Return the ranks worth proposing, ascending: those that save parameters; empty if none does."""
         ...
 
+    def full_rank(self, layer: Layer) -> int:
+        """Return the least rank at which every layer of this shape is reproduced."""
+        ...
+
     def cost(self, layer: Layer, rank: int) -> Cost:
         """Return what the factorized layer costs; equals what is counted on `skeleton`."""
         ...

@@ -114,6 +114,11 @@ def find_layers(model: nn.Module, example: Inputs, exclude: Iterable[str] = ()) 
     return Layers(tuple(found), left_dense)
 
 
+def first_input(inputs: tuple[Tensor, ...], keywords: dict[str, Tensor]) -> Tensor:
+    """Return what a Linear or convolution was called with: by position, or as ``input=``."""
+    return inputs[0] if inputs else keywords["input"]
+
+
 def _uses_of_weights(model: nn.Module) -> dict[int, list[tuple[str, nn.Module]]]:
     """Group every path to a Linear or Conv2d by the identity of its weight."""
     uses: dict[int, list[tuple[str, nn.Module]]] = defaultdict(list)
@@ -132,11 +137,11 @@ def _trace(model: nn.Module, example: Inputs) -> dict[int, list[tuple[torch.Size
     """Run the model once and note, per module, input and output shape of each call."""
     calls: dict[int, list[tuple[torch.Size, torch.Size]]] = defaultdict(list)
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        calls[id(module)].append((inputs[0].shape, output.shape))
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor], output: Tensor) -> None:
+        calls[id(module)].append((first_input(inputs, keywords).shape, output.shape))
 
     watched = [m for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
-    hooks = [m.register_forward_hook(note) for m in watched]
+    hooks = [m.register_forward_hook(note, with_kwargs=True) for m in watched]
     modes = {m: m.training for m in model.modules()}
     try:
         with torch.no_grad():

@@ -18,17 +18,26 @@ from torch.utils.flop_counter import FlopCounterMode
 from .data import Inputs, apply, place
 
 DTYPES = {
-    torch.float64: "F64",
-    torch.float32: "F32",
+    torch.bool: "BOOL",
+    torch.uint8: "U8",
+    torch.int8: "I8",
+    torch.float8_e5m2: "F8_E5M2",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.int16: "I16",
+    torch.uint16: "U16",
     torch.float16: "F16",
     torch.bfloat16: "BF16",
-    torch.int64: "I64",
     torch.int32: "I32",
-    torch.int16: "I16",
-    torch.int8: "I8",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
+    torch.uint32: "U32",
+    torch.float32: "F32",
+    torch.complex64: "C64",
+    torch.float64: "F64",
+    torch.int64: "I64",
+    torch.uint64: "U64",
 }
+"""Types by safetensors' names, in its own order: tensors lie in a file by type, last one first, then by name."""
+
+_ORDER = {dtype: place for place, dtype in enumerate(DTYPES)}
 
 
 class Metrics(NamedTuple):
@@ -99,7 +108,7 @@ def file_bytes(tensors: Iterable[Entry]) -> int:
     """Return the exact size of a safetensors file of these tensors: 8 bytes, a padded JSON header, data."""
     header: dict[str, dict[str, str | list[int]]] = {}
     offset = 0
-    for name, shape, dtype in sorted(tensors, key=lambda e: (-e.dtype.itemsize, e.name)):
+    for name, shape, dtype in sorted(tensors, key=lambda e: (-_ORDER[e.dtype], e.name)):
         end = offset + torch.Size(shape).numel() * dtype.itemsize
         header[name] = {"dtype": DTYPES[dtype], "shape": list(shape), "data_offsets": [offset, end]}
         offset = end

@@ -6,6 +6,7 @@ The same plan and seed on the same CPU (and number of threads) give the same out
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +31,14 @@ from .kind import Decomposition
 from .kinds import KINDS, kind_named
 from .layer import Layer, find_layers
 from .metrics import Metrics, count
-from .plan import Choice, Plan
+from .plan import DENSE, Choice, Plan
+from .probe import without_unreplaceable
+from .refit import refit
 from .score import evaluate
 from .task import Task
 
 BATCH = 64
-"""Batch size of the passes over calibration data."""
+"""Largest batch of the passes over calibration data."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,13 @@ class Objective:
         self.device = device
         self.seed = seed
         self.example = task.train.example()
-        self.dense = copy.deepcopy(task.model).eval()
-        self.layers = find_layers(self.dense, self.example, task.exclude)
+        try:
+            # On the CPU first, wherever it was trained: there the traced passes run.
+            self.dense = copy.deepcopy(task.model).cpu().eval()
+        except RuntimeError as error:  # old-style weight norm and pruning hold tensors that cannot be copied
+            raise RankfrontError(f"the model must be one that copy.deepcopy copies, but: {error}") from error
+        found = find_layers(self.dense, self.example, task.exclude)
+        self.layers = without_unreplaceable(self.dense, found, self.example)
         self.by_name: dict[str, Layer] = {layer.name: layer for layer in self.layers}
         self.costs = Costs(self.dense, self.layers, self.example)
         if not self.costs.choices:
@@ -70,11 +78,30 @@ class Objective:
                 "the model must have a Linear or Conv2d layer that a factorization makes smaller, but has none"
                 + (f" ({reasons})" if reasons else "")
             )
+        self._check_loss_and_score()
         self._cache = cache
         self._decompositions: dict[tuple[str, str], Decomposition] = {}
         self._calibration: list[Batch] = []
         self._held_out: list[Batch] = []
         self._soft = SoftTargets(self.dense, task.train)
+
+    @torch.no_grad()
+    def _check_loss_and_score(self) -> None:
+        """Try the loss on a few training samples and accuracy on a few of validation, on the CPU."""
+        tried = [("loss", self.task.train, self.task.loss or functional.cross_entropy)]
+        if self.task.score is None:
+            tried.append(("score", self.task.validation, self.task.scorer))
+        for name, split, function in tried:
+            for batch in split.batches(2, limit=2):
+                try:
+                    function(apply(self.dense, batch.inputs), batch.targets)
+                except RankfrontError:
+                    raise
+                except Exception as error:
+                    raise RankfrontError(
+                        f"the {name} must accept the model's outputs and the data's targets, "
+                        f"but: {type(error).__name__}: {error}"
+                    ) from error
 
     def fingerprint(self) -> dict[str, str]:
         """Return short hashes of the dense model and of each data split."""
@@ -90,7 +117,8 @@ class Objective:
         tell = progress or (lambda what, done, total: None)
         settle(self.dense, self.device)
         self._read_calibration_data()
-        key = f"{self.task.train.fingerprint()}|{self.task.calibration}|{self.seed}|{self.task.whiten}"
+        # Any layer's statistics depend on the layers before it, so the whole model is part of the key.
+        key = f"{self.fingerprint()}|{self.task.calibration}|{self.seed}|{self.task.whiten}"
         cache = DecompositionCache(self._cache, key)
         wanted = {
             (layer.name, kind.name): (layer, kind)
@@ -121,10 +149,13 @@ class Objective:
         """Draw the calibration samples, and as many as a quarter of them again to be held out."""
         size = self.task.calibration
         held_out = max(1, size // 4)
+        batch_size = min(BATCH, max(2, (size + held_out) // 5))  # at least one batch is to be held out
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             order = torch.Generator().manual_seed(self.seed)
-            batches = list(self.task.train.batches(BATCH, device=self.device, shuffle=order, limit=size + held_out))
+            batches = list(
+                self.task.train.batches(batch_size, device=self.device, shuffle=order, limit=size + held_out)
+            )
         keep = max(1, round(len(batches) * size / (size + held_out)))
         self._calibration, self._held_out = batches[:keep], batches[keep:] or batches[-1:]
 
@@ -158,13 +189,16 @@ class Objective:
             TrialError: a loss or score that is not finite. Whatever the user's own code raises passes.
         """
         model = settle(self.factorize(plan), self.device)
+        if self.task.refit:
+            model = self._refitted_where_it_helps(model, plan)
         helped = reestimate_where_it_helps(model, self._calibration, self._distance_to_dense)
+        settings = finetune_by or self.task.finetune
         score = finetune(
             model,
             self.task.train,
-            self._loss,
+            functools.partial(self._loss, settings),
             self.score,
-            finetune_by or self.task.finetune,
+            settings,
             seed=seed,
             device=self.device,
             progress=progress,
@@ -176,9 +210,15 @@ class Objective:
         """Return a network's score on the named split."""
         return evaluate(model, getattr(self.task, split), self.task.scorer, device=self.device)
 
-    def _loss(self, outputs: Any, batch: Batch) -> Tensor:
-        """The true loss and the distance to the dense model, mixed by ``finetune.distill``."""
-        settings = self.task.finetune
+    def _refitted_where_it_helps(self, model: nn.Module, plan: Plan) -> nn.Module:
+        """Return the refitted network, or the one given where held-out data likes it better."""
+        refitted = copy.deepcopy(model)
+        layers = [self.by_name[name] for name, choice in plan.items() if choice != DENSE]
+        refit(refitted, self.dense, layers, self._calibration)
+        return min((refitted, model), key=self._distance_to_dense)
+
+    def _loss(self, settings: FineTune, outputs: Any, batch: Batch) -> Tensor:
+        """The true loss and the distance to the dense model, mixed by ``settings.distill``."""
         loss = self.task.loss or functional.cross_entropy
         if settings.distill == 0:
             return loss(outputs, batch.targets)

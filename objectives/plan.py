@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from .errors import RankfrontError
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Choice:
     """What happens to one layer: a kind of factorization, and its rank (``None`` for ``dense``)."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .data import Split, apply, place
+from .data import Split, apply, join, place
 from .errors import RankfrontError, TrialError
 
 Score = Callable[[Any, Any], Any]
@@ -22,10 +22,11 @@ def accuracy(outputs: Tensor, targets: Tensor) -> float:
     >>> accuracy(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
     0.5
     """
-    if outputs.ndim != 2 or targets.shape != outputs.shape[:1]:
+    shapes = [tuple(t.shape) if isinstance(t, Tensor) else type(t).__name__ for t in (outputs, targets)]
+    if isinstance(shapes[0], str) or len(shapes[0]) != 2 or shapes[1] != shapes[0][:1]:
         raise RankfrontError(
             "accuracy needs outputs (N, classes) and targets (N,), "
-            f"but got {tuple(outputs.shape)} and {tuple(targets.shape)}: give the task a score of its own"
+            f"but got {shapes[0]} and {shapes[1]}: give the task a score of its own"
         )
     return float((outputs.argmax(1) == targets).double().mean())
 
@@ -46,16 +47,11 @@ def evaluate(
         outputs.append(place(apply(model, batch.inputs), "cpu"))
         targets.append(place(batch.targets, "cpu"))
     model.train(was_training)
-    value = float(score(_join(outputs), _join(targets)))
+    value = score(join(outputs), join(targets))
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        raise RankfrontError(f"a score must be one number, but got {value!r:.60}") from None
     if not math.isfinite(value):
         raise TrialError(f"a score must be a finite number, but got {value}")
     return value
-
-
-def _join(parts: list[Any]) -> Any:
-    first = parts[0]
-    if isinstance(first, Tensor):
-        return torch.cat(parts)
-    if isinstance(first, dict):
-        return {key: _join([part[key] for part in parts]) for key in first}
-    return tuple(_join(list(column)) for column in zip(*parts, strict=True))

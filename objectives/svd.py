@@ -37,6 +37,10 @@ class Svd:
         m, n = layer.out_features, layer.in_features
         return range(1, (m * n - 1) // (m + n) + 1)
 
+    def full_rank(self, layer: Layer) -> int:
+        """Return ``min(in, out)``."""
+        return min(layer.out_features, layer.in_features)
+
     def cost(self, layer: Layer, rank: int) -> Cost:
         """Return ``rank · (in + out)`` parameters plus the bias, and 2 flops per weight and position."""
         weights = rank * (layer.in_features + layer.out_features)
@@ -58,28 +62,34 @@ class Svd:
         return nn.Sequential(first, nn.Conv2d(rank, m.out_channels, 1, bias=bias, **like))
 
     def observe(self, layer: Layer, inputs: Tensor, outputs: Tensor) -> Tensor:
-        """Return the outputs without the bias, one row ``(out,)`` per position."""
-        rows = outputs if isinstance(layer.module, nn.Linear) else outputs.movedim(1, -1)
+        """Return the outputs without the bias, one row ``(out,)`` per position; of a tall Linear the inputs."""
+        if self._by_inputs(layer):
+            return inputs.reshape(-1, layer.in_features)
+        rows = outputs if isinstance(layer.module, nn.Linear) else outputs.movedim(-3, -1)
         rows = rows.reshape(-1, layer.out_features)
         return rows if layer.module.bias is None else rows - layer.module.bias
+
+    def _by_inputs(self, layer: Layer) -> bool:
+        """Whether ``E[x xᵀ]`` is gathered in place of the larger ``E[y yᵀ]``: one is ``W · Wᵀ`` of the other."""
+        return isinstance(layer.module, nn.Linear) and layer.out_features > layer.in_features
 
     def decompose(self, layer: Layer, moments: Moments | None) -> SvdDecomposition:
         """Find the principal components of the outputs, by the moments or (plain) of the weight alone."""
         weight = layer.module.weight.detach().flatten(1).double()
-        if moments is None:
-            mean, spread = weight.new_zeros(len(weight)), None
-        elif layer.module.bias is None:
-            mean, spread = weight.new_zeros(len(weight)), moments.second
-        else:
-            mean = moments.mean
-            spread = moments.second - torch.outer(mean, mean)
         out, inner = weight.shape
         # Where the weight is tall, its outputs fill only its column space: work there, in (in × in).
         basis, core = torch.linalg.qr(weight) if out > inner else (None, weight)
-        if spread is None:
+        mean = weight.new_zeros(out)
+        if moments is None:
             spread = core @ core.T
-        elif basis is not None:
-            spread = basis.T @ spread @ basis
+        else:
+            centre = moments.mean if layer.module.bias is not None else torch.zeros_like(moments.mean)
+            spread = moments.second - torch.outer(centre, centre)
+            mean = weight @ centre if self._by_inputs(layer) else centre
+            if self._by_inputs(layer):
+                spread = core @ spread @ core.T
+            elif basis is not None:
+                spread = basis.T @ spread @ basis
         values, vectors = torch.linalg.eigh(spread)
         vectors = vectors.flip(-1) if basis is None else basis @ vectors.flip(-1)
         return SvdDecomposition(layer, vectors, values.flip(-1).clamp_min(0), mean)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .data import Split
 from .errors import RankfrontError
@@ -31,7 +33,11 @@ class Task:
     validation: Any
     test: Any = None
     loss: Callable[[Any, Any], Tensor] | None = None
-    """``loss(outputs, targets)``, averaged over the batch; cross entropy if not given."""
+    """``loss(outputs, targets)``, averaged over the batch; cross entropy if not given.
+
+    With a cross entropy the soft targets of distillation are compared by KL divergence, with any other
+    loss by mean squared difference.
+    """
     score: Score | None = None
     """``score(outputs, targets)`` over a whole split, higher is better; accuracy if not given."""
     exclude: tuple[str, ...] = ()
@@ -42,6 +48,8 @@ class Task:
     """How many training samples the layers' statistics are gathered on."""
     whiten: bool = True
     """Decompose by the error of the layers' outputs; False: by that of their weights (plain SVD)."""
+    refit: bool = True
+    """Re-solve the second factors inside the compressed network before fine-tuning."""
     trials: int = 40
     """The study's total of trials where ``run`` is not told another."""
     budget: str | tuple[str, ...] = ()
@@ -67,8 +75,8 @@ class Task:
 
     @property
     def classifies(self) -> bool:
-        """Whether the loss is the default: outputs are logits ``(N, classes, …)``."""
-        return self.loss is None
+        """Whether the loss is a cross entropy: outputs are then logits ``(N, classes, …)``."""
+        return self.loss in (None, functional.cross_entropy) or isinstance(self.loss, nn.CrossEntropyLoss)
 
     @property
     def scorer(self) -> Score:
@@ -83,11 +91,23 @@ class Task:
     def settings(self) -> dict[str, Any]:
         """Return what changes a trial's result besides model, data, budget and seed; plain data."""
         finetune = {f.name: getattr(self.finetune, f.name) for f in fields(self.finetune)}
-        own = {name: getattr(getattr(self, name), "__qualname__", None) for name in ("loss", "score")}
+        own = {name: _described(getattr(self, name)) for name in ("loss", "score")}
         return {
             "finetune": finetune,
             "calibration": self.calibration,
             "whiten": self.whiten,
+            "refit": self.refit,
             "exclude": list(self.exclude),
             **own,
         }
+
+
+def _described(function: Any) -> str | None:
+    """Return what tells one loss or score from another, the same in every process."""
+    if function is None:
+        return None
+    if isinstance(function, nn.Module):
+        return f"{function!r} {sorted((k, v) for k, v in vars(function).items() if isinstance(v, (int, float, str)))}"
+    if isinstance(function, functools.partial):
+        return f"partial {_described(function.func)} {function.args} {function.keywords}"
+    return getattr(function, "__qualname__", type(function).__qualname__)

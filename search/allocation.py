@@ -37,7 +37,7 @@ def knapsack(candidates: Candidates, limits: Mapping[str, float], weights: Array
     for _ in range(4):
         picks = _solve(errors, *_normalised(candidates, tightened))
         if picks is None:
-            return None
+            break
         plan = candidates.plan(picks)
         cost = candidates.costs.of(plan)._asdict()
         over = {name: cost[name] - bound for name, bound in limits.items() if cost[name] > bound}
@@ -45,7 +45,15 @@ def knapsack(candidates: Candidates, limits: Mapping[str, float], weights: Array
             return plan
         # Only bytes can be: a file's header is not quite the sum of its entries.
         tightened |= {name: tightened[name] - excess - 1 for name, excess in over.items()}
-    return None
+    return _cheapest(candidates, limits)
+
+
+def _cheapest(candidates: Candidates, limits: Mapping[str, float]) -> Plan | None:
+    """Return the plan of least cost, if it fits."""
+    costs, _ = _normalised(candidates, limits)
+    plan = candidates.plan(np.where(np.isfinite(candidates.errors), costs.sum(2), np.inf).argmin(1))
+    cost = candidates.costs.of(plan)._asdict()
+    return plan if all(cost[name] <= bound for name, bound in limits.items()) else None
 
 
 def _normalised(candidates: Candidates, limits: Mapping[str, float]) -> tuple[Array, Array]:

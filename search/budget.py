@@ -9,8 +9,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..objectives.errors import RankfrontError
@@ -47,13 +48,17 @@ class Budget:
     bounds: tuple[Bound, ...] = ()
 
     @classmethod
-    def parse(cls, texts: str | Iterable[str]) -> Budget:
+    def parse(cls, texts: str | Sequence[str]) -> Budget:
         """Read ``"params=5%"``, several of these, or several in one text with commas between.
 
         Raises:
             RankfrontError: a text is malformed, or two bound the same metric.
         """
         texts = [texts] if isinstance(texts, str) else texts
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+            raise RankfrontError(
+                f"budget must be text such as params=5%, or a list of such texts, but got {texts!r:.60}"
+            )
         bounds = [_bound(part) for text in texts for part in text.split(",")]
         names = [bound.metric for bound in bounds]
         for name in names:
@@ -107,7 +112,7 @@ def check_possible(budget: Budget, dense: Metrics, smallest: Metrics) -> None:
     for metric, limit in budget.limits(dense).items():
         least = getattr(smallest, metric)
         if limit < least:
-            share = least / getattr(dense, metric)
+            share = math.ceil(10_000 * least / getattr(dense, metric)) / 10_000
             raise RankfrontError(
                 f"budget {budget} is below the smallest possible plan: {metric} can be at least {least:,} "
                 f"({share:.2%} of the dense model's {getattr(dense, metric):,}), but must be at most {limit:,.0f}"

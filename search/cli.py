@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -15,23 +16,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ..objectives.device import choose_device
 from ..objectives.errors import RankfrontError
 from ..objectives.metrics import Metrics
 from .budget import Budget
-from .folder import Folder
 from .progress import Progress
 from .report import write_report
 from .result import Result
-from .run import run as run_study
-from .samplers import DEFAULT, SAMPLERS, check_sampler
-from .settings import DEFAULT_OBJECTIVES, seconds
+from .run import run_with
+from .samplers import DEFAULT, SAMPLERS
+from .settings import DEFAULT_OBJECTIVES, Settings
 from .study_file import load_task, ready_studies
 from .words import count_in_words, score_in_words
 
 app = typer.Typer(
     name="rankfront",
-    help="Which layers of a trained PyTorch model to factorize, how, and at what rank.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -79,29 +77,22 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Search the ranks of a model, or go on with it."""
-    budgets = list(budget) if budget else None
-    # What is wrong with the options themselves is said before a dense model is trained.
-    Budget.parse(budgets or [])
-    seconds(timeout)
-    check_sampler(sampler)
-    choose_device(device)
-    if out is not None:
-        Folder(out).check()
+    # What is wrong with the options is said before a dense model is trained.
+    settings = Settings.checked(
+        budget=budget or None,
+        objectives=objectives,
+        trials=trials,
+        timeout=timeout,
+        out=out,
+        storage=storage,
+        sampler=sampler,
+        device=device,
+        seed=seed,
+    )
     with Progress() as progress:
+        progress.say(f"loading {study} …")
         task = load_task(study, data=data, seed=seed, device=device, progress=progress)
-        run_study(
-            task,
-            budget=budgets,
-            objectives=objectives.split(","),
-            trials=trials,
-            timeout=timeout,
-            out=out,
-            storage=storage,
-            sampler=sampler,
-            device=device,
-            seed=seed,
-            progress=progress,
-        )
+        run_with(task, settings, progress)
 
 
 @app.command()
@@ -125,6 +116,8 @@ def front(
     result = Result.open(folder, storage)
     table = result.front
     best = result.best_trial(asked) if asked or len(table) else None
+    for metric, limit in asked.limits(result.dense).items() if asked else ():
+        table = table.loc[table[metric] <= limit, :]
     if as_json:
         typer.echo(
             json.dumps(
@@ -194,6 +187,21 @@ def _print_front(result: Result, table: pd.DataFrame, best: int | None) -> None:
     )
     width = None if sys.stdout.isatty() else 160
     Console(width=width, highlight=False).print(printed)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"rankfront {version('rankfront')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _rankfront(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Which layers of a trained PyTorch model to factorize, how, and at what rank."""
 
 
 def main(arguments: list[str] | None = None) -> None:

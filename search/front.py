@@ -31,7 +31,7 @@ def non_dominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
 def front_of(trials: Sequence[Scored], costs: Sequence[str] = COSTS) -> list[Scored]:
     """Return the trials on the front of the score (up) and ``costs`` (down), smallest first."""
     points = np.array([[-t.score, *(getattr(t.metrics, c) for c in costs)] for t in trials], float)
-    keep = non_dominated(points.reshape(len(trials), -1))
+    keep = non_dominated(points.reshape(len(trials), 1 + len(costs)))
     front = [trial for trial, kept in zip(trials, keep, strict=True) if kept]
     return sorted(front, key=lambda t: (*(getattr(t.metrics, c) for c in costs), t.score))
 

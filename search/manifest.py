@@ -9,18 +9,17 @@ from typing import Any
 import torch
 from optuna.study import Study
 
-from .settings import Settings
 from .storage import IDENTITY
 
 PACKAGES = ("rankfront", "torch", "torchvision", "optuna", "numpy", "pandas", "plotly", "safetensors")
 
 
-def manifest_of(study: Study, settings: Settings, device: torch.device) -> dict[str, Any]:
+def manifest_of(study: Study, trials: int, device: torch.device) -> dict[str, Any]:
     """Return the manifest of a study, plain data."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "study": study.study_name,
-        "trials": settings.trials,
+        "trials": trials,
         "identity": study.user_attrs[IDENTITY],
         "device": f"{device.type} ({name}, {torch.get_num_threads()} threads)",
         "python": platform.python_version(),

@@ -194,7 +194,7 @@ def rank_data(front: Sequence[Scored], full_ranks: Mapping[str, int], dense: Met
     plans = [t.plan for t in front]
     shares = [[1.0 if (r := plan[n].rank) is None else r / full_ranks[n] for plan in plans] for n in layers]
     texts = [[str(plan[n]) for plan in plans] for n in layers]
-    return RankPlot(layers, names, shares, texts)
+    return RankPlot([f"{n} (full rank {full_ranks[n]})" for n in layers], names, shares, texts)
 
 
 def draw_ranks(data: RankPlot) -> go.Figure:

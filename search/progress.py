@@ -62,6 +62,11 @@ class Progress:
             self._tasks[what] = self._bar.add_task(what, total=total)
         self._bar.update(self._tasks[what], completed=done, total=total)
         if done >= total:
+            self.finish(what)
+
+    def finish(self, what: str) -> None:
+        """Take away the bar of ``what``, done or not."""
+        if what in self._tasks:
             self._bar.remove_task(self._tasks.pop(what))
 
     def _log(self, what: str, done: int, total: int) -> None:

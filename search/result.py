@@ -42,6 +42,9 @@ class Result:
         self.dense_score: float = dense_of(study)["score"]
         self.samples: dict[str, int] = dense_of(study)["samples"]
 
+    def __repr__(self) -> str:
+        return f"<Result of {self.study.study_name!r}: {len(self.records)} trials, {len(self.on_front)} on the front>"
+
     @classmethod
     def open(cls, path: str | Path, storage: str | None = None) -> Result:
         """Open a study's folder.
@@ -112,7 +115,7 @@ class Result:
         model (``params_pct`` …); for an accuracy its 95 % interval (``accuracy_low``, ``accuracy_high``);
         where there is a test split, the same on it (``test_accuracy`` …).
         """
-        tested = self.test_score(None) is not None
+        tested = TEST in self.study.user_attrs
         rows = []
         for t in self.on_front:
             row: dict[str, float] = {"trial": t.trial, self.score: t.score, **t.metrics._asdict()}
@@ -159,7 +162,7 @@ class Result:
         if self.architecture is None:
             raise RankfrontError("best needs the model's architecture: use rankfront.load(folder, model)")
         trial = self.best_trial(budget)
-        return load_model(self.architecture, trial.plan, self.folder.weights(trial.trial))
+        return load_model(self.architecture, trial.plan, self.folder.weights(trial.trial)).cpu()
 
     @property
     def figures(self) -> dict[str, go.Figure]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from optuna.study import Study
 
-from ..objectives.device import choose_device
-from ..objectives.errors import RankfrontError
 from ..objectives.files import write_json, write_whole
+from ..objectives.kinds import KINDS
 from ..objectives.model_files import load_model
 from ..objectives.objective import Objective
 from ..objectives.task import Task
@@ -21,10 +20,10 @@ from .progress import Progress
 from .report import write_report
 from .result import TEST, Result
 from .samplers import DEFAULT, make_sampler
-from .settings import DEFAULT_OBJECTIVES, Settings
+from .settings import DEFAULT_OBJECTIVES, RunSettings, Settings
 from .slots import free_interrupted, next_slot, occupied
 from .space import Space
-from .storage import check_url, create_or_resume, database_of, open_storage, storage_errors
+from .storage import create_or_resume, database_of, open_storage, storage_errors
 from .trial_loop import run_trials
 from .words import count_in_words, metrics_in_words, score_in_words
 
@@ -32,8 +31,8 @@ from .words import count_in_words, metrics_in_words, score_in_words
 def run(
     task: Task,
     *,
-    budget: str | Iterable[str] | None = None,
-    objectives: Iterable[str] = DEFAULT_OBJECTIVES,
+    budget: str | Sequence[str] | None = None,
+    objectives: str | Iterable[str] = DEFAULT_OBJECTIVES,
     trials: int | None = None,
     timeout: str | float | None = None,
     out: str | Path | None = None,
@@ -41,7 +40,7 @@ def run(
     sampler: str = DEFAULT,
     device: str = "auto",
     seed: int = 0,
-    progress: bool | Progress = True,
+    progress: bool = True,
 ) -> Result:
     """Search the ranks of a task's model; go on from where an earlier run in the same folder stopped.
 
@@ -64,7 +63,6 @@ def run(
         KeyboardInterrupt: the user stopped it; what is finished is stored, and outputs are up to date.
     """
     settings = Settings.checked(
-        task,
         budget=budget,
         objectives=objectives,
         trials=trials,
@@ -75,29 +73,33 @@ def run(
         device=device,
         seed=seed,
     )
-    shown = progress if isinstance(progress, Progress) else Progress(shown=progress)
-    folder = Folder(settings.out)
-    objective = Objective(task, device=choose_device(settings.device), seed=settings.seed, cache=folder.cache)
+    return run_with(task, settings, Progress(shown=progress))
+
+
+def run_with(task: Task, told: Settings, progress: Progress) -> Result:
+    """Do what `run` does, with settings already checked."""
+    settings = told.for_task(task)
+    folder = settings.folder
+    objective = Objective(task, device=told.device, seed=told.seed, cache=folder.cache)
     check_possible(settings.budget, objective.costs.dense, objective.costs.smallest())
-    url = database_of(folder.path, settings.storage)
-    check_url(url)
+    url = database_of(folder.path, told.storage)
     folder.prepare()
-    with folder.locked(), storage_errors(url), shown:
+    with folder.locked(), storage_errors(url), progress:
         study = create_or_resume(
             open_storage(url),
             task.name,
-            settings.objectives,
+            told.objectives,
             {**settings.identity(task), **objective.fingerprint()},
-            url if settings.storage else str(folder.path / "study.db"),
+            told.storage or str(folder.path / "study.db"),
         )
-        return _run_in(study, objective, settings, folder, shown)
+        return _run_in(study, objective, settings, progress)
 
 
-def _run_in(study: Study, objective: Objective, settings: Settings, folder: Folder, progress: Progress) -> Result:
-    task = objective.task
+def _run_in(study: Study, objective: Objective, settings: RunSettings, progress: Progress) -> Result:
+    task, folder = objective.task, settings.folder
     free_interrupted(study)
     done = len(occupied(study))
-    write_json(folder.manifest, manifest_of(study, settings, objective.device))
+    write_json(folder.manifest, manifest_of(study, settings.trials, objective.device))
     if next_slot(study) >= settings.trials:
         progress.say(f"all {settings.trials} trials are done: rebuilding the outputs")
     else:
@@ -107,21 +109,21 @@ def _run_in(study: Study, objective: Objective, settings: Settings, folder: Fold
         _note_dense_model(study, objective, settings, progress)
         limits = settings.budget.limits(objective.costs.dense)
         space = Space(Candidates.of(objective), limits)
-        study.sampler = make_sampler(settings.sampler, space, settings.seed)
+        study.sampler = make_sampler(settings.told.sampler, space, settings.told.seed)
         try:
-            run_trials(study, space, objective, settings, folder, progress)
+            run_trials(study, space, objective, settings, progress)
         except KeyboardInterrupt:
-            if occupied(study):
-                write_outputs(Result(study, folder, task.model), progress)
+            progress.say(f"stopped after {len(occupied(study))} of {settings.trials} trials: writing the outputs")
+            write_outputs(Result(study, folder, task.model))
             raise
-    if next_slot(study) >= settings.trials:
-        _score_on_test(study, objective, folder, progress)
-    result = Result(study, folder, task.model)
-    write_outputs(result, progress)
+    result = write_outputs(Result(study, folder, task.model))
+    if next_slot(study) >= settings.trials and _score_on_test(study, objective, folder, progress):
+        result = write_outputs(Result(study, folder, task.model))
+    _say_outputs(result, progress)
     return result
 
 
-def _note_dense_model(study: Study, objective: Objective, settings: Settings, progress: Progress) -> None:
+def _note_dense_model(study: Study, objective: Objective, settings: RunSettings, progress: Progress) -> None:
     """Score the dense model once, and say what there is to compress."""
     task, dense = objective.task, objective.costs.dense
     if "dense" not in study.user_attrs:
@@ -129,7 +131,9 @@ def _note_dense_model(study: Study, objective: Objective, settings: Settings, pr
         noted = {
             "score": objective.score(objective.dense),
             "metrics": dense._asdict(),
-            "full_ranks": {layer.name: min(layer.in_features, layer.out_features) for layer in objective.layers},
+            "full_ranks": {
+                layer.name: max(kind.full_rank(layer) for kind in KINDS.values()) for layer in objective.layers
+            },
             "samples": {name: len(split) for name, split in splits.items() if split is not None},
         }
         study.set_user_attr("score_name", task.score_name)
@@ -140,41 +144,52 @@ def _note_dense_model(study: Study, objective: Objective, settings: Settings, pr
         f"{count_in_words(dense.flops, 'FLOP')}, {count_in_words(dense.bytes, 'B')}"
     )
     count = len(objective.costs.choices)
-    progress.say(f"{count} layers to factorize, budget {settings.budget}, sampler {settings.sampler}")
+    progress.say(f"{count} layers to factorize, budget {settings.budget}, sampler {settings.told.sampler}")
     for name, reason in list(objective.layers.left_dense.items())[:8]:
         progress.say(f"  left dense: {name} ({reason})")
 
 
-def _score_on_test(study: Study, objective: Objective, folder: Folder, progress: Progress) -> None:
-    """Score the finished front on the test split, each of its trials once."""
+def _score_on_test(study: Study, objective: Objective, folder: Folder, progress: Progress) -> bool:
+    """Score the finished front on the test split, each of its trials once; returns whether anything was new."""
     if objective.task.test is None:
-        return
-    scores: dict[str, float] = dict(study.user_attrs.get(TEST, {}))
-    missing = [t for t in Result(study, folder).kept if str(t.trial) not in scores]
-    if "dense" in scores and not missing:
-        return
-    scores.setdefault("dense", objective.score(objective.dense.to(objective.device), "test"))
-    for done, trial in enumerate(missing):
+        return False
+    scores: dict[str, float | None] = dict(study.user_attrs.get(TEST, {}))
+    wanted = {str(t.trial): t for t in Result(study, folder).kept}
+    missing = [name for name in ("dense", *wanted) if name not in scores]
+    for done, name in enumerate(missing):
         progress("scoring the front on the test split", done, len(missing))
-        if (weights := folder.weights(trial.trial)).exists():
-            model = load_model(objective.task.model, trial.plan, weights).to(objective.device)
-            scores[str(trial.trial)] = objective.score(model, "test")
-    progress("scoring the front on the test split", len(missing), len(missing))
-    study.set_user_attr(TEST, scores)
+        model = objective.dense
+        if name != "dense":
+            trial = wanted[name]
+            model = load_model(objective.task.model, trial.plan, folder.weights(trial.trial))
+        try:
+            scores[name] = objective.score(model.to(objective.device), "test")
+        except Exception as error:  # the user's score may raise anything
+            progress.say(f"no test score for {'trial ' * (name != 'dense')}{name}: {type(error).__name__}: {error}")
+            scores[name] = None
+        study.set_user_attr(TEST, scores)
+    if missing:
+        progress("scoring the front on the test split", len(missing), len(missing))
+    return bool(missing)
 
 
-def write_outputs(result: Result, progress: Progress) -> None:
-    """Write ``front.csv``, ``best/`` and ``report.html``."""
-    folder = result.folder
+def write_outputs(result: Result) -> Result:
+    """Write ``front.csv``, ``best/`` (where a trial keeps the budget) and ``report.html``."""
     front = result.front
-    write_whole(folder.front, lambda temporary: front.to_csv(temporary, index=False))
-    try:
-        best = result.best_trial()
-        result.export(folder.best)
-        told = metrics_in_words(result.score, best.score, best.metrics, result.dense)
-        progress.say(f"best within the budget: trial {best.trial}, validation {told}")
-    except RankfrontError as error:
-        progress.say(f"no best model: {error}")
+    write_whole(result.folder.front, lambda temporary: front.to_csv(temporary, index=False))
+    if result.kept:
+        result.export(result.folder.best)
     write_report(result)
-    progress.say(f"{len(front)} trials on the front: {folder.front}")
+    return result
+
+
+def _say_outputs(result: Result, progress: Progress) -> None:
+    folder = result.folder
+    if not result.kept:
+        progress.say(f"no trial is complete within the budget   page: {folder.report}")
+        return
+    best = result.best_trial()
+    told = metrics_in_words(result.score, best.score, best.metrics, result.dense)
+    progress.say(f"best within the budget: trial {best.trial}, validation {told}")
+    progress.say(f"{len(result.front)} trials on the front: {folder.front}")
     progress.say(f"best model: {folder.best}   page: {folder.report}")

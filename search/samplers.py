@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
-from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from ..objectives.errors import RankfrontError
@@ -44,9 +42,7 @@ def make_sampler(name: str, space: Space, seed: int) -> BaseSampler:
         RankfrontError: an unknown name.
     """
     check_sampler(name)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return SAMPLERS[name](space, seed)
+    return SAMPLERS[name](space, seed)
 
 
 def check_sampler(name: str) -> None:

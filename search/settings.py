@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from ..objectives.device import choose_device
 from ..objectives.errors import RankfrontError
 from ..objectives.metrics import Metrics
 from ..objectives.task import Task
 from .budget import Budget
+from .folder import Folder
 from .samplers import DEFAULT, check_sampler
+from .storage import check_url
 
 SCORE_OBJECTIVE = "accuracy"
 DEFAULT_OBJECTIVES = (SCORE_OBJECTIVE, "params", "flops")
@@ -22,26 +27,25 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @dataclass(frozen=True)
 class Settings:
-    """What one ``run`` is told."""
+    """What one ``run`` is told. What is None is the task's own, or has a default once the task is known."""
 
-    budget: Budget
+    budget: Budget | None
     objectives: tuple[str, ...]
     """``accuracy`` (the score, up) and any of params, flops, bytes (down)."""
-    trials: int
+    trials: int | None
     timeout_s: float | None
-    out: Path
+    out: Path | None
     storage: str | None
     sampler: str
-    device: str
+    device: torch.device
     seed: int
 
     @classmethod
     def checked(
         cls,
-        task: Task,
         *,
-        budget: str | Iterable[str] | None = None,
-        objectives: Iterable[str] = DEFAULT_OBJECTIVES,
+        budget: str | Sequence[str] | None = None,
+        objectives: str | Iterable[str] = DEFAULT_OBJECTIVES,
         trials: int | None = None,
         timeout: str | float | None = None,
         out: str | Path | None = None,
@@ -50,28 +54,50 @@ class Settings:
         device: str = "auto",
         seed: int = 0,
     ) -> Settings:
-        """Read what the user gave; what is not given is the task's own.
+        """Read what the user gave, before anything else is done.
 
         Raises:
             RankfrontError: naming what, the rule and the value.
         """
-        total = task.trials if trials is None else trials
-        if total < 1:
-            raise RankfrontError(f"trials must be 1 or more, but got {total}")
+        if trials is not None and trials < 1:
+            raise RankfrontError(f"trials must be 1 or more, but got {trials}")
         if not 0 <= seed < 2**32:
             raise RankfrontError(f"seed must be from 0 to 2^32 - 1, but got {seed}")
         check_sampler(sampler)
+        if storage is not None:
+            check_url(storage)
+        if out is not None:
+            Folder(Path(out)).check()
         return cls(
-            Budget.parse(task.budget if budget is None else budget),
+            None if budget is None else Budget.parse(budget),
             _objectives(objectives),
-            total,
+            trials,
             seconds(timeout),
-            Path(out) if out is not None else Path("runs") / task.name,
+            None if out is None else Path(out),
             storage,
             sampler,
-            device,
+            choose_device(device),
             seed,
         )
+
+    def for_task(self, task: Task) -> RunSettings:
+        """Fill in what the task decides."""
+        return RunSettings(
+            self,
+            Budget.parse(task.budget) if self.budget is None else self.budget,
+            task.trials if self.trials is None else self.trials,
+            Folder(Path("runs") / task.name if self.out is None else self.out),
+        )
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What one ``run`` of one task does."""
+
+    told: Settings
+    budget: Budget
+    trials: int
+    folder: Folder
 
     def identity(self, task: Task) -> dict[str, Any]:
         """Return what must stay the same when a study is resumed, besides model and data; flat."""
@@ -79,11 +105,13 @@ class Settings:
         finetune = {f"finetune {name}": value for name, value in own.pop("finetune").items()}
         return {
             "budget": str(self.budget),
-            "objectives": ", ".join(self.objectives),
-            "sampler": self.sampler,
-            "seed": self.seed,
+            "objectives": ", ".join(self.told.objectives),
+            "sampler": self.told.sampler,
+            "seed": self.told.seed,
             **own,
             **finetune,
+            # A database elsewhere can be reached from any folder, but the weights lie in one.
+            **({} if self.told.storage is None else {"out": str(self.folder.path.resolve())}),
         }
 
 
@@ -101,7 +129,7 @@ def seconds(timeout: str | float | None) -> float | None:
     return float(match[1]) * _SECONDS[match[2] or "s"]
 
 
-def _objectives(names: Iterable[str]) -> tuple[str, ...]:
+def _objectives(names: str | Iterable[str]) -> tuple[str, ...]:
     names = tuple(names.split(",") if isinstance(names, str) else names)
     known = (SCORE_OBJECTIVE, *Metrics._fields)
     wrong = next((name for name in names if name not in known), None)

@@ -34,7 +34,10 @@ def database_of(folder: Path, storage: str | None) -> str:
 def check_url(url: str) -> None:
     """Refuse, before anything is written, a URL that names no database or one whose driver is missing."""
     with storage_errors(url):
-        make_url(url).get_dialect().import_dbapi()
+        try:
+            make_url(url).get_dialect().import_dbapi()
+        except ImportError as error:
+            raise RankfrontError(f"storage {_safe(url)} needs a driver that is not installed: {error}") from error
 
 
 @contextlib.contextmanager
@@ -42,7 +45,7 @@ def storage_errors(url: str) -> Iterator[None]:
     """Turn whatever the database raises into a `RankfrontError` of one line."""
     try:
         yield
-    except (SQLAlchemyError, StorageInternalError, ImportError) as error:
+    except (SQLAlchemyError, StorageInternalError) as error:
         raise RankfrontError(_told(url, error)) from error
 
 
@@ -86,15 +89,17 @@ def create_or_resume(
         study.set_user_attr(IDENTITY, identity)
         return study
     study = optuna.load_study(study_name=name, storage=storage)
+    if IDENTITY not in study.user_attrs and not study.get_trials(deepcopy=False):
+        study.set_user_attr(IDENTITY, identity)  # its creation was interrupted
     stored = study.user_attrs.get(IDENTITY)
     if not isinstance(stored, dict):
         raise RankfrontError(f"{where} must hold a study of rankfront's, but study {name!r} in it is another's")
-    for key in identity.keys() | stored.keys():
-        if stored.get(key) != identity.get(key):
-            raise RankfrontError(
-                f"{where} belongs to another study: its {key} is {_shown(stored.get(key))}, not "
-                f"{_shown(identity.get(key))}; give another --out, or the settings it was begun with"
-            )
+    differing = [key for key in {**identity, **stored} if stored.get(key) != identity.get(key)]
+    if differing:
+        told = "; ".join(
+            f"its {key} is {_shown(stored.get(key))}, not {_shown(identity.get(key))}" for key in differing
+        )
+        raise RankfrontError(f"{where} belongs to another study: {told}; give another --out, or what it was begun with")
     return study
 
 
@@ -122,8 +127,6 @@ def _told(url: str, error: BaseException) -> str:
     where = _safe(url)
     if isinstance(error, (ArgumentError, NoSuchModuleError)):
         return f"storage must be a database URL such as sqlite:///study.db, but got {where!r}"
-    if isinstance(error, ImportError):
-        return f"storage {where} needs a driver that is not installed: {error}"
     if "not a database" in reason or "malformed" in reason:
         return f"{where} is damaged and cannot be read ({reason}); move it away, or give another --out"
     if "readonly" in reason or "unable to open" in reason:

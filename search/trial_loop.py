@@ -14,7 +14,7 @@ from ..objectives.objective import Objective
 from .folder import Folder
 from .front import front_of
 from .progress import TRIALS, Progress
-from .settings import SCORE_OBJECTIVE, Settings
+from .settings import SCORE_OBJECTIVE, RunSettings
 from .slots import INTERRUPTED, SLOT, next_slot, seed_for
 from .space import Space
 from .trials import METRICS, PLAN, REASON, SCORE, SECONDS, dense_of, feasible, read_trials, score_name, scored
@@ -24,25 +24,23 @@ FIRST_FAILURES = 3
 """So many failures before anything else happened mean that the study itself is broken."""
 
 
-def run_trials(
-    study: Study, space: Space, objective: Objective, settings: Settings, folder: Folder, progress: Progress
-) -> None:
+def run_trials(study: Study, space: Space, objective: Objective, settings: RunSettings, progress: Progress) -> None:
     """Run trials until the study has ``settings.trials`` of them or the time is over.
 
     Raises:
         RankfrontError: the first three trials failed, or a file could not be written.
         KeyboardInterrupt: the user stopped it; the trial under way is marked as interrupted.
     """
-    began = time.monotonic()
+    began, timeout_s = time.monotonic(), settings.told.timeout_s
     failures: list[str] = []
     while (slot := next_slot(study)) < settings.trials:
-        if settings.timeout_s is not None and time.monotonic() - began > settings.timeout_s:
+        if timeout_s is not None and time.monotonic() - began > timeout_s:
             progress.say(f"time is over after {slot} of {settings.trials} trials; the same command goes on from here")
             return
         trial = study.ask(space.distributions)
         try:
             trial.set_user_attr(SLOT, slot)
-            reason = _run(study, trial, slot, space, objective, settings, folder, progress)
+            reason = _run(study, trial, slot, space, objective, settings, progress)
         except BaseException as error:
             # Whatever ends the process here is no result of this trial's: its slot is to be run again.
             if not _finished(study, trial):
@@ -52,7 +50,7 @@ def run_trials(
         progress(TRIALS, slot + 1, settings.trials)
         failures = [*failures, reason] if reason else []
         if len(failures) == FIRST_FAILURES and not any(map(feasible, study.get_trials(deepcopy=False))):
-            raise RankfrontError(f"the first {FIRST_FAILURES} trials failed; the first: {failures[0]}")
+            raise RankfrontError(f"{FIRST_FAILURES} trials failed, none succeeded before; the first: {failures[0]}")
 
 
 def _run(
@@ -61,8 +59,7 @@ def _run(
     slot: int,
     space: Space,
     objective: Objective,
-    settings: Settings,
-    folder: Folder,
+    settings: RunSettings,
     progress: Progress,
 ) -> str:
     """Run one trial and store its result; returns why it failed, nothing if it did not."""
@@ -82,26 +79,27 @@ def _run(
     try:
         outcome = objective(
             plan,
-            seed_for(settings.seed, slot, "trial"),
+            seed_for(settings.told.seed, slot, "trial"),
             progress=lambda done, total: progress(label, done, total),
         )
     except Exception as error:  # the user's code may raise anything: it is this trial's result
         reason = f"{type(error).__name__}: {error}".strip()[:2000]
         trial.set_user_attr(REASON, reason)
         study.tell(trial, state=TrialState.FAIL)
+        progress.finish(label)
         progress.say(f"{label}  failed: {reason.splitlines()[0][:160]}")
         return reason
     seconds = time.monotonic() - began
-    save_weights(folder.weights(trial.number), outcome.model)
+    save_weights(settings.folder.weights(trial.number), outcome.model)
     trial.set_user_attr(SCORE, outcome.score)
     trial.set_user_attr(METRICS, outcome.metrics._asdict())
     trial.set_user_attr(SECONDS, seconds)
     trial.set_user_attr("batchnorm_reestimated", outcome.batchnorm_reestimated)
     values = {SCORE_OBJECTIVE: outcome.score, **outcome.metrics._asdict()}
-    study.tell(trial, [values[name] for name in settings.objectives])
-    on_front = keep_front_weights(study, folder)
+    study.tell(trial, [values[name] for name in settings.told.objectives])
+    on_front = keep_front_weights(study, settings.folder)
     told = metrics_in_words(score_name(study), outcome.score, outcome.metrics, Metrics(**dense_of(study)["metrics"]))
-    mark = "   on the front" if trial.number in on_front else ""
+    mark = "   on the front so far" if trial.number in on_front else ""
     progress.say(f"{label:<18} {told}   {seconds:5.1f} s{mark}")
     return ""
 

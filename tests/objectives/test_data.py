@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler, TensorDataset
 
 from rankfront import RankfrontError, Split
 from rankfront.objectives.data import apply
@@ -97,3 +97,18 @@ def test_fingerprint_tells_data_apart() -> None:
     changed = X.clone()
     changed[3, 1] += 1
     assert Split((X, Y)).fingerprint() == Split(TensorDataset(X, Y)).fingerprint() != Split((changed, Y)).fingerprint()
+
+
+def test_a_loader_is_as_long_as_what_it_samples() -> None:
+    loader = DataLoader(TensorDataset(X, Y), batch_size=2, sampler=SubsetRandomSampler(range(5)))
+    assert len(Split(loader)) == 5 and Split(loader).steps(100) == 3
+    whole = Split(DataLoader(TensorDataset(X, Y), batch_size=5))
+    assert whole.steps(1) == 2
+
+
+@pytest.mark.parametrize("source", [(X, Y), Pairs()], ids=["tensors", "Dataset"])
+def test_training_batches_are_never_of_one_sample(source: Any) -> None:
+    split = Split(source)
+    sizes = [len(b.targets) for b in split.batches(3, shuffle=torch.Generator().manual_seed(0))]
+    assert sizes == [3, 3, 3] and split.steps(3) == 3
+    assert [len(b.targets) for b in split.batches(3)] == [3, 3, 3, 1]

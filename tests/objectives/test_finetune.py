@@ -66,7 +66,7 @@ def test_takes_the_steps_asked_for(settings: FineTune, steps: int) -> None:
         return loss(outputs, batch)
 
     finetune(perceptron(), Split(blobs(400, 1)), counting, lambda _: 0.0, settings, seed=0, device=CPU)
-    assert taken == steps == settings.total_steps(400)
+    assert taken == steps == settings.total_steps(Split(blobs(400, 1)))
 
 
 def test_same_seed_same_weights_whatever_the_global_state() -> None:
@@ -104,7 +104,7 @@ def test_a_loss_that_is_not_finite_fails_the_trial(value: float) -> None:
 def test_rate_rises_then_falls_to_zero() -> None:
     rates = [_rate(step, 100, 0.1) for step in range(101)]
     assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
-    assert all(a >= b for a, b in itertools.pairwise(rates))
+    assert all(a >= b for a, b in itertools.pairwise(rates[9:]))
     assert rates[100] == pytest.approx(0)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from rankfront import RankfrontError
 from rankfront.objectives.layer import find_layers, layers_named
+from rankfront.objectives.probe import without_unreplaceable
 
 
 class Nested(nn.Module):
@@ -127,3 +128,26 @@ def test_layers_by_name_need_no_run() -> None:
     layers = layers_named(Nested(), ["head.out", "no.such"])
     assert list(layers) == ["head.out"]
     assert layers["head.out"].in_features == 8
+
+
+class ReadsAttributes(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(input=x).view(-1, self.head.in_features))
+
+
+def test_a_layer_whose_attributes_are_read_is_left_dense() -> None:
+    model, example = ReadsAttributes(), torch.zeros(1, 8)
+    layers = without_unreplaceable(model, find_layers(model, example), example)
+    assert [layer.name for layer in layers] == ["body"]
+    assert "'Sequential' object has no attribute 'in_features'" in layers.left_dense["head"]
+
+
+def test_the_transformers_fast_path_is_not_broken() -> None:
+    model = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()
+    example = torch.zeros(1, 3, 16)
+    layers = without_unreplaceable(model, find_layers(model, example), example)
+    assert list(layers) == [] and "linear1" in layers.left_dense

@@ -132,3 +132,54 @@ def test_runs_on_cuda(task: Task) -> None:
     outcome = objective(PLAN, 0)
     assert outcome.metrics == objective.costs.of(PLAN)
     assert next(outcome.model.parameters()).device.type == "cpu"
+
+
+def test_a_model_with_dict_outputs_and_its_own_loss_and_score() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = perceptron()
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"logits": self.body(x), "twice": 2 * self.body(x)}
+
+    task = Task(
+        Two(),
+        blobs(200, 1),
+        blobs(100, 2),
+        loss=lambda outputs, targets: nn.functional.cross_entropy(outputs["logits"], targets),
+        score=lambda outputs, targets: (outputs["logits"].argmax(1) == targets).float().mean(),
+        calibration=100,
+    )
+    objective = prepared(task)
+    assert objective(Plan({name: Choice("svd", 2) for name in objective.by_name}), 0).score > 0
+
+
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [
+        (torch.randn(200), "the loss must accept the model's outputs"),
+        (torch.full((200,), 4), "the loss must accept the model's outputs"),
+        (torch.randn(200, 4), "accuracy needs outputs"),
+    ],
+    ids=["floats", "labels out of range", "several a sample"],
+)
+def test_targets_that_do_not_fit_are_told_before_anything_is_done(targets: Tensor, said: str) -> None:
+    data = (blobs(200, 1)[0], targets)
+    with pytest.raises(RankfrontError, match=said):
+        Objective(Task(perceptron(), data, data), device=CPU)
+
+
+def test_the_fine_tune_asked_for_decides_about_distillation(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    objective = prepared(task)
+    monkeypatch.setattr(SoftTargets, "of", lambda self, batch: 1 / 0)
+    objective(PLAN, 0, finetune_by=FineTune(epochs=1, distill=0.0))
+    with pytest.raises(ZeroDivisionError):
+        objective(PLAN, 0, finetune_by=FineTune(epochs=1, distill=0.5))
+
+
+def test_settings_tell_losses_apart(task: Task) -> None:
+    losses = [None, nn.MSELoss(), nn.L1Loss(), nn.CrossEntropyLoss(), nn.CrossEntropyLoss(label_smoothing=0.1)]
+    told = [str(replace(task, loss=loss).settings()["loss"]) for loss in losses]
+    assert len(set(told)) == len(losses)
+    assert [replace(task, loss=loss).classifies for loss in losses] == [True, False, False, True, True]

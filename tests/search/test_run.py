@@ -178,19 +178,21 @@ def test_a_trial_that_fails_is_stored_and_the_study_goes_on(task: Task, tmp_path
 
 
 def test_three_failures_at_the_start_stop_the_study_with_the_first_error(task: Task, tmp_path: Path) -> None:
-    calls = 0
+    calls = -1  # the first call only tries whether the loss fits the data
 
     def loss(outputs: Any, targets: Any) -> Any:
         nonlocal calls
         calls += 1
-        raise ValueError(f"error {calls}")
+        if calls:
+            raise ValueError(f"error {calls}")
+        return nn.functional.cross_entropy(outputs, targets)
 
-    with pytest.raises(RankfrontError, match="first 3 trials failed; the first: ValueError: error 1"):
+    with pytest.raises(RankfrontError, match="3 trials failed, none succeeded before; the first: ValueError: error 1"):
         go(replace(task, loss=loss), tmp_path / "out")
 
 
 def test_nan_and_out_of_memory_are_reasons(task: Task, tmp_path: Path) -> None:
-    calls = 0
+    calls = -1  # the first call only tries whether the loss fits the data
 
     def loss(outputs: Any, targets: Any) -> Any:
         nonlocal calls
@@ -300,3 +302,39 @@ def test_timeout_begins_no_further_trial(task: Task, tmp_path: Path, monkeypatch
 
 def test_timeout_is_about_trials_only(task: Task, tmp_path: Path) -> None:
     assert len(go(task, tmp_path / "out", timeout="1h").trials) == 6
+
+
+def test_a_study_whose_trials_all_fail_still_has_a_page(task: Task, tmp_path: Path) -> None:
+    calls = -1
+
+    def loss(outputs: Any, targets: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return nn.functional.cross_entropy(outputs, targets) * (float("nan") if calls else 1.0)
+
+    result = go(replace(task, loss=loss), tmp_path / "out", trials=2)
+    assert len(result.front) == 0 and result.trials["state"].tolist() == ["fail", "fail"]
+    assert "No trial is complete within the budget yet" in (tmp_path / "out" / "report.html").read_text()
+    with pytest.raises(RankfrontError, match="none is complete"):
+        _ = result.best
+
+
+def test_a_budget_of_exactly_the_smallest_plan(task: Task, tmp_path: Path) -> None:
+    from rankfront.objectives.objective import Objective
+
+    smallest = Objective(task, device=torch.device("cpu")).costs.smallest()
+    result = go(task, tmp_path / "out", budget=f"bytes={smallest.bytes}B", trials=1)
+    assert result.best_trial().metrics == smallest
+
+
+def test_a_test_score_that_fails_costs_no_output(task: Task, tmp_path: Path) -> None:
+    x, y = blobs(50, 3)
+
+    def score(outputs: Any, targets: Any) -> float:
+        if len(targets) == 50:
+            raise ValueError("no score for you")
+        return float((outputs.argmax(1) == targets).float().mean())
+
+    result = go(replace(task, score=score, test=(x, y)), tmp_path / "out", trials=2)
+    assert result.front["test_score"].isna().all()
+    assert (tmp_path / "out" / "best" / "model.safetensors").exists()

@@ -1,0 +1,82 @@
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rankfront import Choice, Plan
+from rankfront.objectives.data import Batch
+from rankfront.objectives.factorize import factorize
+from rankfront.objectives.layer import Layer, find_layers
+from rankfront.objectives.refit import refit
+from rankfront.objectives.svd import KIND
+
+
+class OnGrids(nn.Module):
+    """Linears on (N, H, W, C), as in ConvNeXt, with H equal to C."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(6, 24), nn.Linear(24, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.up(x).relu())
+
+
+MODELS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    "perceptron": (nn.Sequential(nn.Linear(20, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 9)), (20,)),
+    "convolutions": (
+        nn.Sequential(nn.Conv2d(3, 9, 3, padding=1), nn.ReLU(), nn.Conv2d(9, 9, 3, stride=2, bias=False)),
+        (3, 12, 12),
+    ),
+    "grids": (OnGrids(), (6, 6, 6)),
+}
+
+
+def compressed(name: str) -> tuple[nn.Module, nn.Module, list[Layer], list[Batch], Tensor]:
+    dense, shape = MODELS[name]
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(600, *shape, generator=generator)
+    layers = list(find_layers(dense, inputs[:1]))
+    plan = Plan({layer.name: Choice("svd", 3) for layer in layers})
+    by_name = {layer.name: layer for layer in layers}
+    small = factorize(dense, by_name, plan, lambda layer, _, rank: KIND.decompose(layer, None).module(rank))
+    return dense.eval(), small.eval(), layers, [Batch(part, None) for part in inputs[:500].split(100)], inputs[500:]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@torch.no_grad()
+def test_brings_the_output_closer_to_the_dense_models(name: str) -> None:
+    dense, small, layers, batches, unseen = compressed(name)
+    before = float((small(unseen) - dense(unseen)).square().mean())
+    refit(small, dense, layers, batches)
+    assert float((small(unseen) - dense(unseen)).square().mean()) < 0.95 * before
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in (*small.modules(), *dense.modules()))
+
+
+@torch.no_grad()
+def test_a_single_layer_gets_the_least_squares_solution() -> None:
+    dense = nn.Sequential(nn.Linear(8, 6))
+    (layer,) = find_layers(dense, torch.zeros(1, 8))
+    inputs = torch.randn(400, 8, generator=torch.Generator().manual_seed(0))
+    small = nn.Sequential(KIND.decompose(layer, None).module(2))
+    refit(small, dense, [layer], [Batch(inputs, None)])
+    z = torch.cat([small[0][0](inputs), torch.ones(400, 1)], 1)
+    best = torch.linalg.lstsq(z, dense(inputs)).solution
+    torch.testing.assert_close(small[0][1].weight, best[:-1].T, rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(small[0][1].bias, best[-1], rtol=1e-2, atol=1e-3)
+
+
+@torch.no_grad()
+def test_inputs_that_say_nothing_change_nothing_that_matters() -> None:
+    dense, small, layers, _, _ = compressed("convolutions")
+    before = copy.deepcopy(small.state_dict())
+    refit(small, dense, layers, [Batch(torch.zeros(8, 3, 12, 12), None)])
+    assert all(bool(torch.isfinite(value).all()) for value in small.state_dict().values())
+    assert before.keys() == small.state_dict().keys()
+
+
+@torch.no_grad()
+def test_batches_of_different_lengths() -> None:
+    dense, small, layers, _, _ = compressed("grids")
+    refit(small, dense, layers, [Batch(torch.randn(40, n, 6, 6), None) for n in (6, 7)])
