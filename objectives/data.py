@@ -102,7 +102,7 @@ class Split:
         for batch in self._all(batch_size, device, shuffle):
             if left <= 0:
                 return
-            size = _length(batch.targets)
+            size = length(batch.targets)
             yield batch if size <= left else _first(batch, left)
             left -= size
 
@@ -187,11 +187,12 @@ def _to(item: Any, device: torch.device) -> Any:
     return item
 
 
-def _length(item: Any) -> int:
+def length(item: Any) -> int:
+    """Return the number of samples in a batch's inputs or targets."""
     if isinstance(item, dict):
-        return _length(next(iter(item.values())))
+        return length(next(iter(item.values())))
     if isinstance(item, (tuple, list)):
-        return _length(item[0])
+        return length(item[0])
     return len(item)
 
 

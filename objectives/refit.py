@@ -13,6 +13,7 @@ which every second factor is solved at the moment its input arrives, and then us
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -20,12 +21,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
-from .data import Batch, apply, join
+from .data import Batch, apply, join, length
 from .layer import Layer
 
 RIDGE = 1e-4
 POSITIONS = 64
 """At most so many positions (pixels, tokens) of each sample enter the equations."""
+ELEMENTS = 2**28
+"""At most so many numbers of one layer's output are held at once (1 GiB in float32): it bounds the samples."""
 
 
 @torch.no_grad()
@@ -56,7 +59,9 @@ def refit(model: nn.Module, dense: nn.Module, layers: Iterable[Layer], batches: 
 
         return last.register_forward_pre_hook(hook)
 
-    inputs = [batch.inputs for batch in batches]
+    widest = max((math.prod(out) for layer in once for _, out in layer.calls), default=1)
+    size = length(batches[0].inputs)
+    inputs = [batch.inputs for batch in batches[: max(1, ELEMENTS // (widest * size))]]
     try:
         together = join(inputs)
     except RuntimeError:  # batches padded to different lengths

@@ -1,4 +1,5 @@
 import copy
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -33,6 +34,10 @@ MODELS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
 }
 
 
+def batches_of(parts: Sequence[Tensor]) -> list[Batch]:
+    return [Batch(part, torch.zeros(len(part))) for part in parts]
+
+
 def compressed(name: str) -> tuple[nn.Module, nn.Module, list[Layer], list[Batch], Tensor]:
     dense, shape = MODELS[name]
     generator = torch.Generator().manual_seed(0)
@@ -41,7 +46,7 @@ def compressed(name: str) -> tuple[nn.Module, nn.Module, list[Layer], list[Batch
     plan = Plan({layer.name: Choice("svd", 3) for layer in layers})
     by_name = {layer.name: layer for layer in layers}
     small = factorize(dense, by_name, plan, lambda layer, _, rank: KIND.decompose(layer, None).module(rank))
-    return dense.eval(), small.eval(), layers, [Batch(part, None) for part in inputs[:500].split(100)], inputs[500:]
+    return dense.eval(), small.eval(), layers, batches_of(inputs[:500].split(100)), inputs[500:]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -60,7 +65,7 @@ def test_a_single_layer_gets_the_least_squares_solution() -> None:
     (layer,) = find_layers(dense, torch.zeros(1, 8))
     inputs = torch.randn(400, 8, generator=torch.Generator().manual_seed(0))
     small = nn.Sequential(KIND.decompose(layer, None).module(2))
-    refit(small, dense, [layer], [Batch(inputs, None)])
+    refit(small, dense, [layer], batches_of([inputs]))
     z = torch.cat([small[0][0](inputs), torch.ones(400, 1)], 1)
     best = torch.linalg.lstsq(z, dense(inputs)).solution
     torch.testing.assert_close(small[0][1].weight, best[:-1].T, rtol=1e-2, atol=1e-3)
@@ -71,7 +76,7 @@ def test_a_single_layer_gets_the_least_squares_solution() -> None:
 def test_inputs_that_say_nothing_change_nothing_that_matters() -> None:
     dense, small, layers, _, _ = compressed("convolutions")
     before = copy.deepcopy(small.state_dict())
-    refit(small, dense, layers, [Batch(torch.zeros(8, 3, 12, 12), None)])
+    refit(small, dense, layers, batches_of([torch.zeros(8, 3, 12, 12)]))
     assert all(bool(torch.isfinite(value).all()) for value in small.state_dict().values())
     assert before.keys() == small.state_dict().keys()
 
@@ -79,4 +84,4 @@ def test_inputs_that_say_nothing_change_nothing_that_matters() -> None:
 @torch.no_grad()
 def test_batches_of_different_lengths() -> None:
     dense, small, layers, _, _ = compressed("grids")
-    refit(small, dense, layers, [Batch(torch.randn(40, n, 6, 6), None) for n in (6, 7)])
+    refit(small, dense, layers, batches_of([torch.randn(40, n, 6, 6) for n in (6, 7)]))
