@@ -56,7 +56,8 @@ def main() -> None:
     arguments = parser.parse_args()
     with Progress() as progress:
         task = study(arguments.data, device="cpu", progress=progress)
-    whitened, plain = prepared(task), prepared(replace(task, whiten=False, refit=False))
+    whitened, plain = prepared(task), prepared(replace(task, whiten=False))
+    refitted = prepared(replace(task, refit=True))
     dense = whitened.costs.dense.params
 
     def tested(objective: Objective, plan: Plan, finetune: FineTune | None = None) -> str:
@@ -98,7 +99,9 @@ def main() -> None:
         assert plan is not None
         row = [
             f"{100 * share:g} % of the parameters",
-            *(tested(whitened, plan, f) for f in (None, UNTRAINED, finetune)),
+            tested(whitened, plan),
+            tested(refitted, plan, UNTRAINED),
+            tested(whitened, plan, finetune),
         ]
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as out:

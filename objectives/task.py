@@ -48,8 +48,8 @@ class Task:
     """How many training samples the layers' statistics are gathered on."""
     whiten: bool = True
     """Decompose by the error of the layers' outputs; False: by that of their weights (plain SVD)."""
-    refit: bool = True
-    """Re-solve the second factors inside the compressed network before fine-tuning."""
+    refit: bool = False
+    """Re-solve the second factors inside the compressed network before fine-tuning (see `refit`)."""
     trials: int = 40
     """The study's total of trials where ``run`` is not told another."""
     budget: str | tuple[str, ...] = ()

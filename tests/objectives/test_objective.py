@@ -183,3 +183,12 @@ def test_settings_tell_losses_apart(task: Task) -> None:
     told = [str(replace(task, loss=loss).settings()["loss"]) for loss in losses]
     assert len(set(told)) == len(losses)
     assert [replace(task, loss=loss).classifies for loss in losses] == [True, False, False, True, True]
+
+
+def test_refit_is_kept_only_where_held_out_data_likes_it(task: Task) -> None:
+    plan, untrained = Plan(dict.fromkeys(PLAN, Choice("svd", 2))), FineTune(epochs=0)
+    distances = []
+    for refit in (False, True):
+        objective = prepared(replace(task, refit=refit, whiten=False))
+        distances.append(objective._distance_to_dense(objective(plan, 0, finetune_by=untrained).model))
+    assert distances[1] < distances[0]
