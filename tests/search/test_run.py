@@ -208,13 +208,11 @@ def test_nan_and_out_of_memory_are_reasons(task: Task, tmp_path: Path) -> None:
     assert any("loss must be finite" in reason for reason in reasons)
 
 
-def test_a_plan_over_budget_costs_no_training(task: Task, tmp_path: Path) -> None:
-    def fails(outputs: Any, targets: Any) -> Any:
-        raise AssertionError("trained")
-
+def test_a_plan_over_budget_costs_no_training(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go(task, tmp_path / "out", budget="params=60%", trials=1)
     study = optuna.load_study(study_name="blobs", storage=f"sqlite:///{tmp_path}/out/study.db")
     study.enqueue_trial({"0.rank": 7, "2.rank": 8, "4.rank": 3})
+    monkeypatch.setattr("rankfront.objectives.objective.Objective.__call__", lambda *_, **__: pytest.fail("trained"))
     result = go(task, tmp_path / "out", budget="params=60%", trials=2)
     over = result.records[-1]
     assert over.state == "pruned" and not over.feasible and over.seconds is None
