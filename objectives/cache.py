@@ -10,7 +10,7 @@ from .fingerprint import fingerprint
 from .kind import Decomposition, Kind
 from .layer import Layer
 
-VERSION = "1"
+VERSION = "2"
 """To be raised whenever the same weights and data would decompose into something else."""
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from .data import Batch, apply
 from .errors import RankfrontError
-from .kind import Kind, Moments
+from .kind import Moments, Statistic
 from .layer import Layer, first_input
+from .patches import input_rows, output_rows
 
+Key = TypeVar("Key", bound=Hashable)
 Progress = Callable[[int, int], None]
 """Told ``(done, total)`` as work goes on."""
 
@@ -37,35 +40,41 @@ class _Sums:
 
 def calibrate(
     model: nn.Module,
-    layers: Mapping[str, tuple[Layer, Kind]],
+    layers: Mapping[Key, tuple[Layer, Statistic]],
     batches: Sequence[Batch],
     progress: Progress | None = None,
-) -> dict[str, Moments]:
-    """Gather the moments that each (layer, kind) wants, in one pass over ``batches``.
+) -> dict[Key, Moments]:
+    """Gather the moments of layers' inputs or outputs, in one pass over ``batches``.
 
     Args:
         model: the dense model, run in eval mode where its weights are.
-        layers: what to gather, under any key: a layer of that model and the kind that observes it.
+        layers: what to gather, under any key: a layer of that model and whose moments are wanted.
         batches: of training data, where the model is.
         progress: told how many batches are read.
 
     Raises:
-        RankfrontError: a layer's outputs are not finite.
+        RankfrontError: what a layer takes or gives is not finite.
     """
     sums = {key: _Sums() for key in layers}
     hooks = []
-    for key, (layer, kind) in layers.items():
+    for key, (layer, statistic) in layers.items():
 
         def note(
             _: nn.Module,
             inputs: tuple[Tensor, ...],
             keywords: dict[str, Tensor],
             output: Tensor,
-            key: str = key,
+            key: Key = key,
             layer: Layer = layer,
-            kind: Kind = kind,
+            statistic: Statistic = statistic,
         ) -> None:
-            sums[key].add(kind.observe(layer, first_input(inputs, keywords), output))
+            if statistic == "inputs":
+                rows = input_rows(layer.module, first_input(inputs, keywords))
+            else:
+                rows = output_rows(layer.module, output)
+                if layer.module.bias is not None:
+                    rows = rows - layer.module.bias
+            sums[key].add(rows.flatten(0, 1))
 
         users = {id(m): m for path in layer.paths if (m := model.get_submodule(path))}
         hooks.extend(module.register_forward_hook(note, with_kwargs=True) for module in users.values())
@@ -82,7 +91,7 @@ def calibrate(
         for hook in hooks:
             hook.remove()
     moments = {key: total.moments() for key, total in sums.items()}
-    for key, (layer, _) in layers.items():
+    for key, (layer, statistic) in layers.items():
         if not bool(torch.isfinite(moments[key].second).all()):
-            raise RankfrontError(f"calibration outputs must be finite, but those of layer {layer} are not")
+            raise RankfrontError(f"calibration {statistic} must be finite, but those of layer {layer} are not")
     return moments

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
 from .data import Inputs
 from .kind import Cost
-from .kinds import KINDS, kind_named
+from .kinds import kind_named
 from .layer import Layer, Layers
 from .metrics import Entry, Metrics, count, entries, file_bytes
-from .plan import DENSE, Choice, Plan
+from .plan import Choice, Plan
 
 
 class Costs:
@@ -20,12 +20,6 @@ class Costs:
     def __init__(self, model: nn.Module, layers: Layers, example: Inputs) -> None:
         self.dense = count(model, example)
         self.layers = {layer.name: layer for layer in layers}
-        self.choices: dict[str, tuple[Choice, ...]] = {
-            layer.name: (*options, DENSE)
-            for layer in layers
-            if (options := [Choice(kind.name, rank) for kind in KINDS.values() for rank in kind.ranks(layer)])
-        }
-        """Every layer's choices in ascending order of rank, ``dense`` last; layers with no other are not in it."""
         self._entries = {entry.name: entry for entry in entries(model)}
         self._new_entries: dict[tuple[str, Choice], list[Entry]] = {}
 
@@ -42,12 +36,12 @@ class Costs:
             tensors.update((entry.name, entry) for entry in self._new(name, choice))
         return Metrics(params, flops, file_bytes(tensors.values()))
 
-    def smallest(self) -> Metrics:
-        """Return the least of each metric that any plan reaches."""
+    def smallest(self, choices: Mapping[str, Sequence[Choice]]) -> Metrics:
+        """Return the least of each metric that any plan reaches, given every layer's choices."""
         plans = []
         for column in range(len(Metrics._fields)):
             picks = {}
-            for name, options in self.choices.items():
+            for name, options in choices.items():
                 changes = self.changes(self.layers[name], options)
                 picks[name] = min(zip(changes, options, strict=True), key=lambda pair: pair[0][column])[1]
             plans.append(self.of(Plan(picks)))
@@ -73,6 +67,13 @@ class Costs:
                 header = headers[choice.kind]
             rows.append(Metrics(change.params, change.flops, itemsize * change.params + header))
         return rows[::-1]
+
+    def kept(self, plan: Plan) -> dict[str, float]:
+        """Return the share of each layer's parameters that a plan keeps."""
+        return {
+            name: 1 + self._change(layer := self.layers[name], choice).params / layer.params
+            for name, choice in plan.items()
+        }
 
     def _change(self, layer: Layer, choice: Choice) -> Cost:
         """Return what a choice adds in parameters and flops."""

@@ -7,8 +7,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -40,11 +40,24 @@ class Split:
     Tensors (a pair, or a ``TensorDataset``) are moved to the device once where they fit; any other
     ``Dataset`` is read through a ``DataLoader``; a user's own ``DataLoader`` is iterated as it is,
     with its own batch size and order.
+
+    Args:
+        source: the data.
+        transform: ``transform(inputs)`` of every batch, on the device; such as bytes to normalised floats.
+        augment: ``augment(inputs, generator)`` of every batch that a network is trained on, after
+            ``transform``; the generator is on the CPU.
     """
 
-    def __init__(self, source: Any) -> None:
+    def __init__(
+        self,
+        source: Any,
+        transform: Callable[[Inputs], Inputs] | None = None,
+        augment: Callable[[Inputs, torch.Generator], Inputs] | None = None,
+    ) -> None:
         if isinstance(source, Split):
-            source = source.source
+            source, transform, augment = source.source, transform or source.transform, augment or source.augment
+        self.transform = transform
+        self.augment = augment
         if isinstance(source, TensorDataset):
             source = source.tensors
         if isinstance(source, (tuple, list)):
@@ -72,8 +85,8 @@ class Split:
 
     @property
     def indexed(self) -> bool:
-        """Whether a sample is the same at every reading, so that what a model says of it can be kept."""
-        return isinstance(self.source, tuple)
+        """Whether a sample is the same at every training step, so that what a model says of it can be kept."""
+        return isinstance(self.source, tuple) and self.augment is None
 
     def steps(self, batch_size: int) -> int:
         """Return the number of shuffled batches; a user's loader has its own."""
@@ -88,15 +101,18 @@ class Split:
         *,
         device: torch.device | str = "cpu",
         shuffle: torch.Generator | None = None,
+        augmented: bool = False,
         limit: int | None = None,
     ) -> Iterator[Batch]:
         """Yield batches on ``device``: in order, or shuffled by the generator; at most ``limit`` samples.
 
         Shuffled batches are for training: no last one of a single sample, which batch norm refuses.
+        With ``augmented`` they pass ``augment``, which draws from the same generator.
         """
         device = torch.device(device)
         if limit is None:
-            yield from self._all(batch_size, device, shuffle)
+            for batch in self._all(batch_size, device, shuffle):
+                yield self._augmented(batch, shuffle) if augmented else batch
             return
         left = limit
         for batch in self._all(batch_size, device, shuffle):
@@ -106,7 +122,16 @@ class Split:
             yield batch if size <= left else _first(batch, left)
             left -= size
 
+    def _augmented(self, batch: Batch, generator: torch.Generator | None) -> Batch:
+        if self.augment is None or generator is None:
+            return batch
+        return replace(batch, inputs=self.augment(batch.inputs, generator))
+
     def _all(self, batch_size: int, device: torch.device, shuffle: torch.Generator | None) -> Iterator[Batch]:
+        for batch in self._read(batch_size, device, shuffle):
+            yield batch if self.transform is None else replace(batch, inputs=self.transform(batch.inputs))
+
+    def _read(self, batch_size: int, device: torch.device, shuffle: torch.Generator | None) -> Iterator[Batch]:
         if isinstance(self.source, tuple):
             inputs, targets = self._on(device)
             n = len(inputs)

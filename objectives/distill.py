@@ -16,7 +16,7 @@ MEMORY_LIMIT = 2**31
 
 
 class SoftTargets:
-    """The dense model's outputs, computed once where the data is the same at every reading."""
+    """The dense model's outputs, computed once where the data is the same at every step."""
 
     def __init__(self, dense: nn.Module, data: Split) -> None:
         self.dense = dense

@@ -10,11 +10,11 @@ from torch import nn
 from .errors import RankfrontError
 from .kinds import kind_named
 from .layer import Layer, layers_named
-from .plan import Plan
+from .plan import Choice, Plan
 
 
 def factorize(
-    model: nn.Module, layers: dict[str, Layer], plan: Plan, module: Callable[[Layer, str, int], nn.Module]
+    model: nn.Module, layers: dict[str, Layer], plan: Plan, module: Callable[[Layer, Choice], nn.Module]
 ) -> nn.Module:
     """Return a copy of ``model`` in which every layer is as the plan says; the model stays as it is.
 
@@ -22,7 +22,7 @@ def factorize(
         model: the dense model that ``layers`` were found in.
         layers: by name.
         plan: a choice for some or all of them; layers it does not name stay dense.
-        module: called with (layer, kind, rank), returns the factorized layer.
+        module: called with a layer and its choice, returns the factorized layer.
 
     Raises:
         RankfrontError: the plan names a layer that the model does not have.
@@ -38,7 +38,7 @@ def factorize(
         if choice.rank is None:
             continue
         layer = layers[name]
-        replacement = module(layer, choice.kind, choice.rank).train(layer.module.training)
+        replacement = module(layer, choice).train(layer.module.training)
         for path in layer.paths:
             known[id(model.get_submodule(path))] = replacement
     return copy.deepcopy(model, known)  # pyright: ignore[reportArgumentType]  # memo: id → what stands for it
@@ -51,11 +51,13 @@ def skeleton(model: nn.Module, plan: Plan) -> nn.Module:
         RankfrontError: the plan does not fit the model: an unknown layer or kind, an impossible rank.
     """
 
-    def unfilled(layer: Layer, kind: str, rank: int) -> nn.Module:
-        known = kind_named(kind)
-        largest = known.full_rank(layer)
-        if rank > largest:
-            raise RankfrontError(f"rank of layer {layer} must be at most {largest}, but the plan says {rank}")
-        return known.skeleton(layer, rank).to_empty(device=layer.module.weight.device)
+    def unfilled(layer: Layer, choice: Choice) -> nn.Module:
+        kind, rank = kind_named(choice.kind), choice.rank
+        assert rank is not None
+        if reason := kind.refuses(layer):
+            raise RankfrontError(f"kind {kind.name} cannot take layer {layer}: {reason}")
+        if possible := kind.impossible(layer, rank):
+            raise RankfrontError(f"{kind.name} rank of layer {layer} must be {possible}, but the plan says {rank}")
+        return kind.skeleton(layer, rank).to_empty(device=layer.module.weight.device)
 
     return factorize(model, layers_named(model, plan), plan, unfilled)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -71,6 +72,24 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError) as error:
         raise RankfrontError(f"{path} must be a whole safetensors file, but: {error}") from None
+
+
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """Return the state dict that a user brings: a ``.safetensors`` file, or a ``.pt`` one without any code in it.
+
+    Raises:
+        RankfrontError: the file is missing, damaged, or holds anything but tensors by name.
+    """
+    if path.suffix == ".safetensors":
+        return read_tensors(path)[0]
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling garbage raises anything
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RankfrontError(f"{path} must be a checkpoint that torch.load(weights_only=True) reads, but: {told}") from None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise RankfrontError(f"{path} must hold a state dict (tensors by name), but holds {type(state).__name__}")
+    return state
 
 
 def read_json(path: Path) -> dict[str, Any]:

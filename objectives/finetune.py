@@ -108,7 +108,7 @@ def finetune(
             model.train()
             running = torch.zeros((), device=device)
             before = step
-            for batch in data.batches(settings.batch_size, device=device, shuffle=order):
+            for batch in data.batches(settings.batch_size, device=device, shuffle=order, augmented=True):
                 optimizer.zero_grad(set_to_none=True)
                 with autocast(device):
                     outputs = apply(model, batch.inputs)

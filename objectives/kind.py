@@ -1,18 +1,21 @@
 """What a kind of factorization is, and what a layer's decomposition offers.
 
-``svd`` decomposes a weight once by its outputs' principal components; every rank is then a slice.
-Other kinds (``spatial``, ``tucker2``, ``tt``) differ in the rows they observe, in the matrix they
+Every kind decomposes a layer once; every rank is then a slice. Kinds differ in the matrix or tensor they
 decompose and in the modules they emit; nothing else of the library knows which kind it holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
 from .layer import Layer
+from .plan import Rank
+
+Statistic = Literal["inputs", "outputs"]
+"""Whose moments a decomposition is to get: a layer's unfolded inputs, or its outputs without the bias."""
 
 
 class Cost(NamedTuple):
@@ -25,12 +28,19 @@ class Cost(NamedTuple):
 class Decomposition(Protocol):
     """One layer, decomposed once: every rank is a slice."""
 
-    def error(self, rank: int) -> float:
+    def ranks(self) -> Sequence[Rank]:
+        """Return the ranks worth proposing, ascending: those that save parameters; empty if none does."""
+        ...
+
+    def error(self, rank: Rank) -> float:
         """Return the relative squared error of the layer's output at ``rank``, 0 at full rank."""
         ...
 
-    def module(self, rank: int) -> nn.Module:
-        """Return the factorized layer at ``rank``, of plain modules, in the layer's own dtype."""
+    def factors(self, rank: Rank) -> nn.Module:
+        """Return the factorized layer, of plain modules in the layer's own dtype.
+
+        The last of its Linear or convolution modules is the last linear map, which `refit` may solve anew.
+        """
         ...
 
     def tensors(self) -> dict[str, Tensor]:
@@ -45,6 +55,10 @@ class Moments(NamedTuple):
     mean: Tensor
     second: Tensor
 
+    def spread(self, *, centred: bool) -> Tensor:
+        """Return the second moment, about the mean where ``centred``: where a bias can hold the mean."""
+        return self.second - self.mean.outer(self.mean) if centred else self.second
+
 
 class Kind(Protocol):
     """A way to factorize a layer."""
@@ -54,30 +68,74 @@ class Kind(Protocol):
         """The kind's name in plans, options and plots."""
         ...
 
-    def ranks(self, layer: Layer) -> Sequence[int]:
-        """Return the ranks worth proposing, ascending: those that save parameters; empty if none does."""
+    @property
+    def base(self) -> str:
+        """The kind whose decomposition this one takes: its own name, or that of the kind it condenses."""
         ...
 
-    def full_rank(self, layer: Layer) -> int:
+    def refuses(self, layer: Layer) -> str:
+        """Return why the kind cannot take this layer; empty where it can."""
+        ...
+
+    def smallest(self, layer: Layer) -> Rank:
+        """Return the rank that costs least."""
+        ...
+
+    def full_rank(self, layer: Layer) -> Rank:
         """Return the least rank at which every layer of this shape is reproduced."""
         ...
 
-    def cost(self, layer: Layer, rank: int) -> Cost:
+    def impossible(self, layer: Layer, rank: Rank) -> str:
+        """Return why there is no such rank for this layer; empty where there is."""
+        ...
+
+    def cost(self, layer: Layer, rank: Rank) -> Cost:
         """Return what the factorized layer costs; equals what is counted on `skeleton`."""
         ...
 
-    def skeleton(self, layer: Layer, rank: int) -> nn.Module:
+    def skeleton(self, layer: Layer, rank: Rank) -> nn.Module:
         """Return the factorized layer's modules on the meta device, in the layer's dtype."""
         ...
 
-    def observe(self, layer: Layer, inputs: Tensor, outputs: Tensor) -> Tensor:
-        """Return the rows ``(n, d)`` of one call of the layer whose moments `decompose` is to get."""
+    def wants(self, layer: Layer) -> Statistic | None:
+        """Return whose moments `decompose` is to get; None if it can use none."""
         ...
 
     def decompose(self, layer: Layer, moments: Moments | None) -> Decomposition:
         """Decompose by the error of the output (with moments) or of the weight (without)."""
         ...
 
+    def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
+        """Return this kind's ranks worth proposing, given its base's decomposition."""
+        ...
+
+    def inner(self, rank: Rank) -> Rank:
+        """Return the rank of the base's decomposition that this kind's ``rank`` is made of."""
+        ...
+
+    def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> nn.Module:
+        """Turn the base's factors at ``inner(rank)`` into this kind's module: the same function, for less."""
+        ...
+
     def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> Decomposition:
         """Rebuild a decomposition from its `Decomposition.tensors`; raises ``KeyError`` if one is missing."""
         ...
+
+
+class Costed(Protocol):
+    """Whatever tells what a rank costs."""
+
+    def cost(self, layer: Layer, rank: Rank) -> Cost:
+        """Return what the factorized layer costs."""
+        ...
+
+
+def worthwhile(kind: Costed, layer: Layer, errors: Mapping[Rank, float]) -> list[Rank]:
+    """Return the ranks that save parameters and have less error than every cheaper one, ascending in parameters."""
+    kept: list[Rank] = []
+    least = float("inf")
+    for params, rank in sorted(((kind.cost(layer, rank).params, rank) for rank in errors), key=lambda pair: pair[0]):
+        if params < layer.params and errors[rank] < least:
+            kept.append(rank)
+            least = errors[rank]
+    return kept

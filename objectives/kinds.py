@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from . import svd
+from collections.abc import Iterable
+
+from . import spatial, spatial_identity, svd, svd_identity, tt, tucker2
 from .errors import RankfrontError
 from .kind import Kind
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (svd.KIND,)}
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (svd.KIND, svd_identity.KIND, spatial.KIND, spatial_identity.KIND, tucker2.KIND, tt.KIND)
+}
 
 
 def kind_named(name: str) -> Kind:
     """Return the kind of that name; raises `RankfrontError` for an unknown one."""
     if name not in KINDS:
-        raise RankfrontError(f"kind must be one of dense, {', '.join(KINDS)}, but got {name!r}")
+        raise RankfrontError(f"kind must be one of dense, {', '.join(KINDS)}, but got {name!r:.60}")
     return KINDS[name]
+
+
+def kinds_named(names: Iterable[str]) -> tuple[Kind, ...]:
+    """Return several kinds, in the order of `KINDS`; raises `RankfrontError` for an unknown one, or none."""
+    wanted = {kind_named(name).name for name in names}
+    if not wanted:
+        raise RankfrontError(f"kinds must be some of {', '.join(KINDS)}, but got none")
+    return tuple(kind for kind in KINDS.values() if kind.name in wanted)

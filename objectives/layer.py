@@ -15,35 +15,67 @@ from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from .data import Inputs, apply
 from .errors import RankfrontError
 
 
+TYPES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+"""The modules that can be factorized; subclasses of them have a behaviour of their own."""
+
+Linear = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+
+
 @dataclass(frozen=True)
 class Layer:
-    """An ``nn.Linear`` or ``nn.Conv2d`` of the dense model, with the shapes it saw for one input."""
+    """An ``nn.Linear`` or convolution of the dense model, with the shapes it saw for one input."""
 
     name: str
     paths: tuple[str, ...]
-    module: nn.Linear | nn.Conv2d = field(compare=False, repr=False)
+    module: Linear = field(compare=False, repr=False)
     calls: tuple[tuple[torch.Size, torch.Size], ...] = field(compare=False, repr=False)
     """Input and output shape of each call in one forward pass on a batch of one."""
 
     @property
     def out_features(self) -> int:
-        """Number of outputs (Linear) or output channels (Conv2d)."""
+        """Number of outputs (Linear) or output channels (convolution)."""
         return self.module.weight.shape[0]
 
     @property
     def in_features(self) -> int:
-        """Number of inputs to one output: ``in`` (Linear), ``in/groups · kh · kw`` (Conv2d)."""
+        """Number of inputs to one output: ``in`` (Linear), ``in/groups · kernel`` (convolution)."""
         return self.module.weight[0].numel()
+
+    @property
+    def groups(self) -> int:
+        """Number of a convolution's groups; 1 for a Linear."""
+        return self.module.groups if isinstance(self.module, _ConvNd) else 1
+
+    @property
+    def kernel(self) -> tuple[int, ...]:
+        """A convolution's kernel size; empty for a Linear."""
+        return self.module.kernel_size if isinstance(self.module, _ConvNd) else ()
+
+    @property
+    def grouped_weight(self) -> Tensor:
+        """The weight as one matrix a group, ``(groups, out/groups, in_features)``, float64."""
+        return self.module.weight.detach().double().view(self.groups, -1, self.in_features)
+
+    @property
+    def weights(self) -> int:
+        """Number of parameters without the bias."""
+        return self.module.weight.numel()
 
     @property
     def positions(self) -> int:
         """At how many positions (pixels, tokens) one input passes the layer, over all its calls."""
         return sum(out.numel() // self.out_features for _, out in self.calls)
+
+    @property
+    def input_positions(self) -> int:
+        """How many positions one input to a convolution has before it, over all its calls."""
+        return sum(taken.numel() // self.module.weight.shape[1] // self.groups for taken, _ in self.calls)
 
     @property
     def params(self) -> int:
@@ -95,7 +127,7 @@ def find_layers(model: nn.Module, example: Inputs, exclude: Iterable[str] = ()) 
     names = [path for paths in uses.values() for path, _ in paths]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise RankfrontError(f"exclude must match a Linear or Conv2d by name, but {pattern!r} matches none")
+            raise RankfrontError(f"exclude must match a Linear or convolution by name, but {pattern!r} matches none")
     found: list[Layer] = []
     left_dense: dict[str, str] = {}
     for users in uses.values():
@@ -108,7 +140,7 @@ def find_layers(model: nn.Module, example: Inputs, exclude: Iterable[str] = ()) 
             left_dense.update(dict.fromkeys(paths, reason))
             continue
         module = modules[0]
-        assert isinstance(module, (nn.Linear, nn.Conv2d))
+        assert isinstance(module, TYPES)
         seen = tuple(call for m in modules for call in calls[id(m)])
         found.append(Layer(paths[0], paths, module, seen))
     return Layers(tuple(found), left_dense)
@@ -120,10 +152,10 @@ def first_input(inputs: tuple[Tensor, ...], keywords: dict[str, Tensor]) -> Tens
 
 
 def _uses_of_weights(model: nn.Module) -> dict[int, list[tuple[str, nn.Module]]]:
-    """Group every path to a Linear or Conv2d by the identity of its weight."""
+    """Group every path to a Linear or convolution by the identity of its weight."""
     uses: dict[int, list[tuple[str, nn.Module]]] = defaultdict(list)
     for path, module in model.named_modules(remove_duplicate=False):
-        if isinstance(module, (nn.Linear, nn.Conv2d)):
+        if isinstance(module, TYPES):
             weight = module._parameters.get("weight")
             uses[id(module if weight is None else weight)].append((path, module))
     return uses
@@ -140,7 +172,7 @@ def _trace(model: nn.Module, example: Inputs) -> dict[int, list[tuple[torch.Size
     def note(module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor], output: Tensor) -> None:
         calls[id(module)].append((first_input(inputs, keywords).shape, output.shape))
 
-    watched = [m for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
+    watched = [m for m in model.modules() if isinstance(m, TYPES)]
     hooks = [m.register_forward_hook(note, with_kwargs=True) for m in watched]
     modes = {m: m.training for m in model.modules()}
     try:
@@ -162,20 +194,21 @@ def _reason_to_leave(
     """Say why this weight must stay dense; empty where it need not."""
     module = modules[0]
     for m in modules:
-        if type(m) not in (nn.Linear, nn.Conv2d):
+        if type(m) not in TYPES:
             return f"{type(m).__name__} is a subclass with a behaviour of its own"
         if m._parameters.get("weight") is None or m._forward_pre_hooks:
             return "its weight is computed from others (weight norm, pruning …)"
         if not calls[id(m)]:
             return "not called by the forward pass"
-    assert isinstance(module, (nn.Linear, nn.Conv2d))
+    assert isinstance(module, TYPES)
     if not module.weight.is_floating_point():
         return f"its weight is {module.weight.dtype}"
     if not bool(torch.isfinite(module.weight).all()):
-        raise RankfrontError(f"weights must be finite, but layer {_path_of(model, module)!r} holds NaN or infinity")
-    if isinstance(module, nn.Conv2d):
-        if module.groups != 1:
-            return f"a convolution in {module.groups} groups"
+        told = f"{_path_of(model, module)} {type(module).__name__}{tuple(module.weight.shape)}"
+        raise RankfrontError(f"weights must be finite, but those of layer {told} hold NaN or infinity")
+    if isinstance(module, _ConvNd):
+        if module.groups > 1 and module.in_channels == module.groups:
+            return "a depthwise convolution"
         geometry = {(m.stride, m.padding, m.dilation, m.padding_mode) for m in modules}  # pyright: ignore
         if len(geometry) > 1:
             return "convolutions of different geometry share its weight"
@@ -200,6 +233,6 @@ def layers_named(model: nn.Module, names: Iterable[str]) -> dict[str, Layer]:
     layers: dict[str, Layer] = {}
     for name in names:
         module = users_of[name][0][1] if name in users_of else None
-        if isinstance(module, (nn.Linear, nn.Conv2d)):
+        if isinstance(module, TYPES):
             layers[name] = Layer(name, tuple(path for path, _ in users_of[name]), module, ())
     return layers

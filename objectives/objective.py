@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,18 +27,22 @@ from .errors import RankfrontError
 from .factorize import factorize
 from .finetune import FineTune, finetune
 from .fingerprint import fingerprint
-from .kind import Decomposition
-from .kinds import KINDS, kind_named
+from .kind import Decomposition, Kind, Moments, Statistic
+from .kinds import kind_named, kinds_named
 from .layer import Layer, find_layers
 from .metrics import Metrics, count
 from .plan import DENSE, Choice, Plan
-from .probe import without_unreplaceable
+from .probe import without_refused, without_unreplaceable
 from .refit import refit
 from .score import evaluate
 from .task import Task
 
 BATCH = 64
 """Largest batch of the passes over calibration data."""
+
+
+MEMORY = 2**31
+"""Bytes of moments that are gathered in one pass; a single layer may take more."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +72,18 @@ class Objective:
             self.dense = copy.deepcopy(task.model).cpu().eval()
         except RuntimeError as error:  # old-style weight norm and pruning hold tensors that cannot be copied
             raise RankfrontError(f"the model must be one that copy.deepcopy copies, but: {error}") from error
-        found = find_layers(self.dense, self.example, task.exclude)
-        self.layers = without_unreplaceable(self.dense, found, self.example)
+        kinds = kinds_named(task.kinds)
+        found = without_refused(find_layers(self.dense, self.example, task.exclude), kinds)
+        self.layers = without_unreplaceable(self.dense, found, self.example, kinds)
         self.by_name: dict[str, Layer] = {layer.name: layer for layer in self.layers}
+        self.kinds: dict[str, tuple[Kind, ...]] = {
+            layer.name: tuple(kind for kind in kinds if not kind.refuses(layer)) for layer in self.layers
+        }
         self.costs = Costs(self.dense, self.layers, self.example)
-        if not self.costs.choices:
+        if not any(self._saves(layer) for layer in self.layers):
             reasons = "; ".join(f"{name}: {why}" for name, why in list(self.layers.left_dense.items())[:3])
             raise RankfrontError(
-                "the model must have a Linear or Conv2d layer that a factorization makes smaller, but has none"
+                "the model must have a Linear or convolution that a factorization makes smaller, but has none"
                 + (f" ({reasons})" if reasons else "")
             )
         self._check_loss_and_score()
@@ -84,6 +92,19 @@ class Objective:
         self._calibration: list[Batch] = []
         self._held_out: list[Batch] = []
         self._soft = SoftTargets(self.dense, task.train)
+
+    def _saves(self, layer: Layer) -> bool:
+        return any(kind.cost(layer, kind.smallest(layer)).params < layer.params for kind in self.kinds[layer.name])
+
+    @property
+    def smallest(self) -> Metrics:
+        """The least of each metric that any plan reaches; known before anything is decomposed."""
+        return self.costs.smallest(
+            {
+                name: [*(Choice(kind.name, kind.smallest(self.by_name[name])) for kind in kinds), DENSE]
+                for name, kinds in self.kinds.items()
+            }
+        )
 
     @torch.no_grad()
     def _check_loss_and_score(self) -> None:
@@ -120,30 +141,53 @@ class Objective:
         # Any layer's statistics depend on the layers before it, so the whole model is part of the key.
         key = f"{self.fingerprint()}|{self.task.calibration}|{self.seed}|{self.task.whiten}"
         cache = DecompositionCache(self._cache, key)
-        wanted = {
-            (layer.name, kind.name): (layer, kind)
-            for layer in self.layers
-            for kind in KINDS.values()
-            if kind.ranks(layer)
-        }
-        missing = {}
-        for name, (layer, kind) in wanted.items():
-            found = cache.load(layer, kind)
+        wanted = {(name, kind.base): self.by_name[name] for name, kinds in self.kinds.items() for kind in kinds}
+        missing: list[tuple[Layer, Kind]] = []
+        for (name, base), layer in wanted.items():
+            found = cache.load(layer, kind_named(base))
             if found is None:
-                missing["|".join(name)] = (layer, kind)
+                missing.append((layer, kind_named(base)))
             else:
-                self._decompositions[name] = found
-        if not missing:
-            return
-        moments = {}
-        if self.task.whiten:
-            moments = calibrate(self.dense, missing, self._calibration, _named(tell, "calibrating"))
-        for done, (name, (layer, kind)) in enumerate(missing.items()):
+                self._decompositions[name, base] = found
+        done = 0
+        for part in _within_memory(missing):
+            moments = self._moments(part, _named(tell, "calibrating"))
+            for layer, kind in part:
+                tell("decomposing", done, len(missing))
+                decomposition = kind.decompose(layer, moments.get((layer.name, kind.wants(layer))))
+                cache.store(layer, kind, decomposition)
+                self._decompositions[layer.name, kind.name] = decomposition
+                done += 1
+        if missing:
             tell("decomposing", done, len(missing))
-            decomposition = kind.decompose(layer, moments.get(name))
-            cache.store(layer, kind, decomposition)
-            self._decompositions[layer.name, kind.name] = decomposition
-        tell("decomposing", len(missing), len(missing))
+
+    def _moments(
+        self, part: Sequence[tuple[Layer, Kind]], progress: Progress
+    ) -> dict[tuple[str, Statistic | None], Moments]:
+        """Gather what these layers and kinds want, each statistic once."""
+        wanted = {
+            (layer.name, statistic): (layer, statistic)
+            for layer, kind in part
+            if (statistic := kind.wants(layer)) is not None
+        }
+        if not self.task.whiten or not wanted:
+            return {}
+        return calibrate(self.dense, wanted, self._calibration, progress)
+
+    @property
+    def choices(self) -> dict[str, tuple[Choice, ...]]:
+        """Every layer's choices, kind by kind, ``dense`` last; layers with no other are not in it. After `prepare`."""
+        return {
+            name: (*options, DENSE)
+            for name, kinds in self.kinds.items()
+            if (
+                options := [
+                    Choice(kind.name, rank)
+                    for kind in kinds
+                    for rank in kind.ranks(self.by_name[name], self._decompositions[name, kind.base])
+                ]
+            )
+        }
 
     def _read_calibration_data(self) -> None:
         """Draw the calibration samples, and as many as a quarter of them again to be held out."""
@@ -163,16 +207,32 @@ class Objective:
         """Return the relative error of the layer's output under that choice, before fine-tuning."""
         if choice.rank is None:
             return 0.0
-        return self._decompositions[layer.name, choice.kind].error(choice.rank)
+        kind = kind_named(choice.kind)
+        return self._decompositions[layer.name, kind.base].error(kind.inner(choice.rank))
 
     def factorize(self, plan: Plan) -> nn.Module:
         """Return the dense model factorized by the plan, without any training."""
-        return factorize(
-            self.dense,
-            self.by_name,
-            plan,
-            lambda layer, kind, rank: self._decompositions[layer.name, kind_named(kind).name].module(rank),
-        )
+        return self._condensed(self._factors(plan), plan)
+
+    def _factors(self, plan: Plan) -> nn.Module:
+        """Return the dense model with every layer's plain factors."""
+
+        def factors(layer: Layer, choice: Choice) -> nn.Module:
+            kind = kind_named(choice.kind)
+            assert choice.rank is not None
+            return self._decompositions[layer.name, kind.base].factors(kind.inner(choice.rank))
+
+        return factorize(self.dense, self.by_name, plan, factors)
+
+    def _condensed(self, model: nn.Module, plan: Plan) -> nn.Module:
+        """Return a model of plain factors with every layer as its kind has it."""
+        known: dict[int, nn.Module] = {}
+        for name, choice in plan.items():
+            if choice.rank is not None:
+                factors = model.get_submodule(name)
+                condensed = kind_named(choice.kind).condense(self.by_name[name], choice.rank, factors)
+                known[id(factors)] = condensed.train(factors.training)
+        return copy.deepcopy(model, known)  # pyright: ignore[reportArgumentType]  # as in `factorize`
 
     def __call__(
         self, plan: Plan, seed: int, *, finetune_by: FineTune | None = None, progress: Progress | None = None
@@ -188,9 +248,10 @@ class Objective:
         Raises:
             TrialError: a loss or score that is not finite. Whatever the user's own code raises passes.
         """
-        model = settle(self.factorize(plan), self.device)
+        factors = self._factors(plan)
+        model = settle(self._condensed(factors, plan), self.device)
         if self.task.refit:
-            model = self._refitted_where_it_helps(model, plan)
+            model = self._refitted_where_it_helps(model, settle(factors, self.device), plan)
         helped = reestimate_where_it_helps(model, self._calibration, self._distance_to_dense)
         settings = finetune_by or self.task.finetune
         score = finetune(
@@ -210,11 +271,11 @@ class Objective:
         """Return a network's score on the named split."""
         return evaluate(model, getattr(self.task, split), self.task.scorer, device=self.device)
 
-    def _refitted_where_it_helps(self, model: nn.Module, plan: Plan) -> nn.Module:
-        """Return the refitted network, or the one given where held-out data likes it better."""
-        refitted = copy.deepcopy(model)
+    def _refitted_where_it_helps(self, model: nn.Module, factors: nn.Module, plan: Plan) -> nn.Module:
+        """Return ``model`` made anew from refitted ``factors``, or as it is where held-out data likes it better."""
         layers = [self.by_name[name] for name, choice in plan.items() if choice != DENSE]
-        refit(refitted, self.dense, layers, self._calibration)
+        refit(factors, self.dense, layers, self._calibration)
+        refitted = settle(self._condensed(factors, plan), self.device)
         return min((refitted, model), key=self._distance_to_dense)
 
     def _loss(self, settings: FineTune, outputs: Any, batch: Batch) -> Tensor:
@@ -247,3 +308,20 @@ class Objective:
 
 def _named(tell: Callable[[str, int, int], None], what: str) -> Progress:
     return lambda done, total: tell(what, done, total)
+
+
+def _within_memory(missing: Sequence[tuple[Layer, Kind]]) -> Iterator[list[tuple[Layer, Kind]]]:
+    """Split into parts whose moments fit into `MEMORY`, a layer's kinds together."""
+    part: list[tuple[Layer, Kind]] = []
+    size, of = 0, ""
+    for layer, kind in missing:
+        if layer.name != of:
+            if size > MEMORY:
+                yield part
+                part, size = [], 0
+            of = layer.name
+            widest = layer.in_features if kind.wants(layer) == "inputs" else layer.out_features
+            size += 8 * widest**2
+        part.append((layer, kind))
+    if part:
+        yield part

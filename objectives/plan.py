@@ -3,7 +3,7 @@
 The plan is all that is needed to rebuild a compressed network's shape: it is
 immutable, hashable, and survives a round trip through JSON.
 
->>> plan = Plan({"fc1": Choice("svd", 8), "fc2": DENSE})
+>>> plan = Plan({"fc1": Choice("svd", 8), "conv2": Choice("tucker2", (16, 24)), "fc2": DENSE})
 >>> plan["fc1"].rank
 8
 >>> Plan.from_json(plan.to_json()) == plan
@@ -19,15 +19,33 @@ from dataclasses import dataclass
 from .errors import RankfrontError
 
 
+Rank = int | tuple[int, ...]
+"""A kind's rank: one integer, or several (see each kind)."""
+
+
+def one(rank: Rank) -> int:
+    """Return the rank of a kind that has a single one."""
+    assert isinstance(rank, int)
+    return rank
+
+
+def several(rank: Rank) -> tuple[int, ...]:
+    """Return the ranks of a kind that has several."""
+    assert isinstance(rank, tuple)
+    return rank
+
+
 @dataclass(frozen=True)
 class Choice:
     """What happens to one layer: a kind of factorization, and its rank (``None`` for ``dense``)."""
 
     kind: str
-    rank: int | None
+    rank: Rank | None
 
     def __str__(self) -> str:
-        return self.kind if self.rank is None else f"{self.kind} {self.rank}"
+        if self.rank is None:
+            return self.kind
+        return f"{self.kind} {'×'.join(map(str, self.rank)) if isinstance(self.rank, tuple) else self.rank}"
 
 
 DENSE = Choice("dense", None)
@@ -62,11 +80,14 @@ class Plan(Mapping[str, Choice]):
     def __repr__(self) -> str:
         return f"Plan({self})"
 
-    def to_json(self) -> dict[str, dict[str, str | int]]:
-        """Return plain data: ``{"fc1": {"kind": "svd", "rank": 8}, "fc2": {"kind": "dense"}}``."""
-        return {
-            name: {"kind": c.kind} if c.rank is None else {"kind": c.kind, "rank": c.rank} for name, c in self.items()
-        }
+    def to_json(self) -> dict[str, dict[str, str | int | list[int]]]:
+        """Return plain data: ``{"fc1": {"kind": "svd", "rank": 8}, "fc2": {"kind": "dense"}}``; tuples as lists."""
+        plain: dict[str, dict[str, str | int | list[int]]] = {}
+        for name, choice in self.items():
+            plain[name] = {"kind": choice.kind}
+            if choice.rank is not None:
+                plain[name]["rank"] = list(choice.rank) if isinstance(choice.rank, tuple) else choice.rank
+        return plain
 
     @classmethod
     def from_json(cls, data: object) -> Plan:
@@ -82,12 +103,13 @@ class Plan(Mapping[str, Choice]):
 
 
 def _choice(name: object, entry: object) -> Choice:
-    rule = f"plan of layer {name!r} must be an object with a kind and a positive integer rank"
+    rule = f"plan of layer {name!r} must be an object with a kind and a rank of one or more positive integers"
     if not isinstance(entry, dict) or not isinstance(kind := entry.get("kind"), str):
         raise RankfrontError(f"{rule}, but got {entry!r:.80}")
     rank = entry.get("rank")
     if kind == DENSE.kind and rank is None:
         return DENSE
-    if kind == DENSE.kind or type(rank) is not int or rank < 1:
+    numbers = rank if isinstance(rank, list) else [rank]
+    if kind == DENSE.kind or not 1 <= len(numbers) <= 8 or not all(type(n) is int and 1 <= n < 2**31 for n in numbers):
         raise RankfrontError(f"{rule}, but got {entry!r:.80}")
-    return Choice(kind, rank)
+    return Choice(kind, tuple(rank) if isinstance(rank, list) else numbers[0])

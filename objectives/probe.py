@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
 from .data import Inputs, apply
 from .factorize import skeleton
-from .kinds import KINDS
+from .kind import Kind
 from .layer import Layers
 from .plan import Choice, Plan
 
 
-def without_unreplaceable(model: nn.Module, layers: Layers, example: Inputs) -> Layers:
+def without_refused(layers: Layers, kinds: Sequence[Kind]) -> Layers:
+    """Return the layers without those that no kind can take."""
+    refused = {
+        layer.name: "; ".join(f"{kind.name}: {kind.refuses(layer)}" for kind in kinds)
+        for layer in layers
+        if all(kind.refuses(layer) for kind in kinds)
+    }
+    found = tuple(layer for layer in layers if layer.name not in refused)
+    return Layers(found, {**layers.left_dense, **refused})
+
+
+def without_unreplaceable(model: nn.Module, layers: Layers, example: Inputs, kinds: Sequence[Kind]) -> Layers:
     """Return the layers without those whose replacement makes the model fail on one sample.
 
     Such as ``x.view(-1, self.fc.in_features)``, or the fast path of ``nn.TransformerEncoderLayer``.
     """
     plans = {
-        layer.name: Plan({layer.name: Choice(kind.name, kind.ranks(layer)[0])})
+        layer.name: Plan({layer.name: Choice(kind.name, kind.smallest(layer))})
         for layer in layers
-        for kind in KINDS.values()
-        if kind.ranks(layer)
+        for kind in kinds
+        if not kind.refuses(layer)
     }
     everything = Plan({name: choice for plan in plans.values() for name, choice in plan.items()})
     if not _failure(model, everything, example):

@@ -1,29 +1,26 @@
 """``svd``: one linear map becomes two, through ``rank`` channels.
 
-A Linear becomes Linear(in → rank), Linear(rank → out); a Conv2d becomes the same k×k convolution to
-``rank`` channels, then a 1×1 convolution (Zhang et al., TPAMI 2016).
+A Linear becomes Linear(in → rank), Linear(rank → out); a convolution becomes the same k×k convolution to
+``rank`` channels, then a 1×1 convolution (Zhang et al., TPAMI 2016). Of a grouped convolution each group
+is a map of its own, and gets ``rank`` channels of its own.
 
-Whitening without a matrix root. The rank-r factors with the least error in the layer's *output* are
-the truncated SVD of ``W C^½`` with ``C = E[a aᵀ]`` of the unfolded input, ``C^-½`` folded back. With
-``W C^½ = U S Vᵀ`` that product is ``U_r U_rᵀ W``: a projection, and ``U`` are the eigenvectors of
-``W C Wᵀ = E[y yᵀ]``, the second moment of the layer's outputs ``y = W a``. So the outputs' principal
-components are all that is needed: no unfolding, no root, no inverse, no ridge, and full rank reproduces
-the layer exactly. With ``C = I`` (``W Wᵀ``) it is the plain SVD.
-
-Where the layer has a bias, the outputs are centred first and ``(I − U_r U_rᵀ) E[y]`` joins the bias: the
-least error over the second factor and the bias together.
+The factors are the outputs' principal components (see `principal`). Where the layer has a bias, the outputs
+are centred first and ``(I − U_r U_rᵀ) E[y]`` joins the bias: the least error over the second factor and the
+bias together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import final
 
-import torch
 from torch import Tensor, nn
 
-from .kind import Cost, Moments
+from .factors import convolution, filled
+from .kind import Cost, Decomposition, Moments, Statistic
 from .layer import Layer
+from .plan import Rank, one
+from .principal import principal
 
 
 @final
@@ -31,68 +28,76 @@ class Svd:
     """Two linear maps through ``rank`` channels: ``(in, out) → (in, rank), (rank, out)``."""
 
     name = "svd"
+    base = "svd"
 
-    def ranks(self, layer: Layer) -> range:
-        """Return all ranks with ``rank · (in + out) < in · out``."""
-        m, n = layer.out_features, layer.in_features
-        return range(1, (m * n - 1) // (m + n) + 1)
+    def refuses(self, layer: Layer) -> str:
+        """Every linear map has an SVD."""
+        return ""
+
+    def smallest(self, layer: Layer) -> int:
+        """Return 1."""
+        return 1
 
     def full_rank(self, layer: Layer) -> int:
-        """Return ``min(in, out)``."""
-        return min(layer.out_features, layer.in_features)
+        """Return ``min(in, out)``, of one group."""
+        return min(layer.out_features // layer.groups, layer.in_features)
 
-    def cost(self, layer: Layer, rank: int) -> Cost:
-        """Return ``rank · (in + out)`` parameters plus the bias, and 2 flops per weight and position."""
-        weights = rank * (layer.in_features + layer.out_features)
+    def impossible(self, layer: Layer, rank: Rank) -> str:
+        """Ranks are integers from 1 to the full rank."""
+        full = self.full_rank(layer)
+        return "" if isinstance(rank, int) and 1 <= rank <= full else f"an integer from 1 to {full}"
+
+    def cost(self, layer: Layer, rank: Rank) -> Cost:
+        """Return ``rank · (groups · in + out)`` parameters plus the bias, and 2 flops per weight and position."""
+        weights = one(rank) * (layer.groups * layer.in_features + layer.out_features)
         return Cost(weights + layer.bias_params, 2 * layer.positions * weights)
 
-    def skeleton(self, layer: Layer, rank: int) -> nn.Sequential:
+    def skeleton(self, layer: Layer, rank: Rank) -> nn.Sequential:
         """Return the two modules, on the meta device."""
-        m = layer.module
+        m, r = layer.module, one(rank)
         like = {"device": "meta", "dtype": m.weight.dtype}
         bias = m.bias is not None
         if isinstance(m, nn.Linear):
             return nn.Sequential(
-                nn.Linear(m.in_features, rank, bias=False, **like),
-                nn.Linear(rank, m.out_features, bias=bias, **like),
+                nn.Linear(m.in_features, r, bias=False, **like), nn.Linear(r, m.out_features, bias=bias, **like)
             )
-        size, stride, dilation = ((a[0], a[1]) for a in (m.kernel_size, m.stride, m.dilation))
-        padding = m.padding if isinstance(m.padding, str) else (m.padding[0], m.padding[1])
-        first = nn.Conv2d(m.in_channels, rank, size, stride, padding, dilation, 1, False, m.padding_mode, **like)
-        return nn.Sequential(first, nn.Conv2d(rank, m.out_channels, 1, bias=bias, **like))
+        first = convolution(m, m.in_channels, r * m.groups, groups=m.groups, bias=False)
+        last = type(m)(r * m.groups, m.out_channels, 1, groups=m.groups, bias=bias, **like)
+        return nn.Sequential(first, last)
 
-    def observe(self, layer: Layer, inputs: Tensor, outputs: Tensor) -> Tensor:
-        """Return the outputs without the bias, one row ``(out,)`` per position; of a tall Linear the inputs."""
-        if self._by_inputs(layer):
-            return inputs.reshape(-1, layer.in_features)
-        rows = outputs if isinstance(layer.module, nn.Linear) else outputs.movedim(-3, -1)
-        rows = rows.reshape(-1, layer.out_features)
-        return rows if layer.module.bias is None else rows - layer.module.bias
-
-    def _by_inputs(self, layer: Layer) -> bool:
-        """Whether ``E[x xᵀ]`` is gathered in place of the larger ``E[y yᵀ]``: one is ``W · Wᵀ`` of the other."""
-        return isinstance(layer.module, nn.Linear) and layer.out_features > layer.in_features
+    def wants(self, layer: Layer) -> Statistic:
+        """Return ``outputs``; of a tall Linear the smaller ``inputs``: one is ``W · Wᵀ`` of the other."""
+        return "inputs" if isinstance(layer.module, nn.Linear) and layer.out_features > layer.in_features else "outputs"
 
     def decompose(self, layer: Layer, moments: Moments | None) -> SvdDecomposition:
-        """Find the principal components of the outputs, by the moments or (plain) of the weight alone."""
-        weight = layer.module.weight.detach().flatten(1).double()
-        out, inner = weight.shape
-        # Where the weight is tall, its outputs fill only its column space: work there, in (in × in).
-        basis, core = torch.linalg.qr(weight) if out > inner else (None, weight)
-        mean = weight.new_zeros(out)
-        if moments is None:
-            spread = core @ core.T
-        else:
-            centre = moments.mean if layer.module.bias is not None else torch.zeros_like(moments.mean)
-            spread = moments.second - torch.outer(centre, centre)
-            mean = weight @ centre if self._by_inputs(layer) else centre
-            if self._by_inputs(layer):
-                spread = core @ spread @ core.T
-            elif basis is not None:
-                spread = basis.T @ spread @ basis
-        values, vectors = torch.linalg.eigh(spread)
-        vectors = vectors.flip(-1) if basis is None else basis @ vectors.flip(-1)
-        return SvdDecomposition(layer, vectors, values.flip(-1).clamp_min(0), mean)
+        """Find the principal components of each group's outputs."""
+        weight = layer.grouped_weight
+        groups, out, _ = weight.shape
+        mean = weight.new_zeros(groups * out)
+        spreads: dict[str, Tensor] = {}
+        if moments is not None:
+            spread = moments.spread(centred=layer.module.bias is not None)
+            if self.wants(layer) == "inputs":
+                spreads["inputs"] = spread[None]
+                mean = weight[0] @ moments.mean
+            else:
+                blocks = spread.view(groups, out, groups, out).diagonal(dim1=0, dim2=2)
+                spreads["outputs"] = blocks.permute(2, 0, 1)
+                mean = moments.mean
+        found = principal(weight, **spreads)
+        return SvdDecomposition(layer, found.components, found.energy, mean)
+
+    def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
+        """Return the decomposition's own."""
+        return decomposition.ranks()
+
+    def inner(self, rank: Rank) -> Rank:
+        """Return ``rank``."""
+        return rank
+
+    def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> nn.Module:
+        """Return the factors as they are."""
+        return factors
 
     def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> SvdDecomposition:
         """Rebuild from the cached components."""
@@ -102,37 +107,33 @@ class Svd:
 
 @final
 class SvdDecomposition:
-    """Principal components ``U (out, k)`` of a layer's outputs, their energy ``(k,)``, the mean ``(out,)``."""
+    """Principal components ``(groups, out, k)`` of the outputs, their energy ``(groups, k)``, the mean ``(out,)``."""
 
     def __init__(self, layer: Layer, components: Tensor, energy: Tensor, mean: Tensor) -> None:
         self.layer = layer
         self.components = components
         self.energy = energy
         self.mean = mean
-        tail = energy.flip(0).cumsum(0).flip(0)
+        tail = energy.sum(0).flip(0).cumsum(0).flip(0)
         total = float(tail[0]) or 1.0
         self._errors = [*(tail / total).tolist(), 0.0]
 
-    def error(self, rank: int) -> float:
-        """Return the share of the outputs' energy outside the first ``rank`` components."""
-        return self._errors[min(rank, len(self._errors) - 1)]
+    def ranks(self) -> range:
+        """Return all ranks that save parameters."""
+        m = self.layer
+        return range(1, (m.weights - 1) // (m.groups * m.in_features + m.out_features) + 1)
 
-    def module(self, rank: int) -> nn.Sequential:
+    def error(self, rank: Rank) -> float:
+        """Return the share of the outputs' energy outside the first ``rank`` components."""
+        return self._errors[min(one(rank), len(self._errors) - 1)]
+
+    def factors(self, rank: Rank) -> nn.Sequential:
         """Return ``y = U_r (U_rᵀ W) x + b + (I − U_r U_rᵀ) E[y]`` as two modules."""
-        dense = self.layer.module
-        module = KIND.skeleton(self.layer, rank).to_empty(device=dense.weight.device)
-        basis = self.components[:, :rank]
-        weight = dense.weight.detach().flatten(1).double()
-        with torch.no_grad():
-            for part, value in zip(module, (basis.T @ weight, basis), strict=True):
-                assert isinstance(part.weight, Tensor)
-                part.weight.copy_(value.view_as(part.weight))
-            if dense.bias is not None:
-                lost = self.mean - basis @ (basis.T @ self.mean)
-                last = module[-1].bias
-                assert isinstance(last, Tensor)
-                last.copy_(dense.bias.double() + lost)
-        return module
+        basis = self.components[:, :, : one(rank)]
+        first = basis.mT @ self.layer.grouped_weight
+        mean = self.mean.view(len(basis), -1, 1)
+        lost = (mean - basis @ (basis.mT @ mean)).flatten()
+        return filled(self.layer, KIND.skeleton(self.layer, rank), (first, basis), lost)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what the cache keeps."""

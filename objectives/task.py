@@ -13,6 +13,7 @@ from torch.nn import functional
 from .data import Split
 from .errors import RankfrontError
 from .finetune import FineTune
+from .kinds import KINDS, kinds_named
 from .score import Score, accuracy
 
 
@@ -46,10 +47,12 @@ class Task:
     finetune: FineTune = field(default_factory=FineTune)
     calibration: int = 1024
     """How many training samples the layers' statistics are gathered on."""
+    kinds: tuple[str, ...] = tuple(KINDS)
+    """The kinds of factorization to choose from; all if not given."""
     whiten: bool = True
     """Decompose by the error of the layers' outputs; False: by that of their weights (plain SVD)."""
-    refit: bool = False
-    """Re-solve the second factors inside the compressed network before fine-tuning (see `refit`)."""
+    refit: bool = True
+    """Re-solve the last factors inside the compressed network before fine-tuning (see `refit`)."""
     trials: int = 40
     """The study's total of trials where ``run`` is not told another."""
     budget: str | tuple[str, ...] = ()
@@ -69,9 +72,10 @@ class Task:
                 raise RankfrontError(f"{name} {error}") from None
         if self.calibration < 1:
             raise RankfrontError(f"calibration must be 1 sample or more, but got {self.calibration}")
-        for name in ("exclude", "budget"):
+        for name in ("exclude", "budget", "kinds"):
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+        object.__setattr__(self, "kinds", tuple(kind.name for kind in kinds_named(self.kinds)))
 
     @property
     def classifies(self) -> bool:
@@ -94,6 +98,7 @@ class Task:
         own = {name: _described(getattr(self, name)) for name in ("loss", "score")}
         return {
             "finetune": finetune,
+            "kinds": list(self.kinds),
             "calibration": self.calibration,
             "whiten": self.whiten,
             "refit": self.refit,

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 from ..objectives.costs import Costs
 from ..objectives.metrics import Metrics
 from ..objectives.objective import Objective
-from ..objectives.plan import Choice, Plan
+from ..objectives.plan import DENSE, Choice, Plan
+from .front import non_dominated
 
 
 @dataclass(frozen=True)
 class Candidates:
     """The choices of ``L`` layers, padded to ``K``; a padded choice has infinite error.
 
-    Choices of a layer are in ascending order of rank, ``dense`` comes last.
+    Choices of a layer are in ascending order of parameters, ``dense`` comes last; none is there that another of
+    no more parameters, flops and error makes needless.
     """
 
     names: tuple[str, ...]
@@ -32,15 +34,31 @@ class Candidates:
     @classmethod
     def of(cls, objective: Objective) -> Candidates:
         """Tabulate a prepared objective; layers for which only ``dense`` is left are not listed."""
-        names, choices = tuple(objective.costs.choices), tuple(objective.costs.choices.values())
+        names: list[str] = []
+        choices: list[tuple[Choice, ...]] = []
+        rows: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+        for name, options in objective.choices.items():
+            layer = objective.by_name[name]
+            error = np.array([objective.error(layer, choice) for choice in options])
+            change = np.array(objective.costs.changes(layer, options), float)
+            order = np.lexsort((error, change[:, 1], change[:, 0]))
+            judged = np.where([choice == DENSE for choice in options], -1.0, error)  # dense is always a choice
+            kept = order[non_dominated(np.column_stack((judged, change[:, :2]))[order])]
+            names.append(name)
+            choices.append(tuple(options[i] for i in kept))
+            rows.append((error[kept], change[kept]))
         width = max(map(len, choices))
         errors = np.full((len(names), width), np.inf)
         changes = np.zeros((len(names), width, len(Metrics._fields)))
-        for row, (name, options) in enumerate(zip(names, choices, strict=True)):
-            layer = objective.by_name[name]
-            errors[row, : len(options)] = [objective.error(layer, choice) for choice in options]
-            changes[row, : len(options)] = objective.costs.changes(layer, options)
-        return cls(names, choices, errors, changes, objective.costs)
+        for row, (error, change) in enumerate(rows):
+            errors[row, : len(error)] = error
+            changes[row, : len(error)] = change
+        return cls(tuple(names), tuple(choices), errors, changes, objective.costs)
+
+    @cached_property
+    def smallest(self) -> Metrics:
+        """The least of each metric that any plan of these choices reaches."""
+        return self.costs.smallest(dict(zip(self.names, self.choices, strict=True)))
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:

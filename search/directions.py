@@ -52,7 +52,7 @@ class DirectionsSampler(BaseSampler):
         self.space = space
         self.seed = seed
         self.features = _features(space)
-        self.smallest = space.candidates.costs.smallest()
+        self.smallest = space.candidates.smallest
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the whole space: all parameters are proposed together."""

@@ -183,31 +183,35 @@ class RankPlot:
     layers: list[str]
     trials: list[str]
     shares: list[list[float]]
-    """[layer][trial]: rank as a share of the layer's full rank, 1 for dense."""
+    """[layer][trial]: share of the layer's parameters that is kept, 1 for dense."""
     texts: list[list[str]]
 
 
-def rank_data(front: Sequence[Scored], full_ranks: Mapping[str, int], dense: Metrics) -> RankPlot:
+def rank_data(front: Sequence[Scored], dense: Metrics) -> RankPlot:
     """Return the data of a heatmap: one row a layer, one column a trial of the front, as it is ordered."""
     layers = list(front[0].plan) if front else []
     names = [f"{t.trial} ({share_in_words(t.metrics.params, dense.params)})" for t in front]
-    plans = [t.plan for t in front]
-    shares = [[1.0 if (r := plan[n].rank) is None else r / full_ranks[n] for plan in plans] for n in layers]
-    texts = [[str(plan[n]) for plan in plans] for n in layers]
-    return RankPlot([f"{n} (full rank {full_ranks[n]})" for n in layers], names, shares, texts)
+    shares = [[t.kept.get(n, 1.0) for t in front] for n in layers]
+    texts = [[str(t.plan[n]) for t in front] for n in layers]
+    return RankPlot(layers, names, shares, texts)
+
+
+SHORT = {"svd-identity": "svd+", "spatial-identity": "sp+", "spatial": "sp", "tucker2": "tk"}
+"""Names of kinds short enough for a cell; those not here are."""
 
 
 def draw_ranks(data: RankPlot) -> go.Figure:
-    """Draw the ranks per layer as a heatmap; dark is low rank, the brightest is dense."""
-    numbers = [[text.removeprefix("svd ") for text in row] for row in data.texts]
+    """Draw the choices per layer as a heatmap; dark keeps few of its parameters, the brightest is dense."""
+    cells = [[" ".join((SHORT.get(kind, kind), *rank)) for kind, *rank in map(str.split, row)] for row in data.texts]
     layers = [html.escape(name) for name in data.layers]
+    shown = len(data.trials) <= 14
     figure = go.Figure(
         go.Heatmap(
             z=data.shares,
             x=data.trials,
             y=layers,
-            text=numbers if len(data.trials) <= 24 else None,
-            texttemplate="%{text}" if len(data.trials) <= 24 else None,
+            text=cells if shown else None,
+            texttemplate="%{text}" if shown else None,
             customdata=data.texts,
             hovertemplate="layer %{y}<br>trial %{x}<br>%{customdata}<extra></extra>",
             colorscale="Blues_r",
@@ -215,7 +219,7 @@ def draw_ranks(data: RankPlot) -> go.Figure:
             zmax=1,
             xgap=1,
             ygap=1,
-            colorbar={"title": "rank /<br>full rank"},
+            colorbar={"title": "params<br>kept", "tickformat": ".0%"},
         )
     )
     _style(figure)

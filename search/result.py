@@ -174,7 +174,7 @@ class Result:
             data = plots.score_data(trials, score, cost, dense, self.dense_score, limits.get(cost), samples)
             figures[cost] = plots.draw_score(data)
         by_size = sorted(self.on_front, key=lambda t: t.metrics.params)
-        ranks = plots.rank_data(by_size, dense_of(self.study)["full_ranks"], dense)
+        ranks = plots.rank_data(by_size, dense)
         figures["ranks"] = plots.draw_ranks(ranks)
         volumes = plots.volume_data(trials, score, ["params", "flops"], dense)
         figures["hypervolume"] = plots.draw_volumes(volumes)

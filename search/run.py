@@ -8,7 +8,6 @@ from pathlib import Path
 from optuna.study import Study
 
 from ..objectives.files import write_json, write_whole
-from ..objectives.kinds import KINDS
 from ..objectives.model_files import load_model
 from ..objectives.objective import Objective
 from ..objectives.task import Task
@@ -81,7 +80,7 @@ def run_with(task: Task, told: Settings, progress: Progress) -> Result:
     settings = told.for_task(task)
     folder = settings.folder
     objective = Objective(task, device=told.device, seed=told.seed, cache=folder.cache)
-    check_possible(settings.budget, objective.costs.dense, objective.costs.smallest())
+    check_possible(settings.budget, objective.costs.dense, objective.smallest)
     url = database_of(folder.path, told.storage)
     folder.prepare()
     with folder.locked(), storage_errors(url), progress:
@@ -131,9 +130,6 @@ def _note_dense_model(study: Study, objective: Objective, settings: RunSettings,
         noted = {
             "score": objective.score(objective.dense),
             "metrics": dense._asdict(),
-            "full_ranks": {
-                layer.name: max(kind.full_rank(layer) for kind in KINDS.values()) for layer in objective.layers
-            },
             "samples": {name: len(split) for name, split in splits.items() if split is not None},
         }
         study.set_user_attr("score_name", task.score_name)
@@ -143,7 +139,7 @@ def _note_dense_model(study: Study, objective: Objective, settings: RunSettings,
         f"dense model: validation {task.score_name} {score}, {count_in_words(dense.params)} params, "
         f"{count_in_words(dense.flops, 'FLOP')}, {count_in_words(dense.bytes, 'B')}"
     )
-    count = len(objective.costs.choices)
+    count = len(objective.choices)
     progress.say(f"{count} layers to factorize, budget {settings.budget}, sampler {settings.told.sampler}")
     for name, reason in list(objective.layers.left_dense.items())[:8]:
         progress.say(f"  left dense: {name} ({reason})")

@@ -1,7 +1,7 @@
-"""The search space: every layer's rank as an Optuna parameter, and the way from parameters to a plan.
+"""The search space: every layer's choice as an Optuna parameter, and the way from parameters to a plan.
 
-Parameter ``<layer>.rank`` is an integer. Its largest value means ``dense``: the choice above every
-rank that saves anything. So the space has no conditional parameters, larger values cost more, and all
+Parameter ``<layer>.choice`` is an integer: the place of (kind, rank) among the layer's choices, from that of
+fewest parameters to ``dense``. So the space has no conditional parameters, larger values cost more, and all
 of Optuna's samplers, plots and importances can work on it.
 """
 
@@ -34,7 +34,7 @@ class Space:
     def distributions(self) -> dict[str, BaseDistribution]:
         """Return parameter name → distribution, the same for every trial of a study."""
         sizes = zip(self.candidates.names, self.candidates.sizes, strict=True)
-        return {f"{name}.rank": IntDistribution(1, int(size), log=True) for name, size in sizes}
+        return {f"{name}.choice": IntDistribution(1, int(size), log=True) for name, size in sizes}
 
     def plan(self, params: Mapping[str, int]) -> Plan:
         """Return the plan that a trial's parameters stand for."""

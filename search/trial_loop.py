@@ -17,7 +17,7 @@ from .progress import TRIALS, Progress
 from .settings import SCORE_OBJECTIVE, RunSettings
 from .slots import INTERRUPTED, SLOT, next_slot, seed_for
 from .space import Space
-from .trials import METRICS, PLAN, REASON, SCORE, SECONDS, dense_of, feasible, read_trials, score_name, scored
+from .trials import KEPT, METRICS, PLAN, REASON, SCORE, SECONDS, dense_of, feasible, read_trials, score_name, scored
 from .words import metrics_in_words
 
 FIRST_FAILURES = 3
@@ -66,6 +66,7 @@ def _run(
     began = time.monotonic()
     plan = space.plan(trial.params)
     trial.set_user_attr(PLAN, plan.to_json())
+    trial.set_user_attr(KEPT, space.candidates.costs.kept(plan))
     violations = space.violations(plan)
     for metric, violation in violations.items():
         trial.set_constraint(metric, violation)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,7 @@ from ..objectives.metrics import Metrics
 from ..objectives.plan import Plan
 from .slots import INTERRUPTED
 
-PLAN, SCORE, METRICS, REASON, SECONDS = "plan", "score", "metrics", "reason", "seconds"
+PLAN, SCORE, METRICS, REASON, SECONDS, KEPT = "plan", "score", "metrics", "reason", "seconds", "kept"
 """Names of a trial's user attributes."""
 
 COSTS = Metrics._fields
@@ -32,6 +32,7 @@ class Record:
     plan: Plan | None
     seconds: float | None
     reason: str
+    kept: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Scored:
     score: float
     metrics: Metrics
     plan: Plan
+    kept: Mapping[str, float] = field(default_factory=dict, compare=False)
+    """Layer → share of its parameters that the plan keeps."""
 
 
 def feasible(trial: FrozenTrial) -> bool:
@@ -61,6 +64,7 @@ def read_trials(study: Study) -> list[Record]:
             Plan.from_json(trial.user_attrs[PLAN]) if PLAN in trial.user_attrs else None,
             trial.user_attrs.get(SECONDS),
             trial.user_attrs.get(REASON, ""),
+            trial.user_attrs.get(KEPT, {}),
         )
         for trial in study.get_trials(deepcopy=False)
         if not trial.user_attrs.get(INTERRUPTED)
@@ -70,7 +74,7 @@ def read_trials(study: Study) -> list[Record]:
 def scored(records: Iterable[Record]) -> list[Scored]:
     """Return the complete trials within the budget."""
     return [
-        Scored(r.trial, r.score, r.metrics, r.plan)
+        Scored(r.trial, r.score, r.metrics, r.plan, r.kept)
         for r in records
         if r.feasible and r.score is not None and r.metrics is not None and r.plan is not None
     ]

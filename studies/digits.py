@@ -9,7 +9,7 @@ from torch import nn
 from ..objectives.data import Split
 from ..objectives.finetune import FineTune
 from ..objectives.task import Task
-from .training import Progress, train_dense
+from .training import Progress, Recipe, train_dense
 
 
 def network() -> nn.Module:
@@ -47,12 +47,9 @@ def study(seed: int = 0, progress: Progress | None = None) -> Task:
     train_dense(
         model,
         split,
+        Recipe(epochs=20, lr=2e-3, batch_size=64, schedule="cosine"),
         name="digits",
-        epochs=20,
-        lr=2e-3,
-        batch_size=64,
         seed=seed,
-        cosine=True,
         progress=progress,
     )
     return Task(

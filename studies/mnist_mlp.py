@@ -18,7 +18,7 @@ from ..objectives.device import choose_device
 from ..objectives.errors import RankfrontError
 from ..objectives.finetune import FineTune
 from ..objectives.task import Task
-from .training import Progress, train_dense
+from .training import Progress, Recipe, train_dense
 
 EPOCHS = 53
 HELD_OUT = 5_000
@@ -45,10 +45,8 @@ def study(data: Path | None = None, seed: int = 0, device: str = "auto", progres
     train_dense(
         model,
         train,
+        Recipe(epochs=EPOCHS, lr=1e-4),
         name="mnist-mlp",
-        epochs=EPOCHS,
-        lr=1e-4,
-        batch_size=128,
         seed=seed,
         device=choose_device(device),
         progress=progress,

@@ -6,8 +6,11 @@ The weights lie in the user's cache folder, named by everything they depend on.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 import torch
@@ -15,76 +18,108 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..objectives.data import Split, apply
+from ..objectives.device import autocast, settle
 from ..objectives.errors import RankfrontError
 from ..objectives.files import read_tensors, write_tensors
 
 Progress = Callable[[str, int, int], None]
 
+WARMUP = 0.1
+"""Share of the epochs over which a cosine schedule first rises."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a dense model is trained, on cross entropy."""
+
+    epochs: int
+    lr: float
+    batch_size: int = 128
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """SGD has Nesterov's momentum of 0.9."""
+    schedule: Literal["constant", "cosine", "warm cosine"] = "constant"
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+
+    def rate(self, epoch: float) -> float:
+        """Return the learning rate after so many epochs."""
+        if self.schedule == "constant":
+            return self.lr
+        rising = WARMUP * self.epochs if self.schedule == "warm cosine" else 0.0
+        if epoch < rising:
+            return self.lr * max(epoch / rising, 0.01)
+        return self.lr * 0.5 * (1 + math.cos(math.pi * (epoch - rising) / (self.epochs - rising)))
+
+    def make(self, model: nn.Module) -> torch.optim.Optimizer:
+        """Return the optimizer."""
+        if self.optimizer == "adam":
+            return torch.optim.Adam(model.parameters(), self.lr, weight_decay=self.weight_decay)
+        return torch.optim.SGD(
+            model.parameters(), self.lr, momentum=0.9, nesterov=True, weight_decay=self.weight_decay
+        )
+
 
 def train_dense(
     model: nn.Module,
     data: Split,
+    recipe: Recipe,
     *,
     name: str,
-    epochs: int,
-    lr: float,
-    batch_size: int,
     seed: int,
-    cosine: bool = False,
     device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> nn.Module:
-    """Train ``model`` in place by Adam on cross entropy and return it, in eval mode on the CPU.
+    """Train ``model`` in place and return it, in eval mode on the CPU.
 
     Args:
         model: freshly initialised from ``seed``.
         data: the training split.
+        recipe: how.
         name: of the study, for the cache and the progress bar.
-        epochs: passes over the data.
-        lr: learning rate of Adam; constant, or falling as a cosine.
-        batch_size: samples a step.
         seed: of the order of the samples.
-        cosine: whether the learning rate falls.
         device: where to train; the CPU if not given.
         progress: told the epochs done.
     """
     device = device or torch.device("cpu")
-    recipe = f"{model}|{data.fingerprint()}|{epochs}|{lr}|{batch_size}|{seed}|{cosine}|{device.type}"
-    key = hashlib.sha256(recipe.encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{model}|{data.fingerprint()}|{recipe}|{seed}|{device.type}".encode()).hexdigest()[:16]
     path = platformdirs.user_cache_path("rankfront") / f"{name}-{key}.safetensors"
-    model.to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr)
+    settle(model, device)
+    optimizer = recipe.make(model)
     what = f"training the dense model of {name} (epochs)"
     begun = _resume(path, model, optimizer)
+    steps = data.steps(recipe.batch_size)
     with torch.random.fork_rng(devices=[]):
-        for epoch in range(begun, epochs):
+        for epoch in range(begun, recipe.epochs):
             if progress is not None:
-                progress(what, epoch, epochs)
-            if cosine:
-                for group in optimizer.param_groups:
-                    group["lr"] = lr * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * epoch / epochs)).item())
+                progress(what, epoch, recipe.epochs)
             torch.manual_seed(seed + epoch)
             order = torch.Generator().manual_seed(seed + epoch)
             model.train()
-            for batch in data.batches(batch_size, device=device, shuffle=order):
+            batches = data.batches(recipe.batch_size, device=device, shuffle=order, augmented=True)
+            for step, batch in enumerate(batches):
+                for group in optimizer.param_groups:
+                    group["lr"] = recipe.rate(epoch + step / steps)
                 optimizer.zero_grad(set_to_none=True)
-                functional.cross_entropy(apply(model, batch.inputs), batch.targets).backward()
+                with autocast(device):
+                    outputs = apply(model, batch.inputs)
+                loss = functional.cross_entropy(outputs.float(), batch.targets, label_smoothing=recipe.label_smoothing)
+                loss.backward()
                 optimizer.step()
-            _keep(path, model, optimizer, epoch + 1, last=epoch + 1 == epochs)
-    if progress is not None and begun < epochs:
-        progress(what, epochs, epochs)
-    return model.to("cpu").eval()
+            _keep(path, model, optimizer, epoch + 1, last=epoch + 1 == recipe.epochs)
+    if progress is not None and begun < recipe.epochs:
+        progress(what, recipe.epochs, recipe.epochs)
+    return model.to("cpu", memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
 
 
-def _keep(path: Path, model: nn.Module, optimizer: torch.optim.Adam, epoch: int, *, last: bool) -> None:
+def _keep(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, *, last: bool) -> None:
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     if not last:
         for index, state in optimizer.state_dict()["state"].items():
-            tensors.update({f"optimizer.{index}.{name}": value for name, value in state.items()})
-    write_tensors(path, tensors, {"epoch": str(epoch)})
+            tensors.update({f"optimizer.{index}.{n}": v for n, v in state.items() if v is not None})
+    write_tensors(path, {name: value.contiguous() for name, value in tensors.items()}, {"epoch": str(epoch)})
 
 
-def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Adam) -> int:
+def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
     """Load what is kept, if it is whole; returns the number of epochs done."""
     if not path.exists():
         return 0

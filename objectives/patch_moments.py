@@ -1,0 +1,81 @@
+"""A convolution and the moments of the patches it sees: what factors of several modes are judged by."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .kind import Moments
+from .layer import Layer
+from .principal import principal
+
+
+class Factors(NamedTuple):
+    """``inner (r_in, in)``, ``core (r_out, r_in, kernel)``, ``outer (out, r_out)``: the kernel is their product.
+
+    ``outer`` has orthonormal columns.
+    """
+
+    inner: Tensor
+    core: Tensor
+    outer: Tensor
+
+    def product(self) -> Tensor:
+        """Return the kernel ``(out, in, kernel)``."""
+        return torch.einsum("pjk,ji,op->oik", self.core, self.inner, self.outer)
+
+
+class PatchMoments:
+    """``kernel (out, in, k)`` of a convolution in one group, and moments of its patches ``(in · k)``, float64."""
+
+    def __init__(self, layer: Layer, moments: Moments | None) -> None:
+        self.layer = layer
+        weight = layer.grouped_weight[0]
+        self.kernel = weight.view(layer.out_features, layer.module.weight.shape[1], -1)
+        if moments is None:
+            self.second = torch.eye(weight.shape[1], dtype=weight.dtype, device=weight.device)
+            self.mean = weight.new_zeros(weight.shape[1])
+        else:
+            self.second = moments.spread(centred=layer.module.bias is not None)
+            self.mean = moments.mean
+        _, channels, taps = self.kernel.shape
+        blocks = self.second.view(channels, taps, channels, taps)
+        self.blocks = blocks
+        self.pixels = blocks.diagonal(dim1=1, dim2=3).mean(-1)
+        """Moments of one pixel's channels, ``(in, in)``."""
+        self._against = weight @ self.second
+        outputs = self._against @ weight.T
+        self.total = outputs.trace().clamp_min(torch.finfo(weight.dtype).tiny)
+        energy = principal(weight, outputs=outputs).energy
+        self.output_tail = energy.flip(0).cumsum(0).flip(0) / self.total
+        """Share of the outputs' energy outside the first r of their components, for r = 0, 1, …"""
+
+    def on_channels(self, inner: Tensor) -> Tensor:
+        """Return the kernel's best coefficients on channels ``inner (r, in)``, tap by tap: ``(out, r, k)``."""
+        seen = inner @ self.pixels  # (r, in)
+        gram = seen @ inner.T
+        return torch.einsum("oik,ri,rs->osk", self.kernel, seen, torch.linalg.pinv(gram, hermitian=True))
+
+    def features(self, inner: Tensor) -> Tensor:
+        """Return the moments of patches of the channels ``inner (r, in)``: ``(r · k, r · k)``."""
+        half = torch.einsum("ri,ikjl->rkjl", inner, self.blocks)
+        whole = torch.einsum("rkjl,sj->rksl", half, inner)
+        size = whole.shape[0] * whole.shape[1]
+        return whole.reshape(size, size)
+
+    def main_outputs(self, whole: Tensor, features: Tensor, rank: int) -> Tensor:
+        """Return the principal components of what ``whole (out, r, k)`` gives on such features, ``(out, rank)``."""
+        table = whole.flatten(1)
+        outputs = table @ features @ table.T
+        _, vectors = torch.linalg.eigh((outputs + outputs.T) / 2)
+        return vectors.flip(-1)[:, :rank]
+
+    def error(self, factors: Factors, features: Tensor | None = None) -> float:
+        """Return the relative squared error of the output with these factors in the kernel's place."""
+        features = self.features(factors.inner) if features is None else features
+        crossed = (factors.product().flatten(1) * self._against).sum()
+        core = factors.core.flatten(1)
+        own = ((core @ features) * core).sum()
+        return float(((self.total - 2 * crossed + own) / self.total).clamp_min(0))

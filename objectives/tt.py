@@ -1,0 +1,77 @@
+"""``tt``: tensor trains, of Linears as TT-matrices (`tt_matrix`), of convolution kernels (`tt_kernel`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+from torch import Tensor, nn
+
+from .kind import Cost, Decomposition, Moments, Statistic
+from .layer import Layer
+from .plan import Rank
+from .tt_kernel import KERNEL, TTKernel
+from .tt_matrix import MATRIX, TTMatrix
+
+
+@final
+class TensorTrain:
+    """One rank for a Linear, three for a convolution."""
+
+    name = "tt"
+    base = "tt"
+
+    def refuses(self, layer: Layer) -> str:
+        """See the two of them."""
+        return _of(layer).refuses(layer)
+
+    def smallest(self, layer: Layer) -> Rank:
+        """Return ones."""
+        return _of(layer).smallest(layer)
+
+    def full_rank(self, layer: Layer) -> Rank:
+        """Return the ranks of the unfoldings."""
+        return _of(layer).full_rank(layer)
+
+    def impossible(self, layer: Layer, rank: Rank) -> str:
+        """Ranks go up to the full rank."""
+        return _of(layer).impossible(layer, rank)
+
+    def cost(self, layer: Layer, rank: Rank) -> Cost:
+        """Return what all cores cost."""
+        return _of(layer).cost(layer, rank)
+
+    def skeleton(self, layer: Layer, rank: Rank) -> nn.Module:
+        """Return the cores, on the meta device."""
+        return _of(layer).skeleton(layer, rank)
+
+    def wants(self, layer: Layer) -> Statistic | None:
+        """Return ``inputs``, where they are not too wide."""
+        return _of(layer).wants(layer)
+
+    def decompose(self, layer: Layer, moments: Moments | None) -> Decomposition:
+        """Cut the train at several ranks."""
+        return _of(layer).decompose(layer, moments)
+
+    def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
+        """Return the decomposition's own."""
+        return decomposition.ranks()
+
+    def inner(self, rank: Rank) -> Rank:
+        """Return ``rank``."""
+        return rank
+
+    def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> nn.Module:
+        """Return the cores as they are."""
+        return factors
+
+    def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> Decomposition:
+        """Rebuild from the cached cores."""
+        return _of(layer).restore(layer, tensors)
+
+
+def _of(layer: Layer) -> TTMatrix | TTKernel:
+    return MATRIX if isinstance(layer.module, nn.Linear) else KERNEL
+
+
+KIND = TensorTrain()

@@ -1,0 +1,184 @@
+"""``tucker2``: a k×k convolution becomes 1×1, k×k, 1×1 through ``(r_in, r_out)`` channels.
+
+Kim et al., "Compression of deep convolutional neural networks for fast and low power mobile applications",
+2016: HOSVD of the channel modes, then sweeps of HOOI, here for the least error in the *output*: the input's
+channels by the map from one pixel to all it adds to, whitened by the pixels' moments; the outputs by their
+principal components. Both ranks hang on one knob, ``r_in``: ``r_out`` is the least rank that leaves out no more
+of the outputs than the input's mode does (error balance).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from .factors import convolution, filled
+from .kind import Cost, Decomposition, Moments, Statistic, worthwhile
+from .layer import Layer
+from .patch_moments import Factors, PatchMoments
+from .plan import Rank, several
+from .principal import principal
+
+KNOBS = 14
+"""How many values of ``r_in`` are worked out, evenly in their logarithm."""
+
+SWEEPS = 3
+"""HOSVD, and two sweeps of HOOI after it."""
+
+
+@final
+class Tucker2:
+    """``(in, out, k…) → (in, r_in, 1…), (r_in, r_out, k…), (r_out, out, 1…)``; rank is ``(r_in, r_out)``."""
+
+    name = "tucker2"
+    base = "tucker2"
+
+    def refuses(self, layer: Layer) -> str:
+        """It takes convolutions of one group whose kernel is more than one pixel."""
+        m = layer.module
+        if isinstance(m, _ConvNd) and layer.groups == 1 and math.prod(layer.kernel) > 1:
+            return ""
+        return "it is no k×k convolution in one group"
+
+    def smallest(self, layer: Layer) -> tuple[int, int]:
+        """Return (1, 1)."""
+        return 1, 1
+
+    def full_rank(self, layer: Layer) -> tuple[int, int]:
+        """Return ``(min(in, out · kernel), min(out, in · kernel))``."""
+        out, channels, *kernel = layer.module.weight.shape
+        return min(channels, out * math.prod(kernel)), min(out, channels * math.prod(kernel))
+
+    def impossible(self, layer: Layer, rank: Rank) -> str:
+        """Ranks are pairs up to the full rank."""
+        full = self.full_rank(layer)
+        if isinstance(rank, tuple) and len(rank) == 2 and all(1 <= r <= f for r, f in zip(rank, full, strict=True)):
+            return ""
+        return f"a pair [r_in, r_out] from [1, 1] to {list(full)}"
+
+    def cost(self, layer: Layer, rank: Rank) -> Cost:
+        """Return ``in · r_in + r_in · r_out · kernel + r_out · out`` parameters, the first at every input pixel."""
+        r_in, r_out = several(rank)
+        first = layer.module.weight.shape[1] * r_in
+        rest = r_in * r_out * math.prod(layer.kernel) + r_out * layer.out_features
+        return Cost(first + rest + layer.bias_params, 2 * (layer.input_positions * first + layer.positions * rest))
+
+    def skeleton(self, layer: Layer, rank: Rank) -> nn.Sequential:
+        """Return the three modules, on the meta device."""
+        m = layer.module
+        assert isinstance(m, _ConvNd)
+        r_in, r_out = several(rank)
+        return nn.Sequential(
+            convolution(m, m.in_channels, r_in, axes=(), bias=False),
+            convolution(m, r_in, r_out, bias=False),
+            convolution(m, r_out, m.out_channels, axes=(), bias=m.bias is not None),
+        )
+
+    def wants(self, layer: Layer) -> Statistic:
+        """Return ``inputs``: whole patches."""
+        return "inputs"
+
+    def decompose(self, layer: Layer, moments: Moments | None) -> Tucker2Decomposition:
+        """Work out the factors at every knob."""
+        patches = PatchMoments(layer, moments)
+        found = {(1, 1): hooi(patches, 1, 1)}
+        found |= {(r_in, r_out): hooi(patches, r_in, r_out) for r_in, r_out in knobs(patches)}
+        errors = torch.tensor([patches.error(factors) for factors in found.values()], dtype=torch.float64)
+        return Tucker2Decomposition(layer, found, errors, patches.mean)
+
+    def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
+        """Return the decomposition's own."""
+        return decomposition.ranks()
+
+    def inner(self, rank: Rank) -> Rank:
+        """Return ``rank``."""
+        return rank
+
+    def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> nn.Module:
+        """Return the factors as they are."""
+        return factors
+
+    def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> Tucker2Decomposition:
+        """Rebuild from the cached factors."""
+        device = layer.module.weight.device
+        errors, mean = (tensors[name].to(device) for name in ("errors", "mean"))
+        found = {}
+        for n in range(len(errors)):
+            factors = Factors(*(tensors[f"{name}.{n}"].to(device) for name in Factors._fields))
+            found[len(factors.inner), factors.outer.shape[1]] = factors
+        return Tucker2Decomposition(layer, found, errors, mean)
+
+
+def knobs(patches: PatchMoments) -> list[tuple[int, int]]:
+    """Return the pairs (r_in, r_out) worth working out: the outputs' mode leaves out no more than the input's."""
+    full_in, full_out = KIND.full_rank(patches.layer)
+    pairs = []
+    for r_in in np.unique(np.geomspace(1, full_in, KNOBS).round().astype(int)).tolist():
+        inner = main_channels(patches, r_in)
+        every_output = torch.eye(len(patches.kernel), dtype=inner.dtype, device=inner.device)
+        lost = patches.error(Factors(inner, patches.on_channels(inner), every_output))
+        r_out = int((patches.output_tail > lost).sum()) if r_in < full_in else full_out
+        pairs.append((r_in, min(full_out, max(1, r_out))))
+    return pairs
+
+
+def main_channels(patches: PatchMoments, rank: int, outer: Tensor | None = None) -> Tensor:
+    """Return the best ``rank`` channels of the input, ``(rank, in)``, for the outputs or their part in ``outer``."""
+    kernel = patches.kernel if outer is None else torch.einsum("oik,op->pik", patches.kernel, outer)
+    table = kernel.transpose(1, 2).reshape(-1, kernel.shape[1])  # (outputs · kernel, in)
+    return principal(table, inputs=patches.pixels).components[:, :rank].T @ table
+
+
+def hooi(patches: PatchMoments, r_in: int, r_out: int) -> Factors:
+    """Return the factors after `SWEEPS` sweeps: each mode's, given the other's."""
+    outer = None
+    for _ in range(SWEEPS):
+        inner = main_channels(patches, r_in, outer)
+        whole = patches.on_channels(inner)
+        outer = patches.main_outputs(whole, patches.features(inner), r_out)
+    return Factors(inner, torch.einsum("oik,op->pik", whole, outer), outer)
+
+
+@final
+class Tucker2Decomposition:
+    """Factors by rank, in ascending order, with their errors ``(knobs,)``; the mean patch ``(in · kernel,)``."""
+
+    def __init__(
+        self, layer: Layer, found: Mapping[tuple[int, int], Factors], errors: Tensor, mean: Tensor
+    ) -> None:
+        self.layer = layer
+        self.found = dict(found)
+        self.mean = mean
+        self._errors: dict[Rank, float] = dict(zip(found, errors.tolist(), strict=True))
+
+    def ranks(self) -> list[Rank]:
+        """Return the ranks worked out that are worthwhile."""
+        return worthwhile(KIND, self.layer, self._errors)
+
+    def error(self, rank: Rank) -> float:
+        """Return the error of the output."""
+        return self._errors[rank]
+
+    def factors(self, rank: Rank) -> nn.Sequential:
+        """Return the three convolutions."""
+        layer = self.layer
+        r_in, r_out = several(rank)
+        factors = Factors(*(t.double() for t in self.found[r_in, r_out]))
+        lost = (layer.grouped_weight[0] - factors.product().flatten(1)) @ self.mean.double()
+        return filled(layer, KIND.skeleton(layer, rank), factors, lost)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what the cache keeps."""
+        kept = {"errors": torch.tensor(list(self._errors.values()), dtype=torch.float64), "mean": self.mean}
+        for n, factors in enumerate(self.found.values()):
+            kept |= {f"{name}.{n}": value.float() for name, value in factors._asdict().items()}
+        return kept
+
+
+KIND = Tucker2()
