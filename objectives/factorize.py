@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from .attention import unpacked
 from .errors import RankfrontError
 from .kinds import kind_named
 from .layer import Layer, layers_named
@@ -60,4 +61,5 @@ def skeleton(model: nn.Module, plan: Plan) -> nn.Module:
             raise RankfrontError(f"{kind.name} rank of layer {layer} must be {possible}, but the plan says {rank}")
         return kind.skeleton(layer, rank).to_empty(device=layer.module.weight.device)
 
+    model = unpacked(model)
     return factorize(model, layers_named(model, plan), plan, unfilled)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .attention import unpacked
 from .batchnorm import reestimate_where_it_helps
 from .cache import DecompositionCache
 from .calibration import Progress, calibrate
@@ -69,7 +70,7 @@ class Objective:
         self.example = task.train.example()
         try:
             # On the CPU first, wherever it was trained: there the traced passes run.
-            self.dense = copy.deepcopy(task.model).cpu().eval()
+            self.dense = unpacked(task.model).cpu().eval()
         except RuntimeError as error:  # old-style weight norm and pruning hold tensors that cannot be copied
             raise RankfrontError(f"the model must be one that copy.deepcopy copies, but: {error}") from error
         kinds = kinds_named(task.kinds)
@@ -174,7 +175,7 @@ class Objective:
             return {}
         return calibrate(self.dense, wanted, self._calibration, progress)
 
-    @property
+    @functools.cached_property
     def choices(self) -> dict[str, tuple[Choice, ...]]:
         """Every layer's choices, kind by kind, ``dense`` last; layers with no other are not in it. After `prepare`."""
         return {

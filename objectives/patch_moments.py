@@ -72,9 +72,8 @@ class PatchMoments:
         _, vectors = torch.linalg.eigh((outputs + outputs.T) / 2)
         return vectors.flip(-1)[:, :rank]
 
-    def error(self, factors: Factors, features: Tensor | None = None) -> float:
-        """Return the relative squared error of the output with these factors in the kernel's place."""
-        features = self.features(factors.inner) if features is None else features
+    def error(self, factors: Factors, features: Tensor) -> float:
+        """Return the relative squared error of the output with these factors, given `features` of their channels."""
         crossed = (factors.product().flatten(1) * self._against).sum()
         core = factors.core.flatten(1)
         own = ((core @ features) * core).sum()

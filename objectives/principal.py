@@ -40,3 +40,18 @@ def principal(weight: Tensor, *, inputs: Tensor | None = None, outputs: Tensor |
     values, vectors = torch.linalg.eigh((spread + spread.mT) / 2)
     vectors = vectors.flip(-1) if basis is None else basis @ vectors.flip(-1)
     return Principal(vectors, values.flip(-1).clamp_min(0))
+
+
+def main_inputs(weight: Tensor, *, inputs: Tensor) -> Tensor:
+    """Return the combinations of inputs that matter most to ``y = W a``: ``U_kᵀ W`` for all k, a slice a rank.
+
+    The cheap way where ``weight (out, in)`` is tall: any ``R`` with ``RᵀR = WᵀW`` has the same ones.
+
+    Args:
+        weight: ``(out, in)``, float64.
+        inputs: ``E[a aᵀ]``, ``(in, in)``.
+    """
+    core, failed = torch.linalg.cholesky_ex(weight.T @ weight, upper=True)
+    if len(weight) <= weight.shape[1] or int(failed):
+        core = weight
+    return principal(core, inputs=inputs).components.T @ core

@@ -50,8 +50,8 @@ def _failure(model: nn.Module, plan: Plan, example: Inputs) -> str:
     """Return why the model cannot run in a plan's shape (with factors of zero); empty where it can."""
     trial = skeleton(model, plan).eval()
     for name in plan:
-        for parameter in trial.get_submodule(name).parameters():
-            parameter.zero_()
+        for tensor in trial.get_submodule(name).state_dict(keep_vars=True).values():
+            tensor.zero_()
     try:
         apply(trial, example)
     except Exception as error:

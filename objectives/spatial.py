@@ -16,6 +16,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from .centre_block import block_sizes
 from .factors import convolution, filled
 from .kind import Cost, Decomposition, Moments, Statistic, worthwhile
 from .layer import Layer
@@ -91,7 +92,10 @@ class Spatial:
                 gram += (filters @ lags[i, j] @ filters.T) * (taps[:, i].T @ taps[:, j])
         left = gram.flip(0, 1).cumsum(0).cumsum(1).diagonal().flip(0).clamp_min(0)
         errors = torch.cat((left / left[0].clamp_min(torch.finfo(left.dtype).tiny), left.new_zeros(1)))
-        return SpatialDecomposition(layer, filters.float(), components.float(), errors, mean.float())
+        # Beyond this rank not even the largest identity block saves parameters.
+        most = min(len(filters), layer.weights // (channels * kh + layer.out_features * (kw - 1)) + 1)
+        blocks = block_sizes(taps.transpose(1, 2), most) if kw == 3 else torch.zeros(0, 2, dtype=torch.long)
+        return SpatialDecomposition(layer, filters.float(), components.float(), errors, mean.float(), blocks)
 
     def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
         """Return the decomposition's own."""
@@ -108,7 +112,7 @@ class Spatial:
     def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> SpatialDecomposition:
         """Rebuild from the cached filters."""
         device = layer.module.weight.device
-        names = ("filters", "components", "errors", "mean")
+        names = ("filters", "components", "errors", "mean", "blocks")
         return SpatialDecomposition(layer, *(tensors[name].to(device) for name in names))
 
 
@@ -119,14 +123,21 @@ def columns(layer: Layer) -> int:
 
 @final
 class SpatialDecomposition:
-    """Vertical filters ``(k, in · kh)``, components ``(out · kw, k)``, errors ``(k + 1,)``, mean patch ``(in · kh · kw,)``."""
+    """A kernel's vertical filters and their principal components.
 
-    def __init__(self, layer: Layer, filters: Tensor, components: Tensor, errors: Tensor, mean: Tensor) -> None:
+    ``filters (k, in · kh)``, ``components (out · kw, k)``, ``errors (k + 1,)``, ``mean (in · kh · kw,)`` patch, and
+    ``blocks``: rows (rank, size) of what `spatial-identity` may take out.
+    """
+
+    def __init__(
+        self, layer: Layer, filters: Tensor, components: Tensor, errors: Tensor, mean: Tensor, blocks: Tensor
+    ) -> None:
         self.layer = layer
         self.filters = filters
         self.components = components
         self.errors = errors
         self.mean = mean
+        self.blocks = blocks
         self._errors: list[float] = errors.tolist()
 
     def ranks(self) -> list[Rank]:
@@ -150,7 +161,13 @@ class SpatialDecomposition:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what the cache keeps."""
-        return {"filters": self.filters, "components": self.components, "errors": self.errors, "mean": self.mean}
+        return {
+            "filters": self.filters,
+            "components": self.components,
+            "errors": self.errors,
+            "mean": self.mean,
+            "blocks": self.blocks,
+        }
 
 
 KIND = Spatial()

@@ -6,9 +6,8 @@ output and ``side`` the 1×2 convolution of twice the dilation:
 
     y = side(z) + concat(z[:k], rest(z))[order],    rank · (in · kh + 3 · out) − rank · k parameters.
 
-``k`` is the largest number of outputs whose centre taps condition the block well (pivoted QR, halved until
-no coefficient exceeds `GROWTH`): mostly all ``min(rank, out)``; fewer where ``rank`` comes close to ``out``.
-Taken after `refit`.
+``k`` is the largest number of outputs whose centre taps condition the block well (see `centre_block`): mostly all
+``min(rank, out)``; fewer where ``rank`` comes close to ``out``. Taken after `refit`.
 """
 
 from __future__ import annotations
@@ -16,23 +15,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import final
 
-import numpy as np
-import scipy.linalg
 import torch
 from torch import Tensor, nn
 
 from . import spatial
+from .centre_block import centre_block
 from .factors import convolution, last_map
 from .identity import order_of
 from .kind import Cost, Decomposition, Moments, Statistic, worthwhile
 from .layer import Layer
 from .plan import Rank, several
-
-GROWTH = 8.0
-"""Largest magnitude of a horizontal coefficient, the vertical factor's being an orthonormal basis."""
-
-PROPOSED = 40
-"""How many ranks are proposed at most: for each the block's size is to be found."""
 
 
 class CentreIdentity(nn.Module):
@@ -130,12 +122,7 @@ class SpatialIdentity:
     def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
         """Return up to `PROPOSED` ranks, evenly in their logarithm, each with the largest block that is sound."""
         assert isinstance(decomposition, spatial.SpatialDecomposition)
-        full = spatial.KIND.full_rank(layer)
-        wanted = np.unique(np.geomspace(1, full, PROPOSED).round().astype(int)).tolist()
-        errors: dict[Rank, float] = {}
-        for r in wanted:
-            taps = decomposition.components[:, :r].view(layer.out_features, 3, r).permute(0, 2, 1)
-            errors[r, _block(taps.double())[0]] = decomposition.error(r)
+        errors: dict[Rank, float] = {(r, k): decomposition.error(r) for r, k in decomposition.blocks.tolist()}
         return worthwhile(self, layer, errors)
 
     def inner(self, rank: Rank) -> int:
@@ -151,7 +138,7 @@ class SpatialIdentity:
         block = self.skeleton(layer, rank).to_empty(device=vertical.weight.device)
         filters = vertical.weight.double().flatten(1)  # (r, in · kh)
         taps = horizontal.weight.double()[:, :, 0]  # (out, r, 3)
-        _, rows, change, inverse = _block(taps, k)
+        _, rows, change, inverse = centre_block(taps, k)
         taps = torch.einsum("ort,rs->ost", taps, inverse)
         assert isinstance(block.first, nn.Conv2d)
         block.first.weight.copy_((change @ filters).view_as(block.first.weight))
@@ -168,36 +155,6 @@ class SpatialIdentity:
     def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> spatial.SpatialDecomposition:
         """Return `spatial`'s."""
         return spatial.KIND.restore(layer, tensors)
-
-
-def _block(taps: Tensor, size: int | None = None) -> tuple[int, Tensor, Tensor, Tensor]:
-    """Choose the block's outputs.
-
-    Args:
-        taps: ``(out, r, 3)``.
-        size: of the block; the largest sound one if not given.
-
-    Returns:
-        Its size k, the outputs ``(k,)`` ascending, ``T (r, r)`` whose first k rows are their centre taps, ``T⁻¹``.
-    """
-    matrix = taps.cpu().numpy()
-    centre = matrix[:, :, 1]
-    _, _, pivots = scipy.linalg.qr(centre.T, mode="economic", pivoting=True)
-    k = min(centre.shape) if size is None else size
-    while True:
-        rows = np.sort(pivots[:k])
-        # The other channels: an orthonormal basis of what the block's rows do not span.
-        orthogonal, triangular = scipy.linalg.qr(centre[rows].T)
-        change = np.concatenate((centre[rows], orthogonal[:, k:].T))
-        if size is None and k > 1 and np.abs(np.diag(triangular)).min() < 1e-9:
-            k = max(1, k // 2)
-            continue
-        inverse = np.linalg.pinv(change) if np.abs(np.diag(triangular)).min() < 1e-12 else np.linalg.inv(change)
-        if size is not None or k == 1 or np.abs(np.einsum("ort,rs->ost", matrix, inverse)).max() <= GROWTH:
-            break
-        k = max(1, k * 3 // 4)
-    on = taps.device
-    return k, torch.from_numpy(rows).to(on), torch.from_numpy(change).to(on), torch.from_numpy(inverse).to(on)
 
 
 KIND = SpatialIdentity()

@@ -1,7 +1,7 @@
 """The tensor train of a convolution's kernel, over (in, kh, kw, out): 1×1, kh×1, 1×kw, 1×1 convolutions.
 
 TT-SVD (Oseledets, 2011) from both ends, for the least error in the *output*: the outer modes are `tucker2`'s at
-every one of its knobs, and its core is cut in two like a `spatial` kernel; the rank in the middle is the least
+every one of its knobs (HOSVD), and its core is cut in two like a `spatial` kernel; the rank in the middle is the least
 that leaves out no more than they do (one knob, by error balance).
 """
 
@@ -81,12 +81,13 @@ class TTKernel:
         found: dict[tuple[int, int, int], tuple[Tensor, ...]] = {}
         errors = []
         for r1, r3, middle in [(1, 1, 1), *((r1, r3, None) for r1, r3 in knobs(patches))]:
-            outer_modes = hooi(patches, r1, r3)
-            parts = _cut(layer, patches, outer_modes, middle)
-            rank = r1, len(parts[1]), r3
+            factors, lost = hooi(patches, r1, r3, sweeps=1)
+            features = patches.features(factors.inner)
+            parts = _cut(layer, factors, features, lost, middle)
+            rank = len(parts[0]), len(parts[1]), parts[3].shape[1]
             if rank not in found:
                 found[rank] = parts
-                errors.append(patches.error(_joined(layer, parts)))
+                errors.append(patches.error(_joined(parts), features))
         return TTKernelDecomposition(layer, found, torch.tensor(errors, dtype=torch.float64), patches.mean)
 
     def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> TTKernelDecomposition:
@@ -100,25 +101,25 @@ class TTKernel:
         return TTKernelDecomposition(layer, found, errors, mean)
 
 
-def _cut(layer: Layer, patches: PatchMoments, factors: Factors, middle: int | None) -> tuple[Tensor, ...]:
+def _cut(
+    layer: Layer, factors: Factors, features: Tensor, lost: float, middle: int | None
+) -> tuple[Tensor, ...]:
     """Cut the core: ``inner (r1, in)``, ``down (r2, r1, kh)``, ``across (r3, r2, kw)``, ``outer (out, r3)``."""
     kh, kw = layer.kernel
     r3, r1, _ = factors.core.shape
-    features = patches.features(factors.inner)
     vertical = features.view(r1, kh, kw, r1, kh, kw).diagonal(dim1=2, dim2=5).mean(-1).reshape(r1 * kh, r1 * kh)
     table = factors.core.view(r3, r1, kh, kw).permute(0, 3, 1, 2).reshape(r3 * kw, r1 * kh)
     components, energy = principal(table, inputs=vertical)
     if middle is None:
         tail = energy.flip(0).cumsum(0).flip(0) / energy.sum().clamp_min(torch.finfo(energy.dtype).tiny)
         full = (r1, r3) == tucker2.KIND.full_rank(layer)
-        lost = 0.0 if full else patches.error(factors, features)
         middle = components.shape[1] if full else max(1, int((tail > lost).sum()))
     kept = components[:, :middle]
     across = kept.view(r3, kw, middle).transpose(1, 2)
     return factors.inner, (kept.T @ table).view(middle, r1, kh), across, factors.outer
 
 
-def _joined(layer: Layer, parts: Sequence[Tensor]) -> Factors:
+def _joined(parts: Sequence[Tensor]) -> Factors:
     """Return the parts with the two in the middle put together again."""
     inner, down, across, outer = parts
     core = torch.einsum("mjh,pmw->pjhw", down, across).flatten(2)
@@ -150,7 +151,7 @@ class TTKernelDecomposition:
         layer = self.layer
         r1, r2, r3 = several(rank)
         parts = [part.double() for part in self.found[r1, r2, r3]]
-        whole = _joined(layer, parts).product().flatten(1)
+        whole = _joined(parts).product().flatten(1)
         lost = (layer.grouped_weight[0] - whole) @ self.mean.double()
         return filled(layer, KERNEL.skeleton(layer, rank), parts, lost)
 

@@ -23,13 +23,13 @@ from .kind import Cost, Decomposition, Moments, Statistic, worthwhile
 from .layer import Layer
 from .patch_moments import Factors, PatchMoments
 from .plan import Rank, several
-from .principal import principal
+from .principal import main_inputs
 
-KNOBS = 14
+KNOBS = 10
 """How many values of ``r_in`` are worked out, evenly in their logarithm."""
 
-SWEEPS = 3
-"""HOSVD, and two sweeps of HOOI after it."""
+SWEEPS = 2
+"""HOSVD, and a sweep of HOOI after it: further ones change little and cost as much again."""
 
 
 @final
@@ -87,10 +87,15 @@ class Tucker2:
     def decompose(self, layer: Layer, moments: Moments | None) -> Tucker2Decomposition:
         """Work out the factors at every knob."""
         patches = PatchMoments(layer, moments)
-        found = {(1, 1): hooi(patches, 1, 1)}
-        found |= {(r_in, r_out): hooi(patches, r_in, r_out) for r_in, r_out in knobs(patches)}
-        errors = torch.tensor([patches.error(factors) for factors in found.values()], dtype=torch.float64)
-        return Tucker2Decomposition(layer, found, errors, patches.mean)
+        found: dict[tuple[int, int], Factors] = {}
+        errors: list[float] = []
+        for r_in, r_out in [(1, 1), *knobs(patches)]:
+            factors, error = hooi(patches, r_in, r_out)
+            rank = len(factors.inner), factors.outer.shape[1]  # few outputs leave nothing for more channels to do
+            if rank not in found:
+                found[rank] = factors
+                errors.append(error)
+        return Tucker2Decomposition(layer, found, torch.tensor(errors, dtype=torch.float64), patches.mean)
 
     def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
         """Return the decomposition's own."""
@@ -118,31 +123,32 @@ class Tucker2:
 def knobs(patches: PatchMoments) -> list[tuple[int, int]]:
     """Return the pairs (r_in, r_out) worth working out: the outputs' mode leaves out no more than the input's."""
     full_in, full_out = KIND.full_rank(patches.layer)
+    every_output = torch.eye(len(patches.kernel), dtype=patches.kernel.dtype, device=patches.kernel.device)
+    channels = main_channels(patches)
     pairs = []
     for r_in in np.unique(np.geomspace(1, full_in, KNOBS).round().astype(int)).tolist():
-        inner = main_channels(patches, r_in)
-        every_output = torch.eye(len(patches.kernel), dtype=inner.dtype, device=inner.device)
-        lost = patches.error(Factors(inner, patches.on_channels(inner), every_output))
+        inner = channels[:r_in]
+        lost = patches.error(Factors(inner, patches.on_channels(inner), every_output), patches.features(inner))
         r_out = int((patches.output_tail > lost).sum()) if r_in < full_in else full_out
         pairs.append((r_in, min(full_out, max(1, r_out))))
     return pairs
 
 
-def main_channels(patches: PatchMoments, rank: int, outer: Tensor | None = None) -> Tensor:
-    """Return the best ``rank`` channels of the input, ``(rank, in)``, for the outputs or their part in ``outer``."""
+def main_channels(patches: PatchMoments, outer: Tensor | None = None) -> Tensor:
+    """Return the input's channels that matter most, ``(full_in, in)``, to the outputs or their part in ``outer``."""
     kernel = patches.kernel if outer is None else torch.einsum("oik,op->pik", patches.kernel, outer)
-    table = kernel.transpose(1, 2).reshape(-1, kernel.shape[1])  # (outputs · kernel, in)
-    return principal(table, inputs=patches.pixels).components[:, :rank].T @ table
+    return main_inputs(kernel.transpose(1, 2).reshape(-1, kernel.shape[1]), inputs=patches.pixels)
 
 
-def hooi(patches: PatchMoments, r_in: int, r_out: int) -> Factors:
-    """Return the factors after `SWEEPS` sweeps: each mode's, given the other's."""
+def hooi(patches: PatchMoments, r_in: int, r_out: int, sweeps: int = SWEEPS) -> tuple[Factors, float]:
+    """Return the factors after so many sweeps, each mode's given the other's, and their error."""
     outer = None
-    for _ in range(SWEEPS):
-        inner = main_channels(patches, r_in, outer)
-        whole = patches.on_channels(inner)
-        outer = patches.main_outputs(whole, patches.features(inner), r_out)
-    return Factors(inner, torch.einsum("oik,op->pik", whole, outer), outer)
+    for _ in range(sweeps):
+        inner = main_channels(patches, outer)[:r_in]
+        whole, features = patches.on_channels(inner), patches.features(inner)
+        outer = patches.main_outputs(whole, features, r_out)
+    factors = Factors(inner, torch.einsum("oik,op->pik", whole, outer), outer)
+    return factors, patches.error(factors, features)
 
 
 @final

@@ -1,13 +1,16 @@
+import itertools
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rankfront import Plan
+from rankfront import DENSE, Choice, Plan
 from rankfront.objectives.costs import Costs
 from rankfront.objectives.factorize import skeleton
-from rankfront.objectives.layer import find_layers
+from rankfront.objectives.kinds import KINDS
+from rankfront.objectives.layer import Layer, find_layers
 from rankfront.objectives.metrics import count
 
 shared = nn.Linear(24, 24)
@@ -34,7 +37,7 @@ def test_every_plan_costs_what_is_counted(name: str, data: st.DataObject) -> Non
     model, shape = MODELS[name]
     example = torch.zeros(1, *shape)
     costs = Costs(model, find_layers(model, example), example)
-    plan = Plan({layer: data.draw(st.sampled_from(options)) for layer, options in costs.choices.items()})
+    plan = Plan({name: data.draw(st.sampled_from(choices(layer))) for name, layer in costs.layers.items()})
     assert costs.of(plan) == count(skeleton(model, plan), example)
 
 
@@ -43,6 +46,20 @@ def test_smallest_is_the_least_over_all_plans(name: str) -> None:
     model, shape = MODELS[name]
     example = torch.zeros(1, *shape)
     costs = Costs(model, find_layers(model, example), example)
-    lowest = costs.of(Plan({layer: options[0] for layer, options in costs.choices.items()}))
-    assert costs.smallest() == lowest
-    assert costs.smallest().params < costs.dense.params
+    options = {name: choices(layer) for name, layer in costs.layers.items()}
+    plans = [Plan(dict(zip(options, plan, strict=True))) for plan in itertools.product(*options.values())]
+    smallest = costs.smallest(options)
+    found = [costs.of(plan) for plan in plans]
+    assert smallest.params == min(c.params for c in found) < costs.dense.params
+    assert smallest.flops == min(c.flops for c in found)
+
+
+def choices(layer: Layer) -> list[Choice]:
+    """A few choices of every kind that takes the layer, and dense."""
+    options = [
+        Choice(kind.name, rank)
+        for kind in KINDS.values()
+        if not kind.refuses(layer)
+        for rank in (kind.smallest(layer), kind.full_rank(layer))
+    ]
+    return [*options[:4], *options[-2:], DENSE]

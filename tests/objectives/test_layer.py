@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rankfront import RankfrontError
+from rankfront.objectives.kinds import KINDS
 from rankfront.objectives.layer import find_layers, layers_named
 from rankfront.objectives.probe import without_unreplaceable
 
@@ -86,7 +87,7 @@ class OwnLinear(nn.Linear):
         (biases_apart, torch.zeros(1, 4), "1", "biases of their own"),
         (Unused, torch.zeros(1, 4), "unused", "not called"),
         (lambda: nn.Sequential(OwnLinear(4, 4)), torch.zeros(1, 4), "0", "subclass"),
-        (lambda: nn.Sequential(nn.Conv2d(4, 8, 3, groups=2)), torch.zeros(1, 4, 5, 5), "0", "2 groups"),
+        (lambda: nn.Sequential(nn.Conv2d(4, 8, 3, groups=4)), torch.zeros(1, 4, 5, 5), "0", "depthwise"),
         (
             lambda: nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 4))),
             torch.zeros(1, 4),
@@ -120,7 +121,7 @@ def test_refuses_weights_that_are_not_finite() -> None:
     model = Nested()
     with torch.no_grad():
         model.head["out"].weight[0, 0] = math.nan
-    with pytest.raises(RankfrontError, match=r"layer 'head\.out' holds NaN"):
+    with pytest.raises(RankfrontError, match=r"layer head\.out Linear\(5, 8\) hold NaN"):
         find_layers(model, torch.zeros(1, 3, 8, 8))
 
 
@@ -141,13 +142,6 @@ class ReadsAttributes(nn.Module):
 
 def test_a_layer_whose_attributes_are_read_is_left_dense() -> None:
     model, example = ReadsAttributes(), torch.zeros(1, 8)
-    layers = without_unreplaceable(model, find_layers(model, example), example)
+    layers = without_unreplaceable(model, find_layers(model, example), example, [KINDS["svd"]])
     assert [layer.name for layer in layers] == ["body"]
     assert "'Sequential' object has no attribute 'in_features'" in layers.left_dense["head"]
-
-
-def test_the_transformers_fast_path_is_not_broken() -> None:
-    model = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True).eval()
-    example = torch.zeros(1, 3, 16)
-    layers = without_unreplaceable(model, find_layers(model, example), example)
-    assert list(layers) == [] and "linear1" in layers.left_dense

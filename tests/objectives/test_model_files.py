@@ -19,7 +19,7 @@ PLAN = Plan({"0": Choice("svd", 3), "2": DENSE, "4": Choice("svd", 2)})
 
 def save(folder: Path, dense: nn.Module, plan: Plan = PLAN) -> nn.Module:
     layers = {layer.name: layer for layer in find_layers(dense, torch.zeros(1, 12))}
-    small = factorize(dense, layers, plan, lambda layer, _, rank: KIND.decompose(layer, None).module(rank))
+    small = factorize(dense, layers, plan, lambda layer, choice: KIND.decompose(layer, None).factors(choice.rank))
     save_weights(folder / "model.safetensors", small)
     save_plan(folder / "plan.json", plan, {"trial": 3})
     return small.eval()
@@ -88,7 +88,9 @@ def other(**changes: Any) -> Any:
         (other(format=7), "format 1, but has 7"),
         (other(plan=[]), "JSON object, but got list"),
         (other(plan={"0": {"kind": "svd", "rank": 4}}), "tensor"),
-        (other(plan={"0": {"kind": "svd", "rank": 10**12}}), "rank of layer 0 .* at most 12"),
+        (other(plan={"0": {"kind": "svd", "rank": 10**6}}), r"rank of layer 0 .* from 1 to 12"),
+        (other(plan={"0": {"kind": "svd", "rank": 10**12}}), "one or more positive integers"),
+        (other(plan={"0": {"kind": "tucker2", "rank": [1, 1]}}), "tucker2 cannot take layer 0"),
         (other(plan={"nope": {"kind": "svd", "rank": 4}}), "no layer 'nope'"),
         (other(plan={"0": {"kind": "pca", "rank": 4}}), "kind must be one of"),
     ],

@@ -74,7 +74,7 @@ def test_another_models_cache_is_not_used(task: Task, tmp_path: Path) -> None:
 
 
 def test_nothing_to_factorize() -> None:
-    with pytest.raises(RankfrontError, match=r"must have a Linear or Conv2d layer .*\(0: a convolution in 4"):
+    with pytest.raises(RankfrontError, match=r"must have a Linear or convolution .*\(0: a depthwise"):
         Objective(
             Task(nn.Sequential(nn.Conv2d(4, 4, 3, groups=4)), *[(torch.zeros(2, 4, 5, 5), torch.zeros(2))] * 2),
             device=CPU,

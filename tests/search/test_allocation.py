@@ -55,13 +55,13 @@ def test_keeps_the_limits_and_is_close_to_the_best_of_all_plans(shares: dict[str
 
 def test_none_where_nothing_fits() -> None:
     known = candidates()
-    assert knapsack(known, {"params": 0.9 * known.costs.smallest().params}) is None
+    assert knapsack(known, {"params": 0.9 * known.smallest.params}) is None
 
 
 def test_exactly_the_smallest_fits() -> None:
     known = candidates()
-    plan = knapsack(known, {"params": known.costs.smallest().params})
-    assert plan is not None and known.costs.of(plan).params == known.costs.smallest().params
+    plan = knapsack(known, {"params": known.smallest.params})
+    assert plan is not None and known.costs.of(plan).params == known.smallest.params
 
 
 def test_no_limit_leaves_all_dense() -> None:

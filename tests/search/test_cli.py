@@ -125,7 +125,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(
             data = torch.zeros(4, 3), torch.zeros(4)
             study = Task(torch.nn.ReLU(), data, data)
             """,
-            "must have a Linear or Conv2d layer",
+            "must have a Linear or convolution",
         ),
         (
             """

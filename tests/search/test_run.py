@@ -211,7 +211,7 @@ def test_nan_and_out_of_memory_are_reasons(task: Task, tmp_path: Path) -> None:
 def test_a_plan_over_budget_costs_no_training(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go(task, tmp_path / "out", budget="params=60%", trials=1)
     study = optuna.load_study(study_name="blobs", storage=f"sqlite:///{tmp_path}/out/study.db")
-    study.enqueue_trial({"0.rank": 7, "2.rank": 8, "4.rank": 3})
+    study.enqueue_trial({"0.choice": 12, "2.choice": 16, "4.choice": 4})
     monkeypatch.setattr("rankfront.objectives.objective.Objective.__call__", lambda *_, **__: pytest.fail("trained"))
     result = go(task, tmp_path / "out", budget="params=60%", trials=2)
     over = result.records[-1]
@@ -263,7 +263,7 @@ def test_optunas_own_samplers(task: Task, tmp_path: Path, sampler: str) -> None:
 def test_optunas_own_plots_work_on_a_study(task: Task, tmp_path: Path) -> None:
     study = go(task, tmp_path / "out", trials=8).study
     importances = optuna.importance.get_param_importances(study, target=lambda t: t.values[0])
-    assert set(importances) == {"0.rank", "2.rank", "4.rank"}
+    assert set(importances) == {"0.choice", "2.choice", "4.choice"}
     optuna.visualization.plot_parallel_coordinate(study, target=lambda t: t.values[0])
 
 
@@ -320,7 +320,7 @@ def test_a_study_whose_trials_all_fail_still_has_a_page(task: Task, tmp_path: Pa
 def test_a_budget_of_exactly_the_smallest_plan(task: Task, tmp_path: Path) -> None:
     from rankfront.objectives.objective import Objective
 
-    smallest = Objective(task, device=torch.device("cpu")).costs.smallest()
+    smallest = Objective(task, device=torch.device("cpu")).smallest
     result = go(task, tmp_path / "out", budget=f"bytes={smallest.bytes}B", trials=1)
     assert result.best_trial().metrics == smallest
 

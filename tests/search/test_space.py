@@ -19,7 +19,7 @@ def test_params_and_plans_are_inverse(some: dict[str, int]) -> None:
 def test_the_largest_value_is_dense_and_the_others_are_ranks() -> None:
     assert set(SPACE.plan(SIZES).values()) == {DENSE}
     assert {choice.rank for choice in SPACE.plan(dict.fromkeys(SIZES, 1)).values()} == {1}
-    assert all(name.endswith(".rank") for name in SIZES)
+    assert all(name.endswith(".choice") for name in SIZES)
 
 
 @settings(deadline=None)

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -5,7 +6,7 @@ import pytest
 import torch
 
 from rankfront import Split
-from rankfront.studies.training import train_dense
+from rankfront.studies.training import Recipe, train_dense
 from tests.conftest import blobs, perceptron
 
 
@@ -15,27 +16,32 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "rankfront"
 
 
-def train(**kwargs: Any) -> torch.nn.Sequential:
-    settings = {"name": "blobs", "epochs": 4, "lr": 1e-2, "batch_size": 50, "seed": 0, **kwargs}
-    return train_dense(perceptron(), Split(blobs(200, 1)), **settings)  # pyright: ignore[reportReturnType]
+def train(
+    lr: float = 1e-2, optimizer: Any = "adam", progress: Callable[[str, int, int], None] | None = None
+) -> torch.nn.Module:
+    recipe = Recipe(4, lr, batch_size=50, optimizer=optimizer, schedule="warm cosine", weight_decay=1e-4)
+    return train_dense(perceptron(), Split(blobs(200, 1)), recipe, name="blobs", seed=0, progress=progress)
 
 
 def weights(model: torch.nn.Module) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def test_interrupted_it_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_interrupted_it_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
     def stop(what: str, done: int, total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(progress=stop)
+        train(optimizer=optimizer, progress=stop)
     epochs: list[int] = []
-    resumed = train(progress=lambda what, done, total: epochs.append(done))
+    resumed = train(optimizer=optimizer, progress=lambda what, done, total: epochs.append(done))
     assert epochs == [2, 3, 4]
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
-    assert torch.equal(weights(resumed), weights(train()))
+    assert torch.equal(weights(resumed), weights(train(optimizer=optimizer)))
 
 
 def test_finished_it_is_not_trained_again() -> None:
