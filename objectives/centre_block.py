@@ -8,9 +8,10 @@ bf16, int8 and fine-tuning forgive no large numbers that cancel.
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 import torch
 from torch import Tensor
+
+from .identity import pivoted
 
 GROWTH = 8.0
 """Largest magnitude of a horizontal coefficient."""
@@ -42,13 +43,13 @@ def centre_block(taps: Tensor, size: int | None = None) -> tuple[int, Tensor, Te
     """
     matrix = taps.cpu().numpy()
     centre = matrix[:, :, 1]
-    _, pivots = scipy.linalg.qr(centre.T, mode="r", pivoting=True)
+    pivots = pivoted(centre)
     k = min(centre.shape) if size is None else size
     while True:
         rows = np.sort(pivots[:k])
         # The other channels: an orthonormal basis of what the block's rows do not span.
-        orthogonal = scipy.linalg.qr(centre[rows].T)[0][:, k:] if k < centre.shape[1] else centre[:0].T
-        change = np.concatenate((centre[rows], orthogonal.T))
+        complement = np.linalg.qr(centre[rows].T, mode="complete").Q[:, k:]
+        change = np.concatenate((centre[rows], complement.T))
         try:
             inverse = np.linalg.inv(change)
             sound = np.abs(np.einsum("ort,rs->ost", matrix, inverse, optimize=True)).max() <= GROWTH

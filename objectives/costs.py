@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from .data import Inputs
+from .int8 import entries_of_quantized
 from .kind import Cost
 from .kinds import kind_named
 from .layer import Layer, Layers
@@ -17,11 +18,14 @@ from .plan import Choice, Plan
 class Costs:
     """The dense model's cost, and what each layer's choice changes of it; exact for every plan."""
 
-    def __init__(self, model: nn.Module, layers: Layers, example: Inputs) -> None:
+    def __init__(self, model: nn.Module, layers: Layers, example: Inputs, int8: bool = False) -> None:
         self.dense = count(model, example)
+        self.int8 = int8
         self.layers = {layer.name: layer for layer in layers}
-        self._entries = {entry.name: entry for entry in entries(model)}
+        self._entries = {entry.name: entry for entry in self._saved(model)}
         self._new_entries: dict[tuple[str, Choice], list[Entry]] = {}
+        self.start = self.of(Plan({}))
+        """What the model costs with every layer dense: less bytes than the dense model where it ships as int8."""
 
     def of(self, plan: Plan) -> Metrics:
         """Return what the compressed network costs: equal to `metrics.count` of it."""
@@ -48,11 +52,15 @@ class Costs:
         return Metrics(*(plan[column] for column, plan in enumerate(plans)))
 
     def changes(self, layer: Layer, choices: Sequence[Choice]) -> list[Metrics]:
-        """Return what each choice for one layer adds to the dense model's cost (negative: saves).
+        """Return what each choice for one layer adds to `start` (negative: saves).
 
         Bytes are those of the parameters, and of the header of the layer's largest factorization: a whole
         file differs from the sum by a few bytes.
         """
+        if self.int8 and isinstance(layer.module, nn.Linear):
+            dense_bytes = file_bytes(self._old(layer.name))
+            added = [(self._change(layer, c), file_bytes(self._new(layer.name, c)) - dense_bytes) for c in choices]
+            return [Metrics(cost.params, cost.flops, more) for cost, more in added]
         itemsize = layer.module.weight.element_size()
         old = file_bytes(self._old(layer.name)) - itemsize * layer.params
         headers: dict[str, int] = {}
@@ -84,7 +92,8 @@ class Costs:
 
     def _old(self, name: str) -> list[Entry]:
         """Return the dense layer's tensors in a saved file."""
-        names = (under(path, part) for path in self.layers[name].paths for part in ("weight", "bias"))
+        layer = self.layers[name]
+        names = (under(path, part.name) for path in layer.paths for part in self._saved(layer.module))
         return [self._entries[n] for n in names if n in self._entries]
 
     def _new(self, name: str, choice: Choice) -> list[Entry]:
@@ -93,8 +102,12 @@ class Costs:
             return self._old(name)
         if (name, choice) not in self._new_entries:
             module = kind_named(choice.kind).skeleton(self.layers[name], choice.rank)
-            self._new_entries[name, choice] = [Entry(under(name, n), s, d) for n, s, d in entries(module)]
+            self._new_entries[name, choice] = [Entry(under(name, n), s, d) for n, s, d in self._saved(module)]
         return self._new_entries[name, choice]
+
+    def _saved(self, model: nn.Module) -> list[Entry]:
+        """Return the tensors that a saved file of this model holds."""
+        return entries_of_quantized(model) if self.int8 else entries(model)
 
 
 def under(path: str, name: str) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from .layer import Layer
+from .layer import TYPES, Layer, Linear
 
 
 def convolution(
@@ -64,6 +64,6 @@ def filled(layer: Layer, skeleton: nn.Module, weights: Sequence[Tensor], lost: T
     return skeleton
 
 
-def last_map(factors: nn.Module) -> nn.Linear | _ConvNd:
+def last_map(factors: nn.Module) -> Linear:
     """Return the last Linear or convolution of a factorized layer."""
-    return [m for m in factors.modules() if isinstance(m, (nn.Linear, _ConvNd))][-1]
+    return [m for m in factors.modules() if isinstance(m, TYPES)][-1]

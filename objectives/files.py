@@ -86,7 +86,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling garbage raises anything
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RankfrontError(f"{path} must be a checkpoint that torch.load(weights_only=True) reads, but: {told}") from None
+        raise RankfrontError(
+            f"{path} must be a checkpoint that torch.load(weights_only=True) reads, but: {told}"
+        ) from None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise RankfrontError(f"{path} must hold a state dict (tensors by name), but holds {type(state).__name__}")
     return state

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from .calibration import Progress
+from .checkpoint import Checkpoint
 from .data import Batch, Split, apply
 from .device import autocast, full_precision
 from .errors import RankfrontError, TrialError
@@ -73,6 +73,7 @@ def finetune(
     seed: int,
     device: torch.device,
     progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> float:
     """Train ``model`` in place and leave it as it was at its best.
 
@@ -86,6 +87,7 @@ def finetune(
         seed: of the order of the samples, and of dropout and the like.
         device: where to compute.
         progress: told the steps done.
+        checkpoint: kept after every epoch, and gone on from where it is there.
 
     Returns:
         The best score; the model's weights and statistics are those that reached it.
@@ -99,16 +101,19 @@ def finetune(
         return best
     best_state = copy.deepcopy(model.state_dict())
     optimizer = _optimizer(model, settings)
-    schedule = LambdaLR(optimizer, lambda step: _rate(step, total, settings.warmup))
     order = torch.Generator().manual_seed(seed)
-    step = 0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
+        step, kept = checkpoint.load(model, optimizer) if checkpoint else (0, {})
+        if step:
+            best, best_state = _restore(kept, best_state, order)
         while step < total:
             model.train()
             running = torch.zeros((), device=device)
             before = step
             for batch in data.batches(settings.batch_size, device=device, shuffle=order, augmented=True):
+                for group in optimizer.param_groups:
+                    group["lr"] = settings.lr * _rate(step, total, settings.warmup)
                 optimizer.zero_grad(set_to_none=True)
                 with autocast(device):
                     outputs = apply(model, batch.inputs)
@@ -116,7 +121,6 @@ def finetune(
                 value.backward()
                 nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
                 optimizer.step()
-                schedule.step()
                 running += value.detach()
                 step += 1
                 if step % 16 == 0 or step == total:
@@ -130,8 +134,29 @@ def finetune(
             score = validate(model)
             if score >= best:
                 best, best_state = score, copy.deepcopy(model.state_dict())
+            if checkpoint:
+                checkpoint.save(step, model, optimizer, _kept(best, best_state, order))
     model.load_state_dict(best_state)
     return best
+
+
+def _kept(best: float, best_state: Mapping[str, Tensor], order: torch.Generator) -> dict[str, Tensor]:
+    """Return what a fine-tune needs to go on, besides the model and the optimizer."""
+    kept = {f"best.{name}": value for name, value in best_state.items()}
+    return kept | {
+        "score": torch.tensor(best, dtype=torch.float64),
+        "order": order.get_state(),
+        "random": torch.get_rng_state(),
+    }
+
+
+def _restore(
+    kept: Mapping[str, Tensor], like: Mapping[str, Tensor], order: torch.Generator
+) -> tuple[float, dict[str, Tensor]]:
+    """Set the random states and return the best score and state; the inverse of `_kept`."""
+    order.set_state(kept["order"])
+    torch.set_rng_state(kept["random"])
+    return float(kept["score"]), {name: kept[f"best.{name}"].to(value.device) for name, value in like.items()}
 
 
 def _optimizer(model: nn.Module, settings: FineTune) -> torch.optim.Optimizer:

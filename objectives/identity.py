@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
@@ -55,8 +56,7 @@ def well_conditioned_rows(tall: Tensor) -> Tensor:
     """
     matrix = tall.double().cpu().numpy()
     rank = matrix.shape[1]
-    _, _, pivots = scipy.linalg.qr(matrix.T, mode="economic", pivoting=True)
-    rows = np.array(pivots[:rank])
+    rows = pivoted(matrix)[:rank]
     coefficients = np.linalg.solve(matrix[rows].T, matrix.T).T  # (out, r)
     for _ in range(EXCHANGES):
         row, column = divmod(int(np.abs(coefficients).argmax()), rank)
@@ -68,6 +68,11 @@ def well_conditioned_rows(tall: Tensor) -> Tensor:
         change[column] -= 1.0
         coefficients -= np.outer(coefficients[:, column], change) / largest
     return torch.from_numpy(np.sort(rows)).to(tall.device)
+
+
+def pivoted(matrix: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the rows (indices) of a matrix in the order in which pivoted QR takes them."""
+    return np.array(scipy.linalg.qr(matrix.T, mode="r", pivoting=True)[-1], np.int64)
 
 
 def order_of(selected: Tensor, outputs: int) -> tuple[Tensor, Tensor]:

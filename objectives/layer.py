@@ -20,7 +20,6 @@ from torch.nn.modules.conv import _ConvNd
 from .data import Inputs, apply
 from .errors import RankfrontError
 
-
 TYPES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """The modules that can be factorized; subclasses of them have a behaviour of their own."""
 

@@ -11,15 +11,16 @@ from torch import nn
 from .errors import RankfrontError
 from .factorize import skeleton
 from .files import read_json, read_tensors, write_json, write_tensors
-from .metrics import unique_state
+from .int8 import entries_of_quantized, plain_state, restored
+from .metrics import entries, unique_state
 from .plan import Plan
 
 FORMAT = 1
 
 
-def save_weights(path: Path, model: nn.Module) -> None:
-    """Write a model's weights, tied ones once."""
-    write_tensors(path, unique_state(model))
+def save_weights(path: Path, model: nn.Module, *, int8: bool = False) -> None:
+    """Write a model's weights, tied ones once; ``int8`` says that it is a quantized one."""
+    write_tensors(path, plain_state(model) if int8 else unique_state(model))
 
 
 def save_plan(path: Path, plan: Plan, about: Mapping[str, Any]) -> None:
@@ -35,30 +36,35 @@ def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
     return Plan.from_json(data.pop("plan", None)), data
 
 
-def load_model(dense: nn.Module, plan: Plan, weights: Path) -> nn.Module:
+def load_model(dense: nn.Module, plan: Plan, weights: Path, *, int8: bool = False) -> nn.Module:
     """Return ``dense`` in the plan's shape with the weights of that file, in eval mode.
 
     Args:
         dense: a network of the dense architecture; its weights do not matter and it stays as it is.
         plan: the shape.
         weights: a file of `save_weights`.
+        int8: whether that was a quantized model.
 
     Raises:
         RankfrontError: the three do not belong together.
     """
     model = skeleton(dense, plan)
     state, _ = read_tensors(weights)
-    expected = unique_state(model)
+    listed = entries_of_quantized(model) if int8 else entries(model)
+    expected = {entry.name: entry for entry in listed}
     if differing := state.keys() ^ expected.keys():
         name = min(differing)
         where = "only in the file" if name in state else "only in the model"
         raise RankfrontError(f"{weights} must fit the model and the plan, but tensor {name!r} is {where}")
     for name, tensor in state.items():
-        if tensor.shape != expected[name].shape:
+        wanted = expected[name]
+        if (tuple(tensor.shape), tensor.dtype) != (wanted.shape, wanted.dtype):
             raise RankfrontError(
-                f"{weights} must fit the model and the plan, but tensor {name!r} is "
-                f"{tuple(tensor.shape)} in the file and {tuple(expected[name].shape)} in the model"
+                f"{weights} must fit the model and the plan, but tensor {name!r} is {tuple(tensor.shape)} "
+                f"{tensor.dtype} in the file and {wanted.shape} {wanted.dtype} in the model"
             )
+    if int8:
+        return restored(model, state).eval()
     model.load_state_dict(state, strict=False)  # names of tied tensors beyond the first are not in the file
     return model.eval()
 
@@ -88,5 +94,5 @@ def load(path: str | Path, model: nn.Module) -> nn.Module:
     if not path.exists():
         raise RankfrontError(f"{path} must be a model's folder or .safetensors file, but is not there")
     weights, plan_file = model_paths(path / "best" if (path / "best").is_dir() else path)
-    plan, _ = read_plan(plan_file)
-    return load_model(model, plan, weights)
+    plan, about = read_plan(plan_file)
+    return load_model(model, plan, weights, int8=about.get("int8") is True)

@@ -20,6 +20,7 @@ from .attention import unpacked
 from .batchnorm import reestimate_where_it_helps
 from .cache import DecompositionCache
 from .calibration import Progress, calibrate
+from .checkpoint import Checkpoint
 from .costs import Costs
 from .data import Batch, apply
 from .device import settle
@@ -28,10 +29,11 @@ from .errors import RankfrontError
 from .factorize import factorize
 from .finetune import FineTune, finetune
 from .fingerprint import fingerprint
+from .int8 import entries_of_quantized, quantized
 from .kind import Decomposition, Kind, Moments, Statistic
 from .kinds import kind_named, kinds_named
 from .layer import Layer, find_layers
-from .metrics import Metrics, count
+from .metrics import Metrics, count, file_bytes
 from .plan import DENSE, Choice, Plan
 from .probe import without_refused, without_unreplaceable
 from .refit import refit
@@ -80,7 +82,7 @@ class Objective:
         self.kinds: dict[str, tuple[Kind, ...]] = {
             layer.name: tuple(kind for kind in kinds if not kind.refuses(layer)) for layer in self.layers
         }
-        self.costs = Costs(self.dense, self.layers, self.example)
+        self.costs = Costs(self.dense, self.layers, self.example, task.int8)
         if not any(self._saves(layer) for layer in self.layers):
             reasons = "; ".join(f"{name}: {why}" for name, why in list(self.layers.left_dense.items())[:3])
             raise RankfrontError(
@@ -166,11 +168,10 @@ class Objective:
         self, part: Sequence[tuple[Layer, Kind]], progress: Progress
     ) -> dict[tuple[str, Statistic | None], Moments]:
         """Gather what these layers and kinds want, each statistic once."""
-        wanted = {
-            (layer.name, statistic): (layer, statistic)
-            for layer, kind in part
-            if (statistic := kind.wants(layer)) is not None
-        }
+        wanted: dict[tuple[str, Statistic | None], tuple[Layer, Statistic]] = {}
+        for layer, kind in part:
+            if (statistic := kind.wants(layer)) is not None:
+                wanted[layer.name, statistic] = layer, statistic
         if not self.task.whiten or not wanted:
             return {}
         return calibrate(self.dense, wanted, self._calibration, progress)
@@ -254,7 +255,33 @@ class Objective:
         if self.task.refit:
             model = self._refitted_where_it_helps(model, settle(factors, self.device), plan)
         helped = reestimate_where_it_helps(model, self._calibration, self._distance_to_dense)
-        settings = finetune_by or self.task.finetune
+        return self.finetuned(
+            model, finetune_by or self.task.finetune, seed, progress=progress, batchnorm_reestimated=helped
+        )
+
+    def finetuned(
+        self,
+        model: nn.Module,
+        settings: FineTune,
+        seed: int,
+        *,
+        progress: Progress | None = None,
+        checkpoint: Checkpoint | None = None,
+        batchnorm_reestimated: bool = False,
+    ) -> Outcome:
+        """Fine-tune a factorized network, and make of it what is shipped and scored.
+
+        Args:
+            model: on this objective's device; trained in place.
+            settings: how long and how.
+            seed: of everything random.
+            progress: told the steps done.
+            checkpoint: kept after every epoch, and gone on from where it is there.
+            batchnorm_reestimated: what is to be noted of it.
+
+        Raises:
+            TrialError: a loss or score that is not finite.
+        """
         score = finetune(
             model,
             self.task.train,
@@ -264,13 +291,19 @@ class Objective:
             seed=seed,
             device=self.device,
             progress=progress,
+            checkpoint=checkpoint,
         )
         model = model.to("cpu", memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
-        return Outcome(score, count(model, self.example), model, helped)
+        metrics = count(model, self.example)
+        if self.task.int8:
+            metrics = metrics._replace(bytes=file_bytes(entries_of_quantized(model)))
+            model = quantized(model)
+            score = self.score(model)
+        return Outcome(score, metrics, model, batchnorm_reestimated)
 
     def score(self, model: nn.Module, split: str = "validation") -> float:
         """Return a network's score on the named split."""
-        return evaluate(model, getattr(self.task, split), self.task.scorer, device=self.device)
+        return evaluate(model.to(self.device), getattr(self.task, split), self.task.scorer, device=self.device)
 
     def _refitted_where_it_helps(self, model: nn.Module, factors: nn.Module, plan: Plan) -> nn.Module:
         """Return ``model`` made anew from refitted ``factors``, or as it is where held-out data likes it better."""

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 from .errors import RankfrontError
 
-
 Rank = int | tuple[int, ...]
 """A kind's rank: one integer, or several (see each kind)."""
 

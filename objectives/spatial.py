@@ -43,7 +43,7 @@ class Spatial:
 
     def full_rank(self, layer: Layer) -> int:
         """Return ``min(in · kh, out · kw)``."""
-        kh, kw = layer.kernel
+        kw = layer.kernel[1]
         return min(layer.in_features // kw, layer.out_features * kw)
 
     def impossible(self, layer: Layer, rank: Rank) -> str:

@@ -134,7 +134,7 @@ class SpatialIdentity:
         """Make the centre taps of ``k`` outputs the first ``k`` channels in between."""
         vertical, horizontal = factors.get_submodule("0"), last_map(factors)
         assert isinstance(vertical, nn.Conv2d) and isinstance(horizontal, nn.Conv2d)
-        r, k = several(rank)
+        _, k = several(rank)
         block = self.skeleton(layer, rank).to_empty(device=vertical.weight.device)
         filters = vertical.weight.double().flatten(1)  # (r, in · kh)
         taps = horizontal.weight.double()[:, :, 0]  # (out, r, 3)

@@ -53,6 +53,8 @@ class Task:
     """Decompose by the error of the layers' outputs; False: by that of their weights (plain SVD)."""
     refit: bool = True
     """Re-solve the last factors inside the compressed network before fine-tuning (see `refit`)."""
+    int8: bool = False
+    """Ship, and score, the Linears' weights as int8 (needs torchao)."""
     trials: int = 40
     """The study's total of trials where ``run`` is not told another."""
     budget: str | tuple[str, ...] = ()
@@ -102,6 +104,7 @@ class Task:
             "calibration": self.calibration,
             "whiten": self.whiten,
             "refit": self.refit,
+            "int8": self.int8,
             "exclude": list(self.exclude),
             **own,
         }

@@ -101,9 +101,7 @@ class TTKernel:
         return TTKernelDecomposition(layer, found, errors, mean)
 
 
-def _cut(
-    layer: Layer, factors: Factors, features: Tensor, lost: float, middle: int | None
-) -> tuple[Tensor, ...]:
+def _cut(layer: Layer, factors: Factors, features: Tensor, lost: float, middle: int | None) -> tuple[Tensor, ...]:
     """Cut the core: ``inner (r1, in)``, ``down (r2, r1, kh)``, ``across (r3, r2, kw)``, ``outer (out, r3)``."""
     kh, kw = layer.kernel
     r3, r1, _ = factors.core.shape

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from .factors import filled
-from .kind import Cost, Decomposition, Moments, Statistic, worthwhile
+from .kind import Cost, Moments, Statistic, worthwhile
 from .layer import Layer
 from .plan import Rank, one
 

@@ -142,11 +142,14 @@ def main_channels(patches: PatchMoments, outer: Tensor | None = None) -> Tensor:
 
 def hooi(patches: PatchMoments, r_in: int, r_out: int, sweeps: int = SWEEPS) -> tuple[Factors, float]:
     """Return the factors after so many sweeps, each mode's given the other's, and their error."""
-    outer = None
-    for _ in range(sweeps):
-        inner = main_channels(patches, outer)[:r_in]
+    inner = main_channels(patches)[:r_in]
+    while True:
         whole, features = patches.on_channels(inner), patches.features(inner)
         outer = patches.main_outputs(whole, features, r_out)
+        sweeps -= 1
+        if sweeps == 0:
+            break
+        inner = main_channels(patches, outer)[:r_in]
     factors = Factors(inner, torch.einsum("oik,op->pik", whole, outer), outer)
     return factors, patches.error(factors, features)
 
@@ -155,9 +158,7 @@ def hooi(patches: PatchMoments, r_in: int, r_out: int, sweeps: int = SWEEPS) -> 
 class Tucker2Decomposition:
     """Factors by rank, in ascending order, with their errors ``(knobs,)``; the mean patch ``(in · kernel,)``."""
 
-    def __init__(
-        self, layer: Layer, found: Mapping[tuple[int, int], Factors], errors: Tensor, mean: Tensor
-    ) -> None:
+    def __init__(self, layer: Layer, found: Mapping[tuple[int, int], Factors], errors: Tensor, mean: Tensor) -> None:
         self.layer = layer
         self.found = dict(found)
         self.mean = mean

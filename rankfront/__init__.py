@@ -13,6 +13,7 @@ from .objectives.metrics import Metrics
 from .objectives.model_files import load
 from .objectives.plan import DENSE, Choice, Plan
 from .objectives.task import Task
+from .search.finish import Finished, finish
 from .search.result import Result
 from .search.run import run
 
@@ -20,6 +21,7 @@ __all__ = [
     "DENSE",
     "Choice",
     "FineTune",
+    "Finished",
     "Metrics",
     "Plan",
     "RankfrontError",
@@ -27,6 +29,7 @@ __all__ = [
     "Split",
     "Task",
     "TrialError",
+    "finish",
     "load",
     "run",
 ]

@@ -59,11 +59,12 @@ def _cheapest(candidates: Candidates, limits: Mapping[str, float]) -> Plan | Non
 def _normalised(candidates: Candidates, limits: Mapping[str, float]) -> tuple[Array, Array]:
     """Return what choices save (L, K, M) and must save (M,), in units of the dense model's metrics.
 
-    Costs count from the dense model, so "at most the limit" reads ``Σ cost ≤ limit - dense``.
+    Costs count from the plan that leaves all dense, so "at most the limit" reads ``Σ cost ≤ limit - start``.
     """
     columns = [Metrics._fields.index(name) for name in limits]
     dense = np.array([candidates.costs.dense[c] for c in columns], float)
-    return candidates.changes[:, :, columns] / dense, np.array(list(limits.values())) / dense - 1
+    start = np.array([candidates.costs.start[c] for c in columns], float)
+    return candidates.changes[:, :, columns] / dense, (np.array(list(limits.values())) - start) / dense
 
 
 def _solve(errors: Array, costs: Array, bounds: Array) -> NDArray[np.int64] | None:

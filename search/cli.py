@@ -1,4 +1,4 @@
-"""The command line: ``rankfront run``, ``front``, ``report``, ``export``, ``studies``."""
+"""The command line: ``rankfront run``, ``finish``, ``front``, ``report``, ``export``, ``studies``."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import pandas as pd
 import typer
@@ -17,8 +18,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ..objectives.errors import RankfrontError
+from ..objectives.files import read_json
+from ..objectives.kinds import KINDS
 from ..objectives.metrics import Metrics
+from ..objectives.task import Task
 from .budget import Budget
+from .finish import finish_with
+from .folder import Folder
 from .progress import Progress
 from .report import write_report
 from .result import Result
@@ -44,6 +50,7 @@ Budgets = Annotated[
     ),
 ]
 Storage = Annotated[str | None, typer.Option(metavar="URL", help="A database in place of DIR/study.db.")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
 
 
@@ -71,9 +78,21 @@ def run(
         str,
         typer.Option(metavar="NAMES", help="What the front trades: accuracy and any of params,flops,bytes."),
     ] = ",".join(DEFAULT_OBJECTIVES),
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu or cuda.")] = "auto",
+    kinds: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help=f"Kinds of factorization to choose from: any of {','.join(KINDS)}."),
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Ship, and score, Linears as int8 (needs torchao).")] = False,
+    device: Device = "auto",
     seed: Annotated[int, typer.Option(metavar="N", parser=_whole_number, help="Of everything random.")] = 0,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where a ready study's data lies.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The dense model's weights, where the study takes some.")
+    ] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(metavar="PIXELS", parser=_whole_number, help="Of the images, where the study has some."),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Search the ranks of a model, or go on with it."""
@@ -91,8 +110,42 @@ def run(
     )
     with Progress() as progress:
         progress.say(f"loading {study} …")
-        task = load_task(study, data=data, seed=seed, device=device, progress=progress)
-        run_with(task, settings, progress)
+        source = {
+            "study": str(Path(study).resolve()) if study not in ready_studies() and Path(study).is_file() else study,
+            "asked": {
+                "data": None if data is None else str(data.resolve()),
+                "weights": None if weights is None else str(weights.resolve()),
+                "image_size": image_size,
+            },
+            "kinds": kinds,
+            "int8": int8,
+            "seed": seed,
+        }
+        run_with(_task(source, study, device, progress), settings, progress, source)
+
+
+@app.command()
+def finish(
+    folder: Dir,
+    epochs: Annotated[int, typer.Option(metavar="N", parser=_whole_number, help="Passes over the training data.")],
+    budget: Budgets = None,
+    lr: Annotated[float | None, typer.Option(metavar="RATE", help="Learning rate [default: the study's]")] = None,
+    device: Device = "auto",
+    storage: Storage = None,
+    debug: Debug = False,
+) -> None:
+    """Fine-tune the best model for longer, or go on with it; the result goes to DIR/finished."""
+    asked = Budget.parse(budget) if budget else None
+    manifest = Folder(folder).manifest
+    source = read_json(manifest).get("source") if manifest.exists() else None
+    if not isinstance(source, dict):
+        raise RankfrontError(
+            f"{folder} must hold a study begun by `rankfront run`, but its manifest does not say how its model and "
+            "data are loaded: use rankfront.finish(task, folder, epochs=…) in Python"
+        )
+    with Progress() as progress:
+        task = _task(source, str(source["study"]), device, progress)
+        finish_with(task, folder, epochs, asked, lr, device, storage, progress)
 
 
 @app.command()
@@ -160,6 +213,19 @@ def export(
     """Write the best model's files."""
     for path in Result.open(folder, storage).export(to, Budget.parse(budget) if budget else None):
         typer.echo(path)
+
+
+def _task(source: dict[str, Any], shown: str, device: str, progress: Progress) -> Task:
+    """Load the task that a run's options say; they are kept in its manifest for `finish`."""
+    progress.say(f"loading {shown} …")
+    asked = {
+        name: Path(value) if name in ("data", "weights") and value is not None else value
+        for name, value in source["asked"].items()
+    }
+    task = load_task(source["study"], asked, seed=source["seed"], device=device, progress=progress)
+    if source["kinds"] is not None:
+        task = replace(task, kinds=tuple(source["kinds"].split(",")))
+    return replace(task, int8=True) if source["int8"] else task
 
 
 def _print_front(result: Result, table: pd.DataFrame, best: int | None) -> None:

@@ -65,8 +65,11 @@ class DirectionsSampler(BaseSampler):
         slot = next_slot(study)
         rng = np.random.default_rng(seed_for(self.seed, slot, "proposal"))
         point = self._start(slot) if slot < STARTS else self._step(study, rng)
-        plan = knapsack(self.space.candidates, self._limits(point.reach), np.exp(self.features @ point.coefficients))
-        assert plan is not None, "limits never lie below the smallest plan"
+        weights = np.exp(self.features @ point.coefficients)
+        plan = knapsack(self.space.candidates, self._limits(point.reach), weights)
+        if plan is None:  # each limit lies above its smallest plan, but one that keeps all need not
+            plan = knapsack(self.space.candidates, self._limits(1.0), weights)
+        assert plan is not None, "run has seen that some plan keeps the budget"
         noted = json.dumps({"reach": point.reach, "coefficients": point.coefficients.tolist()})
         study._storage.set_trial_system_attr(trial._trial_id, KEY, noted)
         return self.space.params(self.space.unlike(plan, self.space.tried(study), rng))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
@@ -14,12 +15,15 @@ from .storage import IDENTITY
 PACKAGES = ("rankfront", "torch", "torchvision", "optuna", "numpy", "pandas", "plotly", "safetensors")
 
 
-def manifest_of(study: Study, trials: int, device: torch.device) -> dict[str, Any]:
-    """Return the manifest of a study, plain data."""
+def manifest_of(
+    study: Study, trials: int, device: torch.device, source: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the manifest of a study, plain data; ``source`` says how its task was loaded."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "study": study.study_name,
         "trials": trials,
+        "source": source,
         "identity": study.user_attrs[IDENTITY],
         "device": f"{device.type} ({name}, {torch.get_num_threads()} threads)",
         "python": platform.python_version(),

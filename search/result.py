@@ -162,7 +162,21 @@ class Result:
         if self.architecture is None:
             raise RankfrontError("best needs the model's architecture: use rankfront.load(folder, model)")
         trial = self.best_trial(budget)
-        return load_model(self.architecture, trial.plan, self.folder.weights(trial.trial)).cpu()
+        return self.load(trial, self.architecture)
+
+    def load(self, trial: Scored, architecture: nn.Module) -> nn.Module:
+        """Return the network of a trial on the front, in eval mode on the CPU.
+
+        Raises:
+            RankfrontError: its weights are not there, or not whole.
+        """
+        weights = self.folder.weights(trial.trial)
+        return load_model(architecture, trial.plan, weights, int8=self.int8).cpu()
+
+    @property
+    def int8(self) -> bool:
+        """Whether the study's networks are shipped as int8."""
+        return bool(self.identity.get("int8", False))
 
     @property
     def figures(self) -> dict[str, go.Figure]:
@@ -199,6 +213,7 @@ class Result:
         about = {
             "study": self.study.study_name,
             "trial": best.trial,
+            "int8": self.int8,
             "metrics": {self.score: best.score, **best.metrics._asdict()},
             "dense": {self.score: self.dense_score, **self.dense._asdict()},
         }

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from optuna.study import Study
 
+from ..objectives.errors import RankfrontError
 from ..objectives.files import write_json, write_whole
-from ..objectives.model_files import load_model
 from ..objectives.objective import Objective
 from ..objectives.task import Task
+from .allocation import knapsack
 from .budget import check_possible
 from .candidates import Candidates
 from .folder import Folder
@@ -75,8 +77,8 @@ def run(
     return run_with(task, settings, Progress(shown=progress))
 
 
-def run_with(task: Task, told: Settings, progress: Progress) -> Result:
-    """Do what `run` does, with settings already checked."""
+def run_with(task: Task, told: Settings, progress: Progress, source: Mapping[str, Any] | None = None) -> Result:
+    """Do what `run` does, with settings already checked; ``source`` says how the task was loaded."""
     settings = told.for_task(task)
     folder = settings.folder
     objective = Objective(task, device=told.device, seed=told.seed, cache=folder.cache)
@@ -91,6 +93,7 @@ def run_with(task: Task, told: Settings, progress: Progress) -> Result:
             {**settings.identity(task), **objective.fingerprint()},
             told.storage or str(folder.path / "study.db"),
         )
+        write_json(folder.manifest, manifest_of(study, settings.trials, objective.device, source))
         return _run_in(study, objective, settings, progress)
 
 
@@ -98,7 +101,6 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, progress:
     task, folder = objective.task, settings.folder
     free_interrupted(study)
     done = len(occupied(study))
-    write_json(folder.manifest, manifest_of(study, settings.trials, objective.device))
     if next_slot(study) >= settings.trials:
         progress.say(f"all {settings.trials} trials are done: rebuilding the outputs")
     else:
@@ -108,6 +110,8 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, progress:
         _note_dense_model(study, objective, settings, progress)
         limits = settings.budget.limits(objective.costs.dense)
         space = Space(Candidates.of(objective), limits)
+        if knapsack(space.candidates, limits) is None:
+            raise RankfrontError(f"budget {settings.budget} is kept by no plan: its bounds cannot hold all at once")
         study.sampler = make_sampler(settings.told.sampler, space, settings.told.seed)
         try:
             run_trials(study, space, objective, settings, progress)
@@ -150,16 +154,17 @@ def _score_on_test(study: Study, objective: Objective, folder: Folder, progress:
     if objective.task.test is None:
         return False
     scores: dict[str, float | None] = dict(study.user_attrs.get(TEST, {}))
-    wanted = {str(t.trial): t for t in Result(study, folder).kept}
+    result = Result(study, folder)
+    wanted = {str(t.trial): t for t in result.kept}
     missing = [name for name in ("dense", *wanted) if name not in scores]
     for done, name in enumerate(missing):
         progress("scoring the front on the test split", done, len(missing))
         model = objective.dense
         if name != "dense":
             trial = wanted[name]
-            model = load_model(objective.task.model, trial.plan, folder.weights(trial.trial))
+            model = result.load(trial, objective.task.model)
         try:
-            scores[name] = objective.score(model.to(objective.device), "test")
+            scores[name] = objective.score(model, "test")
         except Exception as error:  # the user's score may raise anything
             progress.say(f"no test score for {'trial ' * (name != 'dense')}{name}: {type(error).__name__}: {error}")
             scores[name] = None

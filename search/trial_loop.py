@@ -91,7 +91,7 @@ def _run(
         progress.say(f"{label}  failed: {reason.splitlines()[0][:160]}")
         return reason
     seconds = time.monotonic() - began
-    save_weights(settings.folder.weights(trial.number), outcome.model)
+    save_weights(settings.folder.weights(trial.number), outcome.model, int8=objective.task.int8)
     trial.set_user_attr(SCORE, outcome.score)
     trial.set_user_attr(METRICS, outcome.metrics._asdict())
     trial.set_user_attr(SECONDS, seconds)

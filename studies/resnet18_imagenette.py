@@ -56,7 +56,7 @@ def study(
     image_size: int = 128,
     progress: Progress | None = None,
 ) -> Task:
-    """torchvision's ResNet-18 on Imagenette (trained on first use: minutes on a GPU)."""
+    """Torchvision's ResNet-18 on Imagenette (trained on first use: minutes on a GPU)."""
     if image_size < 32:
         raise RankfrontError(f"image size must be 32 pixels or more, but got {image_size}")
     root = data or Path("data")

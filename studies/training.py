@@ -5,22 +5,20 @@ The weights lie in the user's cache folder, named by everything they depend on.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import platformdirs
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
+from ..objectives.checkpoint import Checkpoint
 from ..objectives.data import Split, apply
 from ..objectives.device import autocast, settle
-from ..objectives.errors import RankfrontError
-from ..objectives.files import read_tensors, write_tensors
+from ..objectives.fingerprint import fingerprint
 
 Progress = Callable[[str, int, int], None]
 
@@ -54,9 +52,7 @@ class Recipe:
         """Return the optimizer."""
         if self.optimizer == "adam":
             return torch.optim.Adam(model.parameters(), self.lr, weight_decay=self.weight_decay)
-        return torch.optim.SGD(
-            model.parameters(), self.lr, momentum=0.9, nesterov=True, weight_decay=self.weight_decay
-        )
+        return torch.optim.SGD(model.parameters(), self.lr, momentum=0.9, nesterov=True, weight_decay=self.weight_decay)
 
 
 def train_dense(
@@ -81,12 +77,12 @@ def train_dense(
         progress: told the epochs done.
     """
     device = device or torch.device("cpu")
-    key = hashlib.sha256(f"{model}|{data.fingerprint()}|{recipe}|{seed}|{device.type}".encode()).hexdigest()[:16]
-    path = platformdirs.user_cache_path("rankfront") / f"{name}-{key}.safetensors"
+    key = fingerprint({}, model, data.fingerprint(), recipe, seed, device.type)[:16]
+    checkpoint = Checkpoint(platformdirs.user_cache_path("rankfront") / f"{name}-{key}.safetensors", key)
     settle(model, device)
     optimizer = recipe.make(model)
     what = f"training the dense model of {name} (epochs)"
-    begun = _resume(path, model, optimizer)
+    begun, _ = checkpoint.load(model, optimizer)
     steps = data.steps(recipe.batch_size)
     with torch.random.fork_rng(devices=[]):
         for epoch in range(begun, recipe.epochs):
@@ -105,35 +101,7 @@ def train_dense(
                 loss = functional.cross_entropy(outputs.float(), batch.targets, label_smoothing=recipe.label_smoothing)
                 loss.backward()
                 optimizer.step()
-            _keep(path, model, optimizer, epoch + 1, last=epoch + 1 == recipe.epochs)
+            checkpoint.save(epoch + 1, model, optimizer if epoch + 1 < recipe.epochs else None)
     if progress is not None and begun < recipe.epochs:
         progress(what, recipe.epochs, recipe.epochs)
     return model.to("cpu", memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
-
-
-def _keep(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, *, last: bool) -> None:
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    if not last:
-        for index, state in optimizer.state_dict()["state"].items():
-            tensors.update({f"optimizer.{index}.{n}": v for n, v in state.items() if v is not None})
-    write_tensors(path, {name: value.contiguous() for name, value in tensors.items()}, {"epoch": str(epoch)})
-
-
-def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load what is kept, if it is whole; returns the number of epochs done."""
-    if not path.exists():
-        return 0
-    try:
-        tensors, metadata = read_tensors(path)
-        epoch = int(metadata["epoch"])
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in tensors.items():
-            part, index, rest = name.split(".", 2) if name.startswith("optimizer.") else ("", "0", "")
-            if part:
-                state.setdefault(int(index), {})[rest] = value
-        model.load_state_dict({n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")})
-        if state:
-            optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    except (RankfrontError, KeyError, ValueError, RuntimeError):
-        return 0  # damaged: trained again
-    return epoch
