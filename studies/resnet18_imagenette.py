@@ -89,5 +89,5 @@ def study(
         finetune=FineTune(epochs=1, lr=1e-3, batch_size=128),
         calibration=1024,
         budget=("params=15%", "flops=30%"),
-        trials=24,
+        trials=16,
     )

@@ -80,7 +80,10 @@ def test_lists_the_ready_studies(rankfront: Cli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "nope"], "STUDY must be one of digits, mnist-mlp, resnet18-imagenette or a Python file, but got 'nope'"),
+        (
+            ["run", "nope"],
+            "STUDY must be one of digits, mnist-mlp, resnet18-imagenette or a Python file, but got 'nope'",
+        ),
         (["run", "nope.py"], "there is no such file"),
         (["run", "mine.py", "--budget", "params=5"], "must carry % or one of K, M, G, T"),
         (["run", "mine.py", "--budget", "params=0.1%"], "below the smallest possible plan: params can be at least"),
