@@ -92,6 +92,8 @@ def calibrate(
             hook.remove()
     moments = {key: total.moments() for key, total in sums.items()}
     for key, (layer, statistic) in layers.items():
+        if moments[key].samples < 2:
+            raise RankfrontError(f"calibration must give every layer 2 samples or more, but layer {layer} saw 1")
         if not bool(torch.isfinite(moments[key].second).all()):
             raise RankfrontError(f"calibration {statistic} must be finite, but those of layer {layer} are not")
     return moments

@@ -167,18 +167,27 @@ def _distinct(users: list[tuple[str, nn.Module]]) -> list[nn.Module]:
 def _trace(model: nn.Module, example: Inputs) -> dict[int, list[tuple[torch.Size, torch.Size]]]:
     """Run the model once and note, per module, input and output shape of each call."""
     calls: dict[int, list[tuple[torch.Size, torch.Size]]] = defaultdict(list)
+    entered: list[tuple[nn.Module, torch.Size]] = []
+
+    def enter(module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor]) -> None:
+        entered.append((module, first_input(inputs, keywords).shape))
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor], output: Tensor) -> None:
-        calls[id(module)].append((first_input(inputs, keywords).shape, output.shape))
+        calls[id(module)].append((entered.pop()[1], output.shape))
 
     watched = [m for m in model.modules() if isinstance(m, TYPES)]
-    hooks = [m.register_forward_hook(note, with_kwargs=True) for m in watched]
+    hooks = [m.register_forward_pre_hook(enter, with_kwargs=True) for m in watched]
+    hooks += [m.register_forward_hook(note, with_kwargs=True) for m in watched]
     modes = {m: m.training for m in model.modules()}
     try:
         with torch.no_grad():
             apply(model.eval(), example)
     except Exception as error:
-        raise RankfrontError(f"the model must accept a sample of the training data, but: {error}") from error
+        where = ""
+        if entered:
+            module, shape = entered[-1]
+            where = f"layer {_named(model, module)}, given {tuple(shape)}: "
+        raise RankfrontError(f"the model must accept a sample of the training data, but: {where}{error}") from error
     finally:
         for hook in hooks:
             hook.remove()
@@ -203,8 +212,7 @@ def _reason_to_leave(
     if not module.weight.is_floating_point():
         return f"its weight is {module.weight.dtype}"
     if not bool(torch.isfinite(module.weight).all()):
-        told = f"{_path_of(model, module)} {type(module).__name__}{tuple(module.weight.shape)}"
-        raise RankfrontError(f"weights must be finite, but those of layer {told} hold NaN or infinity")
+        raise RankfrontError(f"weights must be finite, but those of layer {_named(model, module)} hold NaN or infinity")
     if isinstance(module, _ConvNd):
         if module.groups > 1 and module.in_channels == module.groups:
             return "a depthwise convolution"
@@ -222,8 +230,11 @@ def _reason_to_leave(
     return ""
 
 
-def _path_of(model: nn.Module, module: nn.Module) -> str:
-    return next(path for path, m in model.named_modules() if m is module)
+def _named(model: nn.Module, module: nn.Module) -> str:
+    """Return a layer's name, type and the shape of its weight."""
+    path = next(path for path, m in model.named_modules() if m is module)
+    weight = module._parameters.get("weight")
+    return f"{path} {type(module).__name__}{tuple(weight.shape) if weight is not None else ''}"
 
 
 def layers_named(model: nn.Module, names: Iterable[str]) -> dict[str, Layer]:

@@ -230,3 +230,9 @@ def test_calibration_names_the_layer_whose_outputs_are_not_finite() -> None:
     model, layer, inputs = layer_and_inputs(*LAYERS["linear"])
     with pytest.raises(RankfrontError, match=r"layer 0 Linear\(9, 12\)"):
         decomposed(KINDS["svd"], model, layer, inputs * torch.inf)
+
+
+def test_calibration_on_a_single_row_says_so() -> None:
+    model, layer, inputs = layer_and_inputs(*LAYERS["linear"])
+    with pytest.raises(RankfrontError, match=r"2 samples or more, but layer 0 Linear\(9, 12\) saw 1"):
+        decomposed(KINDS["svd"], model, layer, inputs[:1])

@@ -58,7 +58,7 @@ def test_finished_it_only_reports(task: Task, out: Path, monkeypatch: pytest.Mon
 def test_what_cannot_be_is_said(task: Task, out: Path) -> None:
     with pytest.raises(RankfrontError, match="epochs must be 1 or more, but got 0"):
         finish(task, out, epochs=0, progress=False)
-    with pytest.raises(RankfrontError, match="dense model is .* and the study's is"):
+    with pytest.raises(RankfrontError, match=r"dense model is .* and the study's is"):
         finish(replace(task, model=perceptron(seed=5)), out, epochs=1, device="cpu", progress=False)
     with pytest.raises(RankfrontError, match="kept by no trial"):
         finish(task, out, epochs=1, budget="params=0.1%", device="cpu", progress=False)
@@ -67,13 +67,11 @@ def test_what_cannot_be_is_said(task: Task, out: Path) -> None:
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = tmp_path / "mine.py"
     study.write_text(
-        "import sys; sys.path.insert(0, {root!r})\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r})\n"
         "from rankfront import FineTune, Task\n"
         "from tests.conftest import blobs, trained_perceptron\n"
         "def study(seed, image_size=0):\n"
-        "    return Task(trained_perceptron(), blobs(400, 1), blobs(200, 2), name='mine', calibration=200)\n".format(
-            root=str(Path(__file__).resolve().parents[2])
-        )
+        "    return Task(trained_perceptron(), blobs(400, 1), blobs(200, 2), name='mine', calibration=200)\n"
     )
     options = ["--out", str(tmp_path / "out"), "--device", "cpu", "--kinds", "svd,tt", "--image-size", "3"]
     with pytest.raises(SystemExit) as ended:
