@@ -109,7 +109,6 @@ def run(
         seed=seed,
     )
     with Progress() as progress:
-        progress.say(f"loading {study} …")
         source = {
             "study": str(Path(study).resolve()) if study not in ready_studies() and Path(study).is_file() else study,
             "asked": {
