@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import Counter
+from collections.abc import Callable
 from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from .data import Inputs, apply, place
 
 
 @final
@@ -25,6 +29,7 @@ class Attention(nn.Module):
     def __init__(self, packed: nn.MultiheadAttention) -> None:
         super().__init__()
         self.embed_dim = packed.embed_dim
+        self.head_dim = packed.head_dim
         self.num_heads = packed.num_heads
         self.batch_first = packed.batch_first
         self.dropout = packed.dropout
@@ -50,6 +55,8 @@ class Attention(nn.Module):
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         """Return the attention's output, and its weights where they are needed; see ``nn.MultiheadAttention``."""
+        if is_causal and attn_mask is None:
+            raise RuntimeError("is_causal is a hint that needs the attn_mask it describes")
         batched = query.ndim == 3
         inputs = (query, key, value) if batched else (query[None], key[None], value[None])
         if batched and not self.batch_first:
@@ -68,8 +75,7 @@ class Attention(nn.Module):
             heads = weights @ v
         else:
             weights = None
-            causal = is_causal and mask is None
-            heads = functional.scaled_dot_product_attention(q, k, v, mask, dropout, causal)
+            heads = functional.scaled_dot_product_attention(q, k, v, mask, dropout)
         output = self.out_proj(heads.transpose(1, 2).flatten(2))
         if weights is not None and average_attn_weights:
             weights = weights.mean(1)
@@ -107,14 +113,19 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     return linear
 
 
-def unpacked(model: nn.Module) -> nn.Module:
-    """Return a copy of ``model`` in which every ``nn.MultiheadAttention`` is an `Attention`.
+def unpacked(model: nn.Module, where: Callable[[str], bool] = lambda path: True) -> nn.Module:
+    """Return a copy of ``model`` in which ``nn.MultiheadAttention`` modules are `Attention` modules.
 
-    Those with learned key and value biases or an added zero attention, and subclasses, stay as they are.
+    Those with learned key and value biases or an added zero attention, those that share parameters, and
+    subclasses stay as they are; and those whose path ``where`` does not want.
     """
     known: dict[int, object] = {}
-    for module in model.modules():
-        if type(module) is nn.MultiheadAttention and module.bias_k is None and not module.add_zero_attn:
+    owners = Counter(id(p) for m in model.modules() for p in m.parameters(recurse=False))
+    for path, module in model.named_modules():
+        if not isinstance(module, nn.MultiheadAttention) or type(module) is not nn.MultiheadAttention:
+            continue
+        plain = module.bias_k is None and not module.add_zero_attn
+        if plain and all(owners[id(p)] == 1 for p in module.parameters()) and where(path):
             known[id(module)] = Attention(module).train(module.training)
     attentions = len(known)
     copied = copy.deepcopy(model, known)
@@ -123,3 +134,18 @@ def unpacked(model: nn.Module) -> nn.Module:
             if isinstance(module, nn.TransformerEncoder):
                 module.use_nested_tensor = False  # it reads the packed projection
     return copied
+
+
+def unpacked_where_it_runs(model: nn.Module, example: Inputs) -> nn.Module:
+    """Return ``model`` unpacked, or a plain copy where its forward pass reads what only the packed module has."""
+    ours = unpacked(model)
+    if not any(isinstance(module, Attention) for module in ours.modules()):
+        return ours
+    on = next(ours.parameters()).device
+    was_training = ours.training
+    try:
+        with torch.no_grad():
+            apply(ours.eval(), place(example, on))
+    except AttributeError:
+        return copy.deepcopy(model)
+    return ours.train(was_training)

@@ -36,7 +36,7 @@ def centre_block(taps: Tensor, size: int | None = None) -> tuple[int, Tensor, Te
 
     Args:
         taps: ``(out, r, 3)``.
-        size: of the block; the largest sound one if not given.
+        size: of the block, whatever its coefficients; the largest sound one if not given.
 
     Returns:
         The size k, the outputs ``(k,)`` ascending, ``T (r, r)`` whose first k rows are their centre taps, ``T⁻¹``.
@@ -54,9 +54,11 @@ def centre_block(taps: Tensor, size: int | None = None) -> tuple[int, Tensor, Te
             inverse = np.linalg.inv(change)
             sound = np.abs(np.einsum("ort,rs->ost", matrix, inverse, optimize=True)).max() <= GROWTH
         except np.linalg.LinAlgError:
-            inverse, sound = np.linalg.pinv(change), False
-        if sound or size is not None or k == 1:
-            break
+            if size is not None or k == 1:
+                raise
+        else:
+            if sound or size is not None or k == 1:
+                break
         k = k * 3 // 4 or 1
     on = taps.device
     return k, torch.from_numpy(rows).to(on), torch.from_numpy(change).to(on), torch.from_numpy(inverse).to(on)

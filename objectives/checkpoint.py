@@ -53,9 +53,12 @@ class Checkpoint:
             for name, value in parts["optimizer"].items():
                 index, rest = name.split(".", 1)
                 state.setdefault(int(index), {})[rest] = value
-            model.load_state_dict(parts["model"])
+            present = {name: value.shape for name, value in model.state_dict().items()}
+            if {name: value.shape for name, value in parts["model"].items()} != present:
+                return 0, {}
             if state and optimizer is not None:
                 optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+            model.load_state_dict(parts["model"])
             return int(metadata["step"]), parts["other"]
         except (RankfrontError, KeyError, ValueError, RuntimeError):
             return 0, {}  # damaged: begun again

@@ -28,7 +28,7 @@ class Costs:
         """What the model costs with every layer dense: less bytes than the dense model where it ships as int8."""
 
     def of(self, plan: Plan) -> Metrics:
-        """Return what the compressed network costs: equal to `metrics.count` of it."""
+        """Return what the compressed network costs: equal to `metrics.count` of it, bytes as it is saved."""
         params, flops = self.dense.params, self.dense.flops
         tensors = dict(self._entries)
         for name, choice in plan.items():

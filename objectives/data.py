@@ -111,25 +111,24 @@ class Split:
         """
         device = torch.device(device)
         if limit is None:
-            for batch in self._all(batch_size, device, shuffle):
-                yield self._augmented(batch, shuffle) if augmented else batch
+            yield from self._all(batch_size, device, shuffle, augmented)
             return
         left = limit
-        for batch in self._all(batch_size, device, shuffle):
+        for batch in self._all(batch_size, device, shuffle, augmented):
             if left <= 0:
                 return
             size = length(batch.targets)
             yield batch if size <= left else _first(batch, left)
             left -= size
 
-    def _augmented(self, batch: Batch, generator: torch.Generator | None) -> Batch:
-        if self.augment is None or generator is None:
-            return batch
-        return replace(batch, inputs=self.augment(batch.inputs, generator))
-
-    def _all(self, batch_size: int, device: torch.device, shuffle: torch.Generator | None) -> Iterator[Batch]:
+    def _all(
+        self, batch_size: int, device: torch.device, shuffle: torch.Generator | None, augmented: bool
+    ) -> Iterator[Batch]:
         for batch in self._read(batch_size, device, shuffle):
-            yield batch if self.transform is None else replace(batch, inputs=self.transform(batch.inputs))
+            inputs = batch.inputs if self.transform is None else self.transform(batch.inputs)
+            if augmented and self.augment is not None and shuffle is not None:
+                inputs = self.augment(inputs, shuffle)
+            yield replace(batch, inputs=inputs)
 
     def _read(self, batch_size: int, device: torch.device, shuffle: torch.Generator | None) -> Iterator[Batch]:
         if isinstance(self.source, tuple):
@@ -174,7 +173,11 @@ class Split:
     def fingerprint(self) -> str:
         """Return a short hash of the content (tensors), or of length and type (anything else)."""
         if isinstance(self.source, tuple):
-            return fingerprint(named(self.source))[:16]
+            # A transform, and an augmentation, are told apart by what they make of a sample, and by name.
+            seen = [] if self.transform is None else [self.transform(self.source[0][:1])]
+            augment = () if self.augment is None else (getattr(self.augment, "__qualname__", type(self.augment)),)
+            tensors = [tensor for item in seen for tensor in _tensors(item)]
+            return fingerprint(named([*self.source, *tensors]), *augment)[:16]
         return fingerprint({}, len(self), type(self.source).__qualname__)[:16]
 
 
@@ -210,6 +213,13 @@ def _to(item: Any, device: torch.device) -> Any:
     if isinstance(item, (tuple, list)):
         return tuple(_to(value, device) for value in item)
     return item
+
+
+def _tensors(item: Any) -> list[Tensor]:
+    if isinstance(item, Tensor):
+        return [item]
+    parts = item.values() if isinstance(item, dict) else item
+    return [tensor for part in parts for tensor in _tensors(part)]
 
 
 def length(item: Any) -> int:

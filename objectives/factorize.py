@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from torch import nn
 
-from .attention import unpacked
 from .errors import RankfrontError
 from .kinds import kind_named
 from .layer import Layer, layers_named
@@ -40,6 +39,8 @@ def factorize(
             continue
         layer = layers[name]
         replacement = module(layer, choice).train(layer.module.training)
+        if not layer.module.weight.requires_grad:  # what the user froze stays frozen
+            replacement.requires_grad_(False)
         for path in layer.paths:
             known[id(model.get_submodule(path))] = replacement
     return copy.deepcopy(model, known)  # pyright: ignore[reportArgumentType]  # memo: id → what stands for it
@@ -47,6 +48,10 @@ def factorize(
 
 def skeleton(model: nn.Module, plan: Plan) -> nn.Module:
     """Return a copy of ``model`` in the plan's shape, the factors unfilled: ready for a state dict.
+
+    Args:
+        model: the dense model, its attentions unpacked where the plan's are.
+        plan: a choice for some or all of its layers.
 
     Raises:
         RankfrontError: the plan does not fit the model: an unknown layer or kind, an impossible rank.
@@ -61,5 +66,4 @@ def skeleton(model: nn.Module, plan: Plan) -> nn.Module:
             raise RankfrontError(f"{kind.name} rank of layer {layer} must be {possible}, but the plan says {rank}")
         return kind.skeleton(layer, rank).to_empty(device=layer.module.weight.device)
 
-    model = unpacked(model)
     return factorize(model, layers_named(model, plan), plan, unfilled)

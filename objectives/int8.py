@@ -15,6 +15,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
+from .attention import Attention, unpacked
 from .errors import RankfrontError
 from .factorize import skeleton
 from .metrics import Entry, entries, unique_state
@@ -72,16 +73,27 @@ def restored(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     The file's own description of them is not read: what they are follows from the model alone.
     """
     _, tensors = _torchao()
+    names = {f"{name}.weight" if name else "weight" for name in linears(model)}
+    model.load_state_dict(
+        {n: t for n, t in state.items() if n in unique_state(model)}, strict=False
+    )  # in place: ties stay
     like = quantized(model)
     _, description = tensors.flatten_tensor_state_dict(unique_state(like))
     whole = tensors.unflatten_tensor_state_dict(dict(state), description)
-    like.load_state_dict(whole[0] if isinstance(whole, tuple) else whole, strict=False, assign=True)
+    whole = whole[0] if isinstance(whole, tuple) else whole
+    like.load_state_dict({name: whole[name] for name in names}, strict=False, assign=True)
     return like
+
+
+def check_installed() -> None:
+    """Raise `RankfrontError` where torchao is not installed."""
+    _torchao()
 
 
 def dequantized(model: nn.Module, dense: nn.Module, plan: Plan) -> nn.Module:
     """Return a quantized network of this plan in floating point again, to be trained on."""
-    plain = skeleton(dense, plan)
+    attentions = {path for path, module in model.named_modules() if isinstance(module, Attention)}
+    plain = skeleton(unpacked(dense, attentions.__contains__), plan)
     state = {
         name: tensor.dequantize() if type(tensor) is not Tensor else tensor
         for name, tensor in model.state_dict().items()

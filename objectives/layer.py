@@ -59,7 +59,7 @@ class Layer:
     @property
     def grouped_weight(self) -> Tensor:
         """The weight as one matrix a group, ``(groups, out/groups, in_features)``, float64."""
-        return self.module.weight.detach().double().view(self.groups, -1, self.in_features)
+        return self.module.weight.detach().double().reshape(self.groups, -1, self.in_features)
 
     @property
     def weights(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from .attention import unpacked
 from .errors import RankfrontError
 from .factorize import skeleton
 from .files import read_json, read_tensors, write_json, write_tensors
@@ -48,8 +49,8 @@ def load_model(dense: nn.Module, plan: Plan, weights: Path, *, int8: bool = Fals
     Raises:
         RankfrontError: the three do not belong together.
     """
-    model = skeleton(dense, plan)
     state, _ = read_tensors(weights)
+    model = skeleton(unpacked(dense, lambda path: any(name.startswith(f"{path}.q_proj.") for name in state)), plan)
     listed = entries_of_quantized(model) if int8 else entries(model)
     expected = {entry.name: entry for entry in listed}
     if differing := state.keys() ^ expected.keys():

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .attention import unpacked
+from .attention import unpacked_where_it_runs
 from .batchnorm import reestimate_where_it_helps
 from .cache import DecompositionCache
 from .calibration import Progress, calibrate
@@ -72,7 +74,7 @@ class Objective:
         self.example = task.train.example()
         try:
             # On the CPU first, wherever it was trained: there the traced passes run.
-            self.dense = unpacked(task.model).cpu().eval()
+            self.dense = unpacked_where_it_runs(task.model, self.example).cpu().eval()
         except RuntimeError as error:  # old-style weight norm and pruning hold tensors that cannot be copied
             raise RankfrontError(f"the model must be one that copy.deepcopy copies, but: {error}") from error
         kinds = kinds_named(task.kinds)
@@ -233,7 +235,8 @@ class Objective:
             if choice.rank is not None:
                 factors = model.get_submodule(name)
                 condensed = kind_named(choice.kind).condense(self.by_name[name], choice.rank, factors)
-                known[id(factors)] = condensed.train(factors.training)
+                if condensed is not factors:
+                    known[id(factors)] = condensed.train(factors.training)
         return copy.deepcopy(model, known)  # pyright: ignore[reportArgumentType]  # as in `factorize`
 
     def __call__(
@@ -299,6 +302,7 @@ class Objective:
             metrics = metrics._replace(bytes=file_bytes(entries_of_quantized(model)))
             model = quantized(model)
             score = self.score(model)
+            model = model.cpu()
         return Outcome(score, metrics, model, batchnorm_reestimated)
 
     def score(self, model: nn.Module, split: str = "validation") -> float:
@@ -309,8 +313,11 @@ class Objective:
         """Return ``model`` made anew from refitted ``factors``, or as it is where held-out data likes it better."""
         layers = [self.by_name[name] for name, choice in plan.items() if choice != DENSE]
         refit(factors, self.dense, layers, self._calibration)
-        refitted = settle(self._condensed(factors, plan), self.device)
-        return min((refitted, model), key=self._distance_to_dense)
+        try:
+            refitted = settle(self._condensed(factors, plan), self.device)
+        except np.linalg.LinAlgError:  # an identity block became singular
+            return model
+        return min((model, refitted), key=self._distance_to_dense)
 
     def _loss(self, settings: FineTune, outputs: Any, batch: Batch) -> Tensor:
         """The true loss and the distance to the dense model, mixed by ``settings.distill``."""
@@ -337,7 +344,7 @@ class Objective:
             outputs, soft = apply(model, batch.inputs), apply(self.dense, batch.inputs)
             total += float(distillation_loss(outputs, soft, classes=self.task.classifies, temperature=1.0))
         model.train(was_training)
-        return total
+        return total if math.isfinite(total) else math.inf
 
 
 def _named(tell: Callable[[str, int, int], None], what: str) -> Progress:
@@ -350,12 +357,14 @@ def _within_memory(missing: Sequence[tuple[Layer, Kind]]) -> Iterator[list[tuple
     size, of = 0, ""
     for layer, kind in missing:
         if layer.name != of:
-            if size > MEMORY:
+            of = layer.name
+            wanted = {other.wants(layer) for one, other in missing if one is layer}
+            widths = {"inputs": layer.in_features, "outputs": layer.out_features}
+            more = sum(8 * widths[statistic] ** 2 for statistic in wanted if statistic is not None)
+            if part and size + more > MEMORY:
                 yield part
                 part, size = [], 0
-            of = layer.name
-            widest = layer.in_features if kind.wants(layer) == "inputs" else layer.out_features
-            size += 8 * widest**2
+            size += more
         part.append((layer, kind))
     if part:
         yield part

@@ -92,8 +92,10 @@ def _solve(last: Linear, inputs: Tensor, targets: Tensor) -> None:
     """Replace ``last``'s weight and bias by the ridge solution towards their present values, group by group."""
     groups = getattr(last, "groups", 1)
     rows = input_rows(last, inputs, POSITIONS).flatten(0, 1)
-    weights = last.weight.view(groups, -1, last.weight[0].numel())
-    biases = None if last.bias is None else last.bias.view(groups, -1)
+    weights = last.weight.reshape(groups, -1, last.weight[0].numel())
+    biases = None if last.bias is None else last.bias.reshape(groups, -1)
+    found: list[Tensor] = []
+    shifts: list[Tensor] = []
     for group, (seen, wanted) in enumerate(zip(rows.chunk(groups, 1), targets.chunk(groups, 1), strict=True)):
         solved = weights[group].double()
         seen = seen.double()
@@ -106,6 +108,9 @@ def _solve(last: Linear, inputs: Tensor, targets: Tensor) -> None:
         residual = wanted.double() - seen @ solved.T
         solved = solved + torch.linalg.solve(gram + ridge, seen.T @ residual).T
         if biases is not None:
-            biases[group].copy_(solved[:, -1])
+            shifts.append(solved[:, -1])
             solved = solved[:, :-1]
-        weights[group].copy_(solved)
+        found.append(solved)
+    last.weight.copy_(torch.cat(found).reshape(last.weight.shape))
+    if last.bias is not None:
+        last.bias.copy_(torch.cat(shifts))

@@ -86,8 +86,8 @@ class SvdIdentity:
         assert isinstance(first, (nn.Linear, _ConvNd)) and isinstance(last, (nn.Linear, _ConvNd))
         block = self.skeleton(layer, rank).to_empty(device=first.weight.device)
         groups, r = layer.groups, one(rank)
-        inner = first.weight.double().view(groups, r, -1)
-        outer = last.weight.double().view(groups, -1, r)
+        inner = first.weight.double().reshape(groups, r, -1)
+        outer = last.weight.double().reshape(groups, -1, r)
         size = outer.shape[1]
         bias = None if last.bias is None else last.bias.double().view(groups, size)
         kept, others, weights, shifts = [], [], [], []

@@ -13,6 +13,7 @@ from torch.nn import functional
 from .data import Split
 from .errors import RankfrontError
 from .finetune import FineTune
+from .int8 import check_installed
 from .kinds import KINDS, kinds_named
 from .score import Score, accuracy
 
@@ -77,6 +78,8 @@ class Task:
         for name in ("exclude", "budget", "kinds"):
             value = getattr(self, name)
             object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+        if self.int8:
+            check_installed()
         object.__setattr__(self, "kinds", tuple(kind.name for kind in kinds_named(self.kinds)))
 
     @property

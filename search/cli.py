@@ -108,6 +108,10 @@ def run(
         device=device,
         seed=seed,
     )
+    if kinds is not None:
+        kinds_named(kinds.split(","))
+    if int8:
+        check_installed()
     with Progress() as progress:
         source = {
             "study": str(Path(study).resolve()) if study not in ready_studies() and Path(study).is_file() else study,
@@ -116,6 +120,7 @@ def run(
                 "weights": None if weights is None else str(weights.resolve()),
                 "image_size": image_size,
             },
+            "folder": str(Path.cwd()),
             "kinds": kinds,
             "int8": int8,
             "seed": seed,
@@ -221,7 +226,10 @@ def _task(source: dict[str, Any], shown: str, device: str, progress: Progress) -
         name: Path(value) if name in ("data", "weights") and value is not None else value
         for name, value in source["asked"].items()
     }
-    task = load_task(source["study"], asked, seed=source["seed"], device=device, progress=progress)
+    offered: dict[str, Any] = {"seed": source["seed"], "device": device, "progress": progress}
+    if source["study"] in ready_studies():  # whose data lies in ./data, seen from where the run was started
+        offered["data"] = Path(source["folder"]) / "data"
+    task = load_task(source["study"], asked, **offered)
     if source["kinds"] is not None:
         task = replace(task, kinds=tuple(source["kinds"].split(",")))
     return replace(task, int8=True) if source["int8"] else task

@@ -32,6 +32,9 @@ KEY = "rankfront:directions"
 STARTS = 6
 """How many proposals are the plain knapsack's."""
 
+NARROWEST = 8
+"""Under a budget, the least that is proposed is this part of it."""
+
 WIDEST = 0.7
 """The largest share of the dense model that is proposed where there is no budget."""
 
@@ -105,12 +108,14 @@ class DirectionsSampler(BaseSampler):
         return max(inside, key=lambda pair: pair[0])[1].coefficients if inside else zero
 
     def _limits(self, reach: float) -> dict[str, float]:
-        """Return the limits at a point: geometric between the smallest plan and the budget."""
+        """Return the limits at a point: geometric between the least that is proposed and the budget."""
         dense, smallest = self.space.candidates.costs.dense, self.smallest
         ends = dict(self.space.limits) or {"params": WIDEST * dense.params}
         limits = {}
         for metric, end in ends.items():
             least = getattr(smallest, metric)
+            if self.space.limits:
+                least = max(least, end / NARROWEST)
             limits[metric] = max(least, least * (end / least) ** reach)
         return limits
 

@@ -10,7 +10,6 @@ from torch import nn
 from ..objectives.checkpoint import Checkpoint
 from ..objectives.device import choose_device, settle
 from ..objectives.errors import RankfrontError
-from ..objectives.files import read_json
 from ..objectives.fingerprint import fingerprint
 from ..objectives.int8 import dequantized
 from ..objectives.metrics import Metrics
@@ -19,6 +18,7 @@ from ..objectives.objective import Objective
 from ..objectives.task import Task
 from .budget import Budget
 from .progress import Progress
+from .report import write_report
 from .result import Result
 from .words import metrics_in_words, score_in_words
 
@@ -83,14 +83,15 @@ def finish_with(
     result = Result.open(out, storage)
     chosen = result.best_trial(budget)
     objective = Objective(task, device=choose_device(device))
-    for name, found in objective.fingerprint().items():
+    asked = {name: task.settings()[name] for name in ("int8", "loss", "score")}
+    for name, found in {**objective.fingerprint(), **asked}.items():
         if (known := result.identity.get(name)) != found:
             raise RankfrontError(f"the task must be the study's, but its {name} is {found} and the study's is {known}")
-    folder = result.folder.path / "finished"
+    folder = result.folder.finished
     weights, plan = model_paths(folder)
     seed = int(result.identity["seed"])
     key = fingerprint({}, chosen.trial, settings, seed, result.identity["dense model"])
-    if plan.exists() and (done := read_json(plan)).get("key") == key:
+    if (done := result.finished) is not None and done.get("key") == key:
         progress.say(f"trial {chosen.trial} is finished already: {folder}")
         model = load_model(task.model, chosen.plan, weights, int8=result.int8)
         return Finished(
@@ -125,6 +126,7 @@ def finish_with(
         save_weights(weights, outcome.model, int8=result.int8)
         save_plan(plan, chosen.plan, about)
         checkpoint.remove()
+    write_report(result)
     told = metrics_in_words(result.score, outcome.score, outcome.metrics, result.dense)
     progress.say(f"finished trial {chosen.trial}: validation {told} (was {score_in_words(result.score, chosen.score)})")
     if test is not None:

@@ -36,6 +36,11 @@ class Folder:
         return self.path / "best"
 
     @property
+    def finished(self) -> Path:
+        """Where the model of ``finish`` lies, with its plan."""
+        return self.path / "finished"
+
+    @property
     def report(self) -> Path:
         """The page."""
         return self.path / "report.html"

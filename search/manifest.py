@@ -12,7 +12,18 @@ from optuna.study import Study
 
 from .storage import IDENTITY
 
-PACKAGES = ("rankfront", "torch", "torchvision", "optuna", "numpy", "pandas", "plotly", "safetensors")
+PACKAGES = (
+    "rankfront",
+    "torch",
+    "torchvision",
+    "optuna",
+    "numpy",
+    "scipy",
+    "pandas",
+    "plotly",
+    "safetensors",
+    "torchao",
+)
 
 
 def manifest_of(

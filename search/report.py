@@ -21,7 +21,7 @@ from .words import count_in_words, score_in_words, share_in_words
 TITLES = {
     "params": "against parameters",
     "flops": "against flops",
-    "ranks": "Ranks per layer on the front",
+    "ranks": "Kinds and ranks per layer on the front",
     "hypervolume": "Hypervolume over trials",
 }
 
@@ -66,6 +66,7 @@ def _content(result: Result) -> dict[str, Any]:
         "plotly": get_plotlyjs(),
         "budget": str(result.budget),
         "best": _best(result),
+        "finished": _finished(result),
         "dense": {
             "score": score_in_words(result.score, result.dense_score),
             "test": _test(result, None),
@@ -95,6 +96,17 @@ def _best(result: Result) -> dict[str, str] | None:
     }
     scores = {"score": score_in_words(result.score, best.score), "test": _test(result, best.trial)}
     return {"trial": str(best.trial), **scores, **costs}
+
+
+def _finished(result: Result) -> dict[str, str] | None:
+    if (known := result.finished) is None:
+        return None
+    scores = {"score": known["metrics"][result.score], "before": known["before"][result.score], "test": known["test"]}
+    return {
+        "trial": str(known["trial"]),
+        "epochs": str(known["epochs"]),
+        **{name: "" if value is None else score_in_words(result.score, value) for name, value in scores.items()},
+    }
 
 
 def _test(result: Result, trial: int | None) -> str:

@@ -16,7 +16,7 @@ from torch import nn
 from ..objectives.errors import RankfrontError
 from ..objectives.files import read_json, write_whole
 from ..objectives.metrics import Metrics
-from ..objectives.model_files import load_model, model_paths, save_plan
+from ..objectives.model_files import load_model, model_paths, read_plan, save_plan
 from . import plots
 from .budget import Budget
 from .folder import Folder
@@ -172,6 +172,12 @@ class Result:
         """
         weights = self.folder.weights(trial.trial)
         return load_model(architecture, trial.plan, weights, int8=self.int8).cpu()
+
+    @property
+    def finished(self) -> dict[str, Any] | None:
+        """What ``finish`` noted of its model: trial, epochs, metrics, test; None where there is none."""
+        path = model_paths(self.folder.finished)[1]
+        return read_plan(path)[1] if path.exists() else None
 
     @property
     def int8(self) -> bool:

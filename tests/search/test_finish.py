@@ -24,6 +24,7 @@ def test_the_best_model_is_trained_on_and_saved(task: Task, out: Path) -> None:
     assert float((again(x).argmax(1) == y).double().mean()) == pytest.approx(done.score)
     assert sum(p.numel() for p in again.parameters()) == done.metrics.params
     assert not (out / "finished" / "checkpoint.safetensors").exists()
+    assert "Finished model" in (out / "report.html").read_text()
 
 
 def test_interrupted_it_goes_on_to_the_same_model(task: Task, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
