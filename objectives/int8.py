@@ -74,9 +74,8 @@ def restored(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     """
     _, tensors = _torchao()
     names = {f"{name}.weight" if name else "weight" for name in linears(model)}
-    model.load_state_dict(
-        {n: t for n, t in state.items() if n in unique_state(model)}, strict=False
-    )  # in place: ties stay
+    floats = {name: tensor for name, tensor in state.items() if name in unique_state(model)}
+    model.load_state_dict(floats, strict=False)  # in place: ties stay
     like = quantized(model)
     _, description = tensors.flatten_tensor_state_dict(unique_state(like))
     whole = tensors.unflatten_tensor_state_dict(dict(state), description)

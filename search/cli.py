@@ -19,7 +19,8 @@ from rich.table import Table
 
 from ..objectives.errors import RankfrontError
 from ..objectives.files import read_json
-from ..objectives.kinds import KINDS
+from ..objectives.int8 import check_installed
+from ..objectives.kinds import KINDS, kinds_named
 from ..objectives.metrics import Metrics
 from ..objectives.task import Task
 from .budget import Budget

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rankfront.objectives.attention import Attention, unpacked
+from rankfront.objectives.attention import Attention, unpacked, unpacked_where_it_runs
 from rankfront.objectives.kinds import KINDS
 from rankfront.objectives.layer import find_layers
 from rankfront.objectives.probe import without_unreplaceable
@@ -80,9 +80,38 @@ def test_others_stay_as_they_are(build: Any) -> None:
     assert type(unpacked(model)[0]) is type(model[0])
 
 
+def test_attentions_that_share_parameters_stay_shared() -> None:
+    model = nn.ModuleList([nn.MultiheadAttention(8, 2), nn.MultiheadAttention(8, 2)])
+    model[1].in_proj_weight = model[0].in_proj_weight
+    count = sum(p.numel() for p in model.parameters())
+    assert sum(p.numel() for p in unpacked(model).parameters()) == count
+
+
+def test_a_model_that_reads_the_packed_projection_keeps_it() -> None:
+    class Reads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.attention(x, x, x)[0] + self.attention.in_proj_weight.mean()
+
+    model = Reads().eval()
+    kept = unpacked_where_it_runs(model, torch.zeros(1, 3, 8))
+    assert isinstance(kept.attention, nn.MultiheadAttention)
+    assert isinstance(unpacked_where_it_runs(nn.MultiheadAttention(8, 2), (torch.zeros(1, 3, 8),) * 3), Attention)
+
+
+def test_a_hint_without_its_mask_is_refused_as_torch_does() -> None:
+    packed, x = nn.MultiheadAttention(8, 2), torch.zeros(3, 1, 8)
+    for attention in (packed, Attention(packed)):
+        with pytest.raises(RuntimeError, match="is_causal"):
+            attention(x, x, x, is_causal=True)
+
+
 def test_the_model_stays_as_it_was() -> None:
     model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, batch_first=True), 1)
-    before: dict[str, Tensor] = dict(model.state_dict())
+    before = {name: value.clone() for name, value in model.state_dict().items()}
     unpacked(model)
     assert isinstance(model.layers[0].self_attn, nn.MultiheadAttention) and model.use_nested_tensor
-    assert before.keys() == model.state_dict().keys()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

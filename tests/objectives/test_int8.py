@@ -42,6 +42,21 @@ def test_what_is_predicted_is_what_is_saved_and_loads_again(tmp_path: Path) -> N
     torch.testing.assert_close(small(x), mixed()(x), rtol=0.1, atol=0.02)
 
 
+def test_ties_survive_a_load(tmp_path: Path) -> None:
+    def tied() -> nn.Module:
+        model = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 6))
+        model[1].weight = model[0].weight
+        return model
+
+    small = quantized(tied())
+    save_weights(tmp_path / "model.safetensors", small, int8=True)
+    save_plan(tmp_path / "plan.json", Plan({}), {"int8": True})
+    again, x = load(tmp_path, tied()), torch.randn(4, 6)
+    assert again[0].weight is again[1].weight
+    assert torch.equal(again(x), small(x))
+    assert torch.equal(dequantized(again, tied(), Plan({}))[1].weight, small[0].weight)
+
+
 def test_a_trial_is_scored_as_it_ships(dense: nn.Module, tmp_path: Path) -> None:
     objective = Objective(task(dense), device=torch.device("cpu"))
     objective.prepare()

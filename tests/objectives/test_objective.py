@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from rankfront import DENSE, Choice, FineTune, Plan, RankfrontError, Task
 from rankfront.objectives.distill import SoftTargets, distillation_loss
+from rankfront.objectives.kinds import KINDS
 from rankfront.objectives.metrics import count
 from rankfront.objectives.objective import Objective
 from tests.conftest import blobs, perceptron
@@ -192,3 +194,43 @@ def test_refit_is_kept_only_where_held_out_data_likes_it(task: Task) -> None:
         objective = prepared(replace(task, refit=refit, whiten=False))
         distances.append(objective._distance_to_dense(objective(plan, 0, finetune_by=untrained).model))
     assert distances[1] < distances[0]
+
+
+@pytest.mark.parametrize("kind", ["svd", "svd-identity"])
+def test_a_refit_that_hurts_is_undone(task: Task, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    def ruin(model: nn.Module, *_: object) -> None:
+        for parameter in model.parameters():
+            parameter.data.add_(10.0)
+
+    plan, untrained = Plan(dict.fromkeys(PLAN, Choice(kind, 2))), FineTune(epochs=0)
+    plain = prepared(replace(task, refit=False))(plan, 0, finetune_by=untrained)
+    monkeypatch.setattr("rankfront.objectives.objective.refit", ruin)
+    kept = prepared(task)(plan, 0, finetune_by=untrained)
+    for ours, theirs in zip(kept.model.parameters(), plain.model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_channels_last_as_on_cuda(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The layout that convolutions have on a GPU, on the CPU: views of weights must not be taken for granted."""
+    monkeypatch.setattr(
+        "rankfront.objectives.objective.settle", lambda model, _: model.to(memory_format=torch.channels_last)
+    )
+    torch.manual_seed(0)
+    dense = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.ReLU(), nn.Conv2d(12, 12, 3, padding=1), nn.Flatten(1))
+    x, y = torch.randn(64, 3, 5, 5), torch.randint(5, (64,))
+    whole = nn.Sequential(dense, nn.Linear(300, 5))
+    objective = prepared(
+        Task(whole, (x, y), (x, y), kinds=(kind,), calibration=48, finetune=FineTune(epochs=1, batch_size=32))
+    )
+    plan = Plan({name: options[len(options) // 2] for name, options in objective.choices.items()})
+    outcome = objective(plan, 0)
+    assert outcome.metrics == objective.costs.of(plan)
+
+
+def test_what_is_frozen_stays_frozen(dense: nn.Module, task: Task) -> None:
+    frozen = copy.deepcopy(dense)
+    frozen[0].requires_grad_(False)
+    model = prepared(replace(task, model=frozen)).factorize(Plan({"0": Choice("svd", 2), "2": Choice("svd", 2)}))
+    assert not any(p.requires_grad for p in model[0].parameters())
+    assert all(p.requires_grad for p in model[2].parameters())

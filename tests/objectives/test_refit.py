@@ -86,7 +86,8 @@ def test_inputs_that_say_nothing_change_nothing_that_matters() -> None:
     before = copy.deepcopy(small.state_dict())
     refit(small, dense, layers, batches_of([torch.zeros(8, 3, 12, 12)]))
     assert all(bool(torch.isfinite(value).all()) for value in small.state_dict().values())
-    assert before.keys() == small.state_dict().keys()
+    # The first layer sees nothing, so nothing is solved; later ones see what its bias makes of it.
+    torch.testing.assert_close(small.state_dict()["0.1.weight"], before["0.1.weight"])
 
 
 @torch.no_grad()
