@@ -22,6 +22,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from .allocation import knapsack
+from .reach import limits_at, spread
 from .slots import next_slot, occupied, seed_for
 from .space import Space
 from .trials import SCORE, feasible
@@ -31,12 +32,6 @@ KEY = "rankfront:directions"
 
 STARTS = 6
 """How many proposals are the plain knapsack's."""
-
-NARROWEST = 8
-"""Under a budget, the least that is proposed is this part of it."""
-
-WIDEST = 0.7
-"""The largest share of the dense model that is proposed where there is no budget."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +50,6 @@ class DirectionsSampler(BaseSampler):
         self.space = space
         self.seed = seed
         self.features = _features(space)
-        self.smallest = space.candidates.smallest
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the whole space: all parameters are proposed together."""
@@ -69,9 +63,9 @@ class DirectionsSampler(BaseSampler):
         rng = np.random.default_rng(seed_for(self.seed, slot, "proposal"))
         point = self._start(slot) if slot < STARTS else self._step(study, rng)
         weights = np.exp(self.features @ point.coefficients)
-        plan = knapsack(self.space.candidates, self._limits(point.reach), weights)
+        plan = knapsack(self.space.candidates, limits_at(self.space, point.reach), weights)
         if plan is None:  # each limit lies above its smallest plan, but one that keeps all need not
-            plan = knapsack(self.space.candidates, self._limits(1.0), weights)
+            plan = knapsack(self.space.candidates, limits_at(self.space, 1.0), weights)
         assert plan is not None, "run has seen that some plan keeps the budget"
         noted = json.dumps({"reach": point.reach, "coefficients": point.coefficients.tolist()})
         study._storage.set_trial_system_attr(trial._trial_id, KEY, noted)
@@ -85,7 +79,7 @@ class DirectionsSampler(BaseSampler):
 
     def _start(self, slot: int) -> Point:
         """Return the plain knapsack at the budget, then at points spread below it (1, 0.7, 0.55, 0.85 …)."""
-        reach = 1.0 if slot == 0 else 0.4 + 0.6 * _van_der_corput(slot)
+        reach = 1.0 if slot == 0 else 0.4 + 0.6 * spread(slot)
         return Point(reach, np.zeros(self.features.shape[1]))
 
     def _step(self, study: Study, rng: np.random.Generator) -> Point:
@@ -107,18 +101,6 @@ class DirectionsSampler(BaseSampler):
         inside = [(score, point) for score, point in known if point.reach <= reach + 1e-9]
         return max(inside, key=lambda pair: pair[0])[1].coefficients if inside else zero
 
-    def _limits(self, reach: float) -> dict[str, float]:
-        """Return the limits at a point: geometric between the least that is proposed and the budget."""
-        dense, smallest = self.space.candidates.costs.dense, self.smallest
-        ends = dict(self.space.limits) or {"params": WIDEST * dense.params}
-        limits = {}
-        for metric, end in ends.items():
-            least = getattr(smallest, metric)
-            if self.space.limits:
-                least = max(least, end / NARROWEST)
-            limits[metric] = max(least, least * (end / least) ** reach)
-        return limits
-
 
 def _features(space: Space) -> NDArray[np.float64]:
     """Return each layer's features (L, 5): depth, its square, log size, first, last; scaled to about ±1."""
@@ -128,15 +110,6 @@ def _features(space: Space) -> NDArray[np.float64]:
     size = (size - size.mean()) / (np.abs(size - size.mean()).max() or 1.0)
     first, last = np.eye(len(layers))[0], np.eye(len(layers))[-1]
     return np.column_stack([depth, depth**2 - 0.5, size, first, last])
-
-
-def _van_der_corput(n: int) -> float:
-    """Return the n-th point of the base-2 low-discrepancy sequence: ½, ¼, ¾, ⅛, and so on."""
-    value, scale = 0.0, 0.5
-    while n:
-        value += scale * (n & 1)
-        n, scale = n >> 1, scale / 2
-    return value
 
 
 def _noted(trial: FrozenTrial) -> Point:

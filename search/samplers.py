@@ -9,6 +9,8 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from ..objectives.errors import RankfrontError
 from .directions import DirectionsSampler
 from .fitted import FittedSampler
+from .rule_sampler import RuleSampler
+from .rules import RULES, Rule
 from .space import Space
 
 DEFAULT = "directions"
@@ -16,6 +18,10 @@ DEFAULT = "directions"
 
 def _plugged(make: Callable[[int], BaseSampler]) -> Callable[[Space, int], BaseSampler]:
     return lambda space, seed: FittedSampler(make, space, seed)
+
+
+def _ruled(rule: Rule) -> Callable[[Space, int], BaseSampler]:
+    return lambda space, seed: RuleSampler(rule, space, seed)
 
 
 def _tpe(seed: int) -> BaseSampler:
@@ -28,6 +34,7 @@ def _gp(seed: int) -> BaseSampler:
 
 SAMPLERS: dict[str, Callable[[Space, int], BaseSampler]] = {
     DEFAULT: DirectionsSampler,
+    **{name: _ruled(rule) for name, rule in RULES.items()},
     "tpe": _plugged(_tpe),
     "nsga2": _plugged(lambda seed: NSGAIISampler(population_size=16, seed=seed)),
     "gp": _plugged(_gp),

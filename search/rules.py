@@ -1,0 +1,81 @@
+"""Allocation rules: plans within limits, from errors and costs alone, in milliseconds.
+
+Each takes the candidates and limits (metric → upper bound) and returns a plan, or None where none fits.
+
+- ``uniform``: the same share of every layer's parameters and flops.
+- ``energy``: the same relative error in every layer; what ALDS (Liebenwein et al., NeurIPS 2021) minimises,
+  the largest error of any layer, and energy thresholds equalise.
+- ``knapsack``: the least summed error (see `allocation`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..objectives.metrics import Metrics
+from ..objectives.plan import Plan
+from .allocation import knapsack
+from .candidates import Candidates
+
+Rule = Callable[[Candidates, Mapping[str, float]], Plan | None]
+
+STEPS = 40
+"""Halvings of a rule's one knob."""
+
+
+def uniform(candidates: Candidates, limits: Mapping[str, float]) -> Plan | None:
+    """Return the plan that keeps the same share of every layer, the largest share that fits."""
+    layers = [candidates.costs.layers[name] for name in candidates.names]
+    dense = np.array([[layer.params, layer.flops] for layer in layers], float)
+    kept = (1 + candidates.changes[:, :, :2] / dense[:, None, :]).max(2)
+    cheapest = np.where(np.isfinite(candidates.errors), kept, np.inf).argmin(1)
+
+    def at(share: float) -> NDArray[np.int64]:
+        allowed = np.where(kept <= share, candidates.errors, np.inf)
+        return np.where(np.isfinite(allowed).any(1), allowed.argmin(1), cheapest)
+
+    return _largest(candidates, limits, at)
+
+
+def energy(candidates: Candidates, limits: Mapping[str, float]) -> Plan | None:
+    """Return the plan whose layers all err by the same, as little as fits."""
+    columns = [Metrics._fields.index(name) for name in limits] or [0]
+    dense = np.array([candidates.costs.dense[c] for c in columns], float)
+    cost = (candidates.changes[:, :, columns] / dense).sum(2)
+    errors = candidates.errors
+    low = np.log(max(float(errors[errors > 0].min(initial=1.0)), 1e-12))
+
+    def at(knob: float) -> NDArray[np.int64]:
+        error = np.exp(low * knob) if knob < 1 else 0.0  # from 1, where anything goes, down to 0
+        return np.where(errors <= error, cost, np.inf).argmin(1)
+
+    return _largest(candidates, limits, at)
+
+
+def _largest(
+    candidates: Candidates, limits: Mapping[str, float], at: Callable[[float], NDArray[np.int64]]
+) -> Plan | None:
+    """Return the plan of the largest knob from 0 to 1 that fits, or None where not even 0 does."""
+
+    def fits(plan: Plan) -> bool:
+        cost = candidates.costs.of(plan)._asdict()
+        return all(cost[name] <= bound for name, bound in limits.items())
+
+    if fits(plan := candidates.plan(at(1.0))):
+        return plan
+    if not fits(best := candidates.plan(at(0.0))):
+        return knapsack(candidates, limits)  # the rule's own smallest plan is not the smallest there is
+    low, high = 0.0, 1.0
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        if fits(plan := candidates.plan(at(middle))):
+            low, best = middle, plan
+        else:
+            high = middle
+    return best
+
+
+RULES: dict[str, Rule] = {"uniform": uniform, "energy": energy, "knapsack": knapsack}
