@@ -144,7 +144,7 @@ def overhead(task: Task, device: torch.device, cache: Path) -> None:
     def timed(model: nn.Module) -> float:
         timer = Timer("with torch.no_grad(): model(inputs)", globals={"model": model, "inputs": inputs, "torch": torch},
                       num_threads=torch.get_num_threads())  # fmt: skip
-        return timer.blocked_autorange(min_run_time=3).median
+        return timer.blocked_autorange(min_run_time=1).median
 
     for base in ("svd", "spatial"):
         for share in (0.5, 0.25):

@@ -21,7 +21,7 @@ from .words import count_in_words, score_in_words, share_in_words
 TITLES = {
     "params": "against parameters",
     "flops": "against flops",
-    "ranks": "Kinds and ranks per layer on the front",
+    "ranks": "Kinds and ranks per layer on the front (sp: spatial, tk: tucker2, +: with identity block)",
     "hypervolume": "Hypervolume over trials",
 }
 
