@@ -20,7 +20,7 @@ class Candidates:
     """The choices of ``L`` layers, padded to ``K``; a padded choice has infinite error.
 
     Choices of a layer are in ascending order of parameters, ``dense`` comes last; none is there that another of
-    no more parameters, flops and error makes needless.
+    no more parameters, flops, bytes and error makes needless.
     """
 
     names: tuple[str, ...]
@@ -43,7 +43,7 @@ class Candidates:
             change = np.array(objective.costs.changes(layer, options), float)
             order = np.lexsort((error, change[:, 1], change[:, 0]))
             judged = np.where([choice == DENSE for choice in options], -1.0, error)  # dense is always a choice
-            kept = order[non_dominated(np.column_stack((judged, change[:, :2]))[order])]
+            kept = order[non_dominated(np.column_stack((judged, change))[order])]
             names.append(name)
             choices.append(tuple(options[i] for i in kept))
             rows.append((error[kept], change[kept]))

@@ -79,6 +79,8 @@ def test_it_can_be_trained_on_again(dense: nn.Module) -> None:
     plan = Plan({"0": Choice("svd", 4)})
     torch.manual_seed(0)
     plain = skeleton(dense, plan)
+    for parameter in plain.parameters():
+        nn.init.normal_(parameter, std=0.3)
     small = quantized(plain)
     again = dequantized(small, dense, plan)
     x = torch.randn(6, 12)
