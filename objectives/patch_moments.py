@@ -47,7 +47,8 @@ class PatchMoments:
         """Moments of one pixel's channels, ``(in, in)``."""
         self._against = weight @ self.second
         outputs = self._against @ weight.T
-        self.total = outputs.trace().clamp_min(torch.finfo(weight.dtype).tiny)
+        self._energy = outputs.trace()
+        self.total = self._energy.clamp_min(torch.finfo(weight.dtype).tiny)
         energy = principal(weight, outputs=outputs).energy
         self.output_tail = energy.flip(0).cumsum(0).flip(0) / self.total
         """Share of the outputs' energy outside the first r of their components, for r = 0, 1, …"""
@@ -77,4 +78,4 @@ class PatchMoments:
         crossed = (factors.product().flatten(1) * self._against).sum()
         core = factors.core.flatten(1)
         own = ((core @ features) * core).sum()
-        return float(((self.total - 2 * crossed + own) / self.total).clamp_min(0))
+        return float(((self._energy - 2 * crossed + own) / self.total).clamp_min(0))
