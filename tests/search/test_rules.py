@@ -24,7 +24,7 @@ def limits(candidates: Candidates, share: float) -> dict[str, dict[str, float]]:
 @pytest.mark.parametrize("which", limits(KNOWN, 1))
 def test_keeps_the_limits_and_errs_less_with_more(rule: str, which: str) -> None:
     errors = []
-    for share in (0.3, 0.45, 0.6, 0.8):
+    for share in (0.45, 0.6, 0.8):  # below, the rule may have no plan of its own and take the knapsack's
         asked = limits(KNOWN, share)[which]
         plan = RULES[rule](KNOWN, asked)
         assert plan is not None
