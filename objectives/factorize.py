@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import nn
 
@@ -14,7 +14,7 @@ from .plan import Choice, Plan
 
 
 def factorize(
-    model: nn.Module, layers: dict[str, Layer], plan: Plan, module: Callable[[Layer, Choice], nn.Module]
+    model: nn.Module, layers: Mapping[str, Layer], plan: Plan, module: Callable[[Layer, Choice], nn.Module]
 ) -> nn.Module:
     """Return a copy of ``model`` in which every layer is as the plan says; the model stays as it is.
 

@@ -6,9 +6,11 @@ decompose and in the modules they emit; nothing else of the library knows which 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from .layer import Layer
@@ -54,6 +56,13 @@ class Moments(NamedTuple):
     samples: int
     mean: Tensor
     second: Tensor
+
+    @classmethod
+    def white(cls, layer: Layer) -> Moments:
+        """Return those of inputs that are independent and of unit variance: for the error of the weight itself."""
+        weight = layer.grouped_weight[0]
+        eye = torch.eye(layer.in_features, dtype=weight.dtype, device=weight.device)
+        return cls(0, weight.new_zeros(layer.in_features), eye)
 
     def spread(self, *, centred: bool) -> Tensor:
         """Return the second moment, about the mean where ``centred``: where a bias can hold the mean."""
@@ -120,6 +129,49 @@ class Kind(Protocol):
     def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> Decomposition:
         """Rebuild a decomposition from its `Decomposition.tensors`; raises ``KeyError`` if one is missing."""
         ...
+
+
+class Factorization(ABC):
+    """A kind that is made of its own decomposition, as it comes: what such kinds have in common."""
+
+    name: str
+
+    @property
+    def base(self) -> str:
+        """Its own name."""
+        return self.name
+
+    @abstractmethod
+    def full_rank(self, layer: Layer) -> Rank:
+        """Return the least rank at which every layer of this shape is reproduced."""
+
+    def smallest(self, layer: Layer) -> Rank:
+        """Return ones."""
+        full = self.full_rank(layer)
+        return 1 if isinstance(full, int) else (1,) * len(full)
+
+    def impossible(self, layer: Layer, rank: Rank) -> str:
+        """Ranks go from ones to the full rank."""
+        full = self.full_rank(layer)
+        if isinstance(full, int):
+            return "" if isinstance(rank, int) and 1 <= rank <= full else f"an integer from 1 to {full}"
+        if not isinstance(rank, tuple) or len(rank) != len(full):
+            fits = False
+        else:
+            fits = all(1 <= r <= most for r, most in zip(rank, full, strict=True))
+        return "" if fits else f"{len(full)} integers from {[1] * len(full)} to {list(full)}"
+
+    def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
+        """Return the decomposition's own."""
+        return decomposition.ranks()
+
+    def inner(self, rank: Rank) -> Rank:
+        """Return ``rank``."""
+        return rank
+
+    def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> nn.Module:
+        """Return the factors as they are."""
+        return factors
 
 
 class Costed(Protocol):

@@ -5,10 +5,9 @@ The same plan and seed on the same CPU (and number of threads) give the same out
 
 from __future__ import annotations
 
-import copy
 import functools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,15 +24,15 @@ from .calibration import Progress, calibrate
 from .checkpoint import Checkpoint
 from .costs import Costs
 from .data import Batch, apply
+from .decompositions import Decompositions, Wanted
 from .device import settle
 from .distill import SoftTargets, distillation_loss
 from .errors import RankfrontError
-from .factorize import factorize
 from .finetune import FineTune, finetune
 from .fingerprint import fingerprint
 from .int8 import entries_of_quantized, quantized
-from .kind import Decomposition, Kind, Moments, Statistic
-from .kinds import kind_named, kinds_named
+from .kind import Moments, Statistic
+from .kinds import kinds_named
 from .layer import Layer, find_layers
 from .metrics import Metrics, count, file_bytes
 from .plan import DENSE, Choice, Plan
@@ -44,10 +43,6 @@ from .task import Task
 
 BATCH = 64
 """Largest batch of the passes over calibration data."""
-
-
-MEMORY = 2**31
-"""Bytes of moments that are gathered in one pass; a single layer may take more."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +76,8 @@ class Objective:
         found = without_refused(find_layers(self.dense, self.example, task.exclude), kinds)
         self.layers = without_unreplaceable(self.dense, found, self.example, kinds)
         self.by_name: dict[str, Layer] = {layer.name: layer for layer in self.layers}
-        self.kinds: dict[str, tuple[Kind, ...]] = {
-            layer.name: tuple(kind for kind in kinds if not kind.refuses(layer)) for layer in self.layers
-        }
+        taking = {layer.name: tuple(kind for kind in kinds if not kind.refuses(layer)) for layer in self.layers}
+        self.decompositions = Decompositions(self.by_name, taking)
         self.costs = Costs(self.dense, self.layers, self.example, task.int8)
         if not any(self._saves(layer) for layer in self.layers):
             reasons = "; ".join(f"{name}: {why}" for name, why in list(self.layers.left_dense.items())[:3])
@@ -93,13 +87,15 @@ class Objective:
             )
         self._check_loss_and_score()
         self._cache = cache
-        self._decompositions: dict[tuple[str, str], Decomposition] = {}
         self._calibration: list[Batch] = []
         self._held_out: list[Batch] = []
         self._soft = SoftTargets(self.dense, task.train)
 
     def _saves(self, layer: Layer) -> bool:
-        return any(kind.cost(layer, kind.smallest(layer)).params < layer.params for kind in self.kinds[layer.name])
+        return any(
+            kind.cost(layer, kind.smallest(layer)).params < layer.params
+            for kind in self.decompositions.kinds[layer.name]
+        )
 
     @property
     def smallest(self) -> Metrics:
@@ -107,7 +103,7 @@ class Objective:
         return self.costs.smallest(
             {
                 name: [*(Choice(kind.name, kind.smallest(self.by_name[name])) for kind in kinds), DENSE]
-                for name, kinds in self.kinds.items()
+                for name, kinds in self.decompositions.kinds.items()
             }
         )
 
@@ -145,53 +141,13 @@ class Objective:
         self._read_calibration_data()
         # Any layer's statistics depend on the layers before it, so the whole model is part of the key.
         key = f"{self.fingerprint()}|{self.task.calibration}|{self.seed}|{self.task.whiten}"
-        cache = DecompositionCache(self._cache, key)
-        wanted = {(name, kind.base): self.by_name[name] for name, kinds in self.kinds.items() for kind in kinds}
-        missing: list[tuple[Layer, Kind]] = []
-        for (name, base), layer in wanted.items():
-            found = cache.load(layer, kind_named(base))
-            if found is None:
-                missing.append((layer, kind_named(base)))
-            else:
-                self._decompositions[name, base] = found
-        done = 0
-        for part in _within_memory(missing):
-            moments = self._moments(part, _named(tell, "calibrating"))
-            for layer, kind in part:
-                tell("decomposing", done, len(missing))
-                decomposition = kind.decompose(layer, moments.get((layer.name, kind.wants(layer))))
-                cache.store(layer, kind, decomposition)
-                self._decompositions[layer.name, kind.name] = decomposition
-                done += 1
-        if missing:
-            tell("decomposing", done, len(missing))
 
-    def _moments(
-        self, part: Sequence[tuple[Layer, Kind]], progress: Progress
-    ) -> dict[tuple[str, Statistic | None], Moments]:
-        """Gather what these layers and kinds want, each statistic once."""
-        wanted: dict[tuple[str, Statistic | None], tuple[Layer, Statistic]] = {}
-        for layer, kind in part:
-            if (statistic := kind.wants(layer)) is not None:
-                wanted[layer.name, statistic] = layer, statistic
-        if not self.task.whiten or not wanted:
-            return {}
-        return calibrate(self.dense, wanted, self._calibration, progress)
+        def gather(wanted: Wanted) -> dict[tuple[str, Statistic], Moments]:
+            if not self.task.whiten or not wanted:
+                return {}
+            return calibrate(self.dense, wanted, self._calibration, functools.partial(tell, "calibrating"))
 
-    @functools.cached_property
-    def choices(self) -> dict[str, tuple[Choice, ...]]:
-        """Every layer's choices, kind by kind, ``dense`` last; layers with no other are not in it. After `prepare`."""
-        return {
-            name: (*options, DENSE)
-            for name, kinds in self.kinds.items()
-            if (
-                options := [
-                    Choice(kind.name, rank)
-                    for kind in kinds
-                    for rank in kind.ranks(self.by_name[name], self._decompositions[name, kind.base])
-                ]
-            )
-        }
+        self.decompositions.fill(DecompositionCache(self._cache, key), gather, functools.partial(tell, "decomposing"))
 
     def _read_calibration_data(self) -> None:
         """Draw the calibration samples, and as many as a quarter of them again to be held out."""
@@ -207,37 +163,9 @@ class Objective:
         keep = max(1, round(len(batches) * size / (size + held_out)))
         self._calibration, self._held_out = batches[:keep], batches[keep:] or batches[-1:]
 
-    def error(self, layer: Layer, choice: Choice) -> float:
-        """Return the relative error of the layer's output under that choice, before fine-tuning."""
-        if choice.rank is None:
-            return 0.0
-        kind = kind_named(choice.kind)
-        return self._decompositions[layer.name, kind.base].error(kind.inner(choice.rank))
-
     def factorize(self, plan: Plan) -> nn.Module:
         """Return the dense model factorized by the plan, without any training."""
-        return self._condensed(self._factors(plan), plan)
-
-    def _factors(self, plan: Plan) -> nn.Module:
-        """Return the dense model with every layer's plain factors."""
-
-        def factors(layer: Layer, choice: Choice) -> nn.Module:
-            kind = kind_named(choice.kind)
-            assert choice.rank is not None
-            return self._decompositions[layer.name, kind.base].factors(kind.inner(choice.rank))
-
-        return factorize(self.dense, self.by_name, plan, factors)
-
-    def _condensed(self, model: nn.Module, plan: Plan) -> nn.Module:
-        """Return a model of plain factors with every layer as its kind has it."""
-        known: dict[int, nn.Module] = {}
-        for name, choice in plan.items():
-            if choice.rank is not None:
-                factors = model.get_submodule(name)
-                condensed = kind_named(choice.kind).condense(self.by_name[name], choice.rank, factors)
-                if condensed is not factors:
-                    known[id(factors)] = condensed.train(factors.training)
-        return copy.deepcopy(model, known)  # pyright: ignore[reportArgumentType]  # as in `factorize`
+        return self.decompositions.condensed(self.decompositions.in_place(self.dense, plan), plan)
 
     def __call__(
         self, plan: Plan, seed: int, *, finetune_by: FineTune | None = None, progress: Progress | None = None
@@ -253,8 +181,8 @@ class Objective:
         Raises:
             TrialError: a loss or score that is not finite. Whatever the user's own code raises passes.
         """
-        factors = self._factors(plan)
-        model = settle(self._condensed(factors, plan), self.device)
+        factors = self.decompositions.in_place(self.dense, plan)
+        model = settle(self.decompositions.condensed(factors, plan), self.device)
         if self.task.refit:
             model = self._refitted_where_it_helps(model, settle(factors, self.device), plan)
         helped = reestimate_where_it_helps(model, self._calibration, self._distance_to_dense)
@@ -314,7 +242,7 @@ class Objective:
         layers = [self.by_name[name] for name, choice in plan.items() if choice != DENSE]
         refit(factors, self.dense, layers, self._calibration)
         try:
-            refitted = settle(self._condensed(factors, plan), self.device)
+            refitted = settle(self.decompositions.condensed(factors, plan), self.device)
         except np.linalg.LinAlgError:  # an identity block became singular
             return model
         return min((model, refitted), key=self._distance_to_dense)
@@ -345,26 +273,3 @@ class Objective:
             total += float(distillation_loss(outputs, soft, classes=self.task.classifies, temperature=1.0))
         model.train(was_training)
         return total if math.isfinite(total) else math.inf
-
-
-def _named(tell: Callable[[str, int, int], None], what: str) -> Progress:
-    return lambda done, total: tell(what, done, total)
-
-
-def _within_memory(missing: Sequence[tuple[Layer, Kind]]) -> Iterator[list[tuple[Layer, Kind]]]:
-    """Split into parts whose moments fit into `MEMORY`, a layer's kinds together."""
-    part: list[tuple[Layer, Kind]] = []
-    size, of = 0, ""
-    for layer, kind in missing:
-        if layer.name != of:
-            of = layer.name
-            wanted = {other.wants(layer) for one, other in missing if one is layer}
-            widths = {"inputs": layer.in_features, "outputs": layer.out_features}
-            more = sum(8 * widths[statistic] ** 2 for statistic in wanted if statistic is not None)
-            if part and size + more > MEMORY:
-                yield part
-                part, size = [], 0
-            size += more
-        part.append((layer, kind))
-    if part:
-        yield part

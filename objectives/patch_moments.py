@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .kind import Moments
 from .layer import Layer
-from .principal import principal
+from .principal import main_inputs, principal
 
 
 class Factors(NamedTuple):
@@ -34,18 +34,15 @@ class PatchMoments:
         self.layer = layer
         weight = layer.grouped_weight[0]
         self.kernel = weight.view(layer.out_features, layer.module.weight.shape[1], -1)
-        if moments is None:
-            self.second = torch.eye(weight.shape[1], dtype=weight.dtype, device=weight.device)
-            self.mean = weight.new_zeros(weight.shape[1])
-        else:
-            self.second = moments.spread(centred=layer.module.bias is not None)
-            self.mean = moments.mean
+        moments = moments or Moments.white(layer)
+        self.mean = moments.mean
+        second = moments.spread(centred=layer.module.bias is not None)
         _, channels, taps = self.kernel.shape
-        blocks = self.second.view(channels, taps, channels, taps)
-        self.blocks = blocks
-        self.pixels = blocks.diagonal(dim1=1, dim2=3).mean(-1)
-        """Moments of one pixel's channels, ``(in, in)``."""
-        self._against = weight @ self.second
+        self._blocks = second.view(channels, taps, channels, taps)
+        self._pixels = self._blocks.diagonal(dim1=1, dim2=3).mean(-1)  # moments of one pixel's channels, (in, in)
+        self.channels = self.main_channels(self.kernel)
+        """The input's channels that matter most, ``(full_in, in)``."""
+        self._against = weight @ second
         outputs = self._against @ weight.T
         self._energy = outputs.trace()
         self.total = self._energy.clamp_min(torch.finfo(weight.dtype).tiny)
@@ -53,15 +50,19 @@ class PatchMoments:
         self.output_tail = energy.flip(0).cumsum(0).flip(0) / self.total
         """Share of the outputs' energy outside the first r of their components, for r = 0, 1, …"""
 
+    def main_channels(self, kernel: Tensor) -> Tensor:
+        """Return the input's channels that matter most to ``kernel (any, in, k)``: ``(full_in, in)``."""
+        return main_inputs(kernel.transpose(1, 2).reshape(-1, kernel.shape[1]), inputs=self._pixels)
+
     def on_channels(self, inner: Tensor) -> Tensor:
         """Return the kernel's best coefficients on channels ``inner (r, in)``, tap by tap: ``(out, r, k)``."""
-        seen = inner @ self.pixels  # (r, in)
+        seen = inner @ self._pixels  # (r, in)
         gram = seen @ inner.T
         return torch.einsum("oik,ri,rs->osk", self.kernel, seen, torch.linalg.pinv(gram, hermitian=True))
 
     def features(self, inner: Tensor) -> Tensor:
         """Return the moments of patches of the channels ``inner (r, in)``: ``(r · k, r · k)``."""
-        half = torch.einsum("ri,ikjl->rkjl", inner, self.blocks)
+        half = torch.einsum("ri,ikjl->rkjl", inner, self._blocks)
         whole = torch.einsum("rkjl,sj->rksl", half, inner)
         size = whole.shape[0] * whole.shape[1]
         return whole.reshape(size, size)

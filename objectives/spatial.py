@@ -10,7 +10,7 @@ with ``R`` the part of the kernel that is left out, ``tr(R C Rᵀ)``, ``C`` the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import final
 
 import torch
@@ -18,18 +18,17 @@ from torch import Tensor, nn
 
 from .centre_block import block_sizes
 from .factors import convolution, filled
-from .kind import Cost, Decomposition, Moments, Statistic, worthwhile
+from .kind import Cost, Factorization, Moments, Statistic, worthwhile
 from .layer import Layer
 from .plan import Rank, one
 from .principal import principal
 
 
 @final
-class Spatial:
+class Spatial(Factorization):
     """A vertical, then a horizontal convolution: ``(in, out, kh, kw) → (in, rank, kh, 1), (rank, out, 1, kw)``."""
 
     name = "spatial"
-    base = "spatial"
 
     def refuses(self, layer: Layer) -> str:
         """It takes two-dimensional convolutions in one group, of a kernel that is neither 1×k nor k×1."""
@@ -37,19 +36,10 @@ class Spatial:
             return ""
         return "it is no k×k convolution in one group"
 
-    def smallest(self, layer: Layer) -> int:
-        """Return 1."""
-        return 1
-
     def full_rank(self, layer: Layer) -> int:
         """Return ``min(in · kh, out · kw)``."""
         kw = layer.kernel[1]
         return min(layer.in_features // kw, layer.out_features * kw)
-
-    def impossible(self, layer: Layer, rank: Rank) -> str:
-        """Ranks are integers from 1 to the full rank."""
-        full = self.full_rank(layer)
-        return "" if isinstance(rank, int) and 1 <= rank <= full else f"an integer from 1 to {full}"
 
     def cost(self, layer: Layer, rank: Rank) -> Cost:
         """Return ``rank · (in · kh + out · kw)`` parameters plus the bias; the first factor sees all columns."""
@@ -76,11 +66,8 @@ class Spatial:
         weight = layer.grouped_weight.view(layer.out_features, -1, kh, kw)
         channels = weight.shape[1]
         table = weight.permute(0, 3, 1, 2).reshape(layer.out_features * kw, channels * kh)
-        if moments is None:
-            patches = torch.eye(layer.in_features, dtype=weight.dtype, device=weight.device)
-            mean = weight.new_zeros(layer.in_features)
-        else:
-            patches, mean = moments.spread(centred=layer.module.bias is not None), moments.mean
+        moments = moments or Moments.white(layer)
+        patches = moments.spread(centred=layer.module.bias is not None)
         lags = patches.view(channels, kh, kw, channels, kh, kw).permute(2, 5, 0, 1, 3, 4)
         lags = lags.reshape(kw, kw, channels * kh, channels * kh)
         components, _ = principal(table, inputs=lags.diagonal(dim1=0, dim2=1).mean(-1))
@@ -95,19 +82,7 @@ class Spatial:
         # Beyond this rank not even the largest identity block saves parameters.
         most = min(len(filters), layer.weights // (channels * kh + layer.out_features * (kw - 1)) + 1)
         blocks = block_sizes(taps.transpose(1, 2), most) if kw == 3 else torch.zeros(0, 2, dtype=torch.long)
-        return SpatialDecomposition(layer, filters.float(), components.float(), errors, mean.float(), blocks)
-
-    def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
-        """Return the decomposition's own."""
-        return decomposition.ranks()
-
-    def inner(self, rank: Rank) -> Rank:
-        """Return ``rank``."""
-        return rank
-
-    def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> nn.Module:
-        """Return the factors as they are."""
-        return factors
+        return SpatialDecomposition(layer, filters.float(), components.float(), errors, moments.mean.float(), blocks)
 
     def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> SpatialDecomposition:
         """Rebuild from the cached filters."""

@@ -11,41 +11,31 @@ bias together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import final
 
 from torch import Tensor, nn
 
 from .factors import convolution, filled
-from .kind import Cost, Decomposition, Moments, Statistic
+from .kind import Cost, Factorization, Moments, Statistic
 from .layer import Layer
 from .plan import Rank, one
 from .principal import principal
 
 
 @final
-class Svd:
+class Svd(Factorization):
     """Two linear maps through ``rank`` channels: ``(in, out) → (in, rank), (rank, out)``."""
 
     name = "svd"
-    base = "svd"
 
     def refuses(self, layer: Layer) -> str:
         """Every linear map has an SVD."""
         return ""
 
-    def smallest(self, layer: Layer) -> int:
-        """Return 1."""
-        return 1
-
     def full_rank(self, layer: Layer) -> int:
         """Return ``min(in, out)``, of one group."""
         return min(layer.out_features // layer.groups, layer.in_features)
-
-    def impossible(self, layer: Layer, rank: Rank) -> str:
-        """Ranks are integers from 1 to the full rank."""
-        full = self.full_rank(layer)
-        return "" if isinstance(rank, int) and 1 <= rank <= full else f"an integer from 1 to {full}"
 
     def cost(self, layer: Layer, rank: Rank) -> Cost:
         """Return ``rank · (groups · in + out)`` parameters plus the bias, and 2 flops per weight and position."""
@@ -86,18 +76,6 @@ class Svd:
                 mean = moments.mean
         found = principal(weight, **spreads)
         return SvdDecomposition(layer, found.components, found.energy, mean)
-
-    def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
-        """Return the decomposition's own."""
-        return decomposition.ranks()
-
-    def inner(self, rank: Rank) -> Rank:
-        """Return ``rank``."""
-        return rank
-
-    def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> nn.Module:
-        """Return the factors as they are."""
-        return factors
 
     def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> SvdDecomposition:
         """Rebuild from the cached components."""

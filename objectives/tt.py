@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import final
 
 from torch import Tensor, nn
 
-from .kind import Cost, Decomposition, Moments, Statistic
+from .kind import Cost, Decomposition, Factorization, Moments, Statistic
 from .layer import Layer
 from .plan import Rank
 from .tt_kernel import KERNEL, TTKernel
@@ -15,27 +15,18 @@ from .tt_matrix import MATRIX, TTMatrix
 
 
 @final
-class TensorTrain:
+class TensorTrain(Factorization):
     """One rank for a Linear, three for a convolution."""
 
     name = "tt"
-    base = "tt"
 
     def refuses(self, layer: Layer) -> str:
         """See the two of them."""
         return _of(layer).refuses(layer)
 
-    def smallest(self, layer: Layer) -> Rank:
-        """Return ones."""
-        return _of(layer).smallest(layer)
-
     def full_rank(self, layer: Layer) -> Rank:
         """Return the ranks of the unfoldings."""
         return _of(layer).full_rank(layer)
-
-    def impossible(self, layer: Layer, rank: Rank) -> str:
-        """Ranks go up to the full rank."""
-        return _of(layer).impossible(layer, rank)
 
     def cost(self, layer: Layer, rank: Rank) -> Cost:
         """Return what all cores cost."""
@@ -52,18 +43,6 @@ class TensorTrain:
     def decompose(self, layer: Layer, moments: Moments | None) -> Decomposition:
         """Cut the train at several ranks."""
         return _of(layer).decompose(layer, moments)
-
-    def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
-        """Return the decomposition's own."""
-        return decomposition.ranks()
-
-    def inner(self, rank: Rank) -> Rank:
-        """Return ``rank``."""
-        return rank
-
-    def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> nn.Module:
-        """Return the cores as they are."""
-        return factors
 
     def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> Decomposition:
         """Rebuild from the cached cores."""

@@ -33,22 +33,11 @@ class TTKernel:
         """It takes what `spatial` takes."""
         return spatial.KIND.refuses(layer)
 
-    def smallest(self, layer: Layer) -> tuple[int, int, int]:
-        """Return (1, 1, 1)."""
-        return 1, 1, 1
-
     def full_rank(self, layer: Layer) -> tuple[int, int, int]:
         """Return `tucker2`'s, and in the middle ``min(r1 · kh, kw · r3)`` of these."""
         r1, r3 = tucker2.KIND.full_rank(layer)
         kh, kw = layer.kernel
         return r1, min(r1 * kh, kw * r3), r3
-
-    def impossible(self, layer: Layer, rank: Rank) -> str:
-        """Ranks are triples up to the full rank."""
-        full = self.full_rank(layer)
-        if isinstance(rank, tuple) and len(rank) == 3 and all(1 <= r <= f for r, f in zip(rank, full, strict=True)):
-            return ""
-        return f"a triple from [1, 1, 1] to {list(full)}"
 
     def cost(self, layer: Layer, rank: Rank) -> Cost:
         """Return ``in · r1 + kh · r1 · r2 + kw · r2 · r3 + r3 · out`` parameters, each applied at its own places."""
@@ -81,8 +70,7 @@ class TTKernel:
         found: dict[tuple[int, int, int], tuple[Tensor, ...]] = {}
         errors = []
         for r1, r3, middle in [(1, 1, 1), *((r1, r3, None) for r1, r3 in knobs(patches))]:
-            factors, lost = hooi(patches, r1, r3, sweeps=1)
-            features = patches.features(factors.inner)
+            factors, features, lost = hooi(patches, r1, r3, sweeps=0)
             parts = _cut(layer, factors, features, lost, middle)
             rank = len(parts[0]), len(parts[1]), parts[3].shape[1]
             if rank not in found:

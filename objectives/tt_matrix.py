@@ -58,19 +58,10 @@ class TTMatrix:
         m1, _, n1, _ = modes(layer)
         return "" if m1 > 1 and n1 > 1 else "a prime number of inputs or outputs has no two modes"
 
-    def smallest(self, layer: Layer) -> int:
-        """Return 1."""
-        return 1
-
     def full_rank(self, layer: Layer) -> int:
         """Return ``min(m1 · n1, m2 · n2)``."""
         m1, m2, n1, n2 = modes(layer)
         return min(m1 * n1, m2 * n2)
-
-    def impossible(self, layer: Layer, rank: Rank) -> str:
-        """Ranks are integers from 1 to the full rank."""
-        full = self.full_rank(layer)
-        return "" if isinstance(rank, int) and 1 <= rank <= full else f"an integer from 1 to {full}"
 
     def cost(self, layer: Layer, rank: Rank) -> Cost:
         """Return ``rank · (m1 n1 + m2 n2)`` parameters plus the bias; the cores run n2 and m1 times a position."""

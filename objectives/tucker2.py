@@ -10,7 +10,7 @@ of the outputs than the input's mode does (error balance).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import final
 
 import numpy as np
@@ -19,25 +19,23 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from .factors import convolution, filled
-from .kind import Cost, Decomposition, Moments, Statistic, worthwhile
+from .kind import Cost, Factorization, Moments, Statistic, worthwhile
 from .layer import Layer
 from .patch_moments import Factors, PatchMoments
 from .plan import Rank, several
-from .principal import main_inputs
 
 KNOBS = 10
 """How many values of ``r_in`` are worked out, evenly in their logarithm."""
 
-SWEEPS = 2
-"""HOSVD, and a sweep of HOOI after it: further ones change little and cost as much again."""
+SWEEPS = 1
+"""Sweeps of HOOI after HOSVD: further ones change little and cost as much again."""
 
 
 @final
-class Tucker2:
+class Tucker2(Factorization):
     """``(in, out, k…) → (in, r_in, 1…), (r_in, r_out, k…), (r_out, out, 1…)``; rank is ``(r_in, r_out)``."""
 
     name = "tucker2"
-    base = "tucker2"
 
     def refuses(self, layer: Layer) -> str:
         """It takes convolutions of one group whose kernel is more than one pixel."""
@@ -46,21 +44,10 @@ class Tucker2:
             return ""
         return "it is no k×k convolution in one group"
 
-    def smallest(self, layer: Layer) -> tuple[int, int]:
-        """Return (1, 1)."""
-        return 1, 1
-
     def full_rank(self, layer: Layer) -> tuple[int, int]:
         """Return ``(min(in, out · kernel), min(out, in · kernel))``."""
         out, channels, *kernel = layer.module.weight.shape
         return min(channels, out * math.prod(kernel)), min(out, channels * math.prod(kernel))
-
-    def impossible(self, layer: Layer, rank: Rank) -> str:
-        """Ranks are pairs up to the full rank."""
-        full = self.full_rank(layer)
-        if isinstance(rank, tuple) and len(rank) == 2 and all(1 <= r <= f for r, f in zip(rank, full, strict=True)):
-            return ""
-        return f"a pair [r_in, r_out] from [1, 1] to {list(full)}"
 
     def cost(self, layer: Layer, rank: Rank) -> Cost:
         """Return ``in · r_in + r_in · r_out · kernel + r_out · out`` parameters, the first at every input pixel."""
@@ -90,24 +77,12 @@ class Tucker2:
         found: dict[tuple[int, int], Factors] = {}
         errors: list[float] = []
         for r_in, r_out in [(1, 1), *knobs(patches)]:
-            factors, error = hooi(patches, r_in, r_out)
+            factors, _, error = hooi(patches, r_in, r_out)
             rank = len(factors.inner), factors.outer.shape[1]  # few outputs leave nothing for more channels to do
             if rank not in found:
                 found[rank] = factors
                 errors.append(error)
         return Tucker2Decomposition(layer, found, torch.tensor(errors, dtype=torch.float64), patches.mean)
-
-    def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
-        """Return the decomposition's own."""
-        return decomposition.ranks()
-
-    def inner(self, rank: Rank) -> Rank:
-        """Return ``rank``."""
-        return rank
-
-    def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> nn.Module:
-        """Return the factors as they are."""
-        return factors
 
     def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> Tucker2Decomposition:
         """Rebuild from the cached factors."""
@@ -124,34 +99,32 @@ def knobs(patches: PatchMoments) -> list[tuple[int, int]]:
     """Return the pairs (r_in, r_out) worth working out: the outputs' mode leaves out no more than the input's."""
     full_in, full_out = KIND.full_rank(patches.layer)
     every_output = torch.eye(len(patches.kernel), dtype=patches.kernel.dtype, device=patches.kernel.device)
-    channels = main_channels(patches)
     pairs = []
     for r_in in np.unique(np.geomspace(1, full_in, KNOBS).round().astype(int)).tolist():
-        inner = channels[:r_in]
+        inner = patches.channels[:r_in]
         lost = patches.error(Factors(inner, patches.on_channels(inner), every_output), patches.features(inner))
         r_out = int((patches.output_tail > lost).sum()) if r_in < full_in else full_out
         pairs.append((r_in, min(full_out, max(1, r_out))))
     return pairs
 
 
-def main_channels(patches: PatchMoments, outer: Tensor | None = None) -> Tensor:
-    """Return the input's channels that matter most, ``(full_in, in)``, to the outputs or their part in ``outer``."""
-    kernel = patches.kernel if outer is None else torch.einsum("oik,op->pik", patches.kernel, outer)
-    return main_inputs(kernel.transpose(1, 2).reshape(-1, kernel.shape[1]), inputs=patches.pixels)
+def hooi(patches: PatchMoments, r_in: int, r_out: int, sweeps: int = SWEEPS) -> tuple[Factors, Tensor, float]:
+    """Return HOSVD's factors after so many sweeps, the moments of their channels' patches, and their error.
 
+    In a sweep each mode is found anew, given the other.
+    """
 
-def hooi(patches: PatchMoments, r_in: int, r_out: int, sweeps: int = SWEEPS) -> tuple[Factors, float]:
-    """Return the factors after so many sweeps, each mode's given the other's, and their error."""
-    inner = main_channels(patches)[:r_in]
-    while True:
+    def given(inner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         whole, features = patches.on_channels(inner), patches.features(inner)
-        outer = patches.main_outputs(whole, features, r_out)
-        sweeps -= 1
-        if sweeps == 0:
-            break
-        inner = main_channels(patches, outer)[:r_in]
+        return whole, features, patches.main_outputs(whole, features, r_out)
+
+    inner = patches.channels[:r_in]
+    whole, features, outer = given(inner)
+    for _ in range(sweeps):
+        inner = patches.main_channels(torch.einsum("oik,op->pik", patches.kernel, outer))[:r_in]
+        whole, features, outer = given(inner)
     factors = Factors(inner, torch.einsum("oik,op->pik", whole, outer), outer)
-    return factors, patches.error(factors, features)
+    return factors, features, patches.error(factors, features)
 
 
 @final

@@ -37,9 +37,9 @@ class Candidates:
         names: list[str] = []
         choices: list[tuple[Choice, ...]] = []
         rows: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
-        for name, options in objective.choices.items():
+        for name, options in objective.decompositions.choices.items():
             layer = objective.by_name[name]
-            error = np.array([objective.error(layer, choice) for choice in options])
+            error = np.array([objective.decompositions.error(layer, choice) for choice in options])
             change = np.array(objective.costs.changes(layer, options), float)
             order = np.lexsort((error, change[:, 1], change[:, 0]))
             judged = np.where([choice == DENSE for choice in options], -1.0, error)  # dense is always a choice

@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from ..objectives.plan import Plan
 from .allocation import knapsack
+from .proposer import Proposer
 from .reach import limits_at, spread
-from .slots import next_slot, occupied, seed_for
+from .slots import occupied
 from .space import Space
 from .trials import SCORE, feasible
 
@@ -43,24 +43,16 @@ class Point:
 
 
 @final
-class DirectionsSampler(BaseSampler):
-    """Knapsack plans first, then steps from the leaders; all it knows it reads from the study."""
+class DirectionsSampler(Proposer):
+    """Knapsack plans first, then steps from the leaders."""
 
     def __init__(self, space: Space, seed: int) -> None:
-        self.space = space
-        self.seed = seed
+        super().__init__(space, seed)
         self.features = _features(space)
 
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return the whole space: all parameters are proposed together."""
-        return self.space.distributions
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """Return the parameters of the next plan."""
-        slot = next_slot(study)
-        rng = np.random.default_rng(seed_for(self.seed, slot, "proposal"))
+    def propose(self, study: Study, trial: FrozenTrial, slot: int, seed: int) -> Plan:
+        """Return the knapsack's plan at a point, and note the point."""
+        rng = np.random.default_rng(seed)
         point = self._start(slot) if slot < STARTS else self._step(study, rng)
         weights = np.exp(self.features @ point.coefficients)
         plan = knapsack(self.space.candidates, limits_at(self.space, point.reach), weights)
@@ -69,13 +61,7 @@ class DirectionsSampler(BaseSampler):
         assert plan is not None, "run has seen that some plan keeps the budget"
         noted = json.dumps({"reach": point.reach, "coefficients": point.coefficients.tolist()})
         study._storage.set_trial_system_attr(trial._trial_id, KEY, noted)
-        return self.space.params(self.space.unlike(plan, self.space.tried(study), rng))
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Not reached: `sample_relative` proposes every parameter of the space."""
-        raise NotImplementedError(f"parameter {param_name!r} is not of this study's space")
+        return plan
 
     def _start(self, slot: int) -> Point:
         """Return the plain knapsack at the budget, then at points spread below it (1, 0.7, 0.55, 0.85 …)."""

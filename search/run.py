@@ -143,7 +143,7 @@ def _note_dense_model(study: Study, objective: Objective, settings: RunSettings,
         f"dense model: validation {task.score_name} {score}, {count_in_words(dense.params)} params, "
         f"{count_in_words(dense.flops, 'FLOP')}, {count_in_words(dense.bytes, 'B')}"
     )
-    count = len(objective.choices)
+    count = len(objective.decompositions.choices)
     progress.say(f"{count} layers to factorize, budget {settings.budget}, sampler {settings.told.sampler}")
     for name, reason in list(objective.layers.left_dense.items())[:8]:
         progress.say(f"  left dense: {name} ({reason})")

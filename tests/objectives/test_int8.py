@@ -69,7 +69,9 @@ def test_a_trial_is_scored_as_it_ships(dense: nn.Module, tmp_path: Path) -> None
     assert objective.costs.start.bytes < objective.costs.dense.bytes
     for layer in objective.layers:
         for choice, change in zip(
-            objective.choices[layer.name], objective.costs.changes(layer, objective.choices[layer.name]), strict=True
+            objective.decompositions.choices[layer.name],
+            objective.costs.changes(layer, objective.decompositions.choices[layer.name]),
+            strict=True,
         ):
             exact = objective.costs.of(Plan({layer.name: choice})).bytes - objective.costs.start.bytes
             assert abs(change.bytes - exact) <= 16

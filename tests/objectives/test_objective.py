@@ -223,7 +223,7 @@ def test_channels_last_as_on_cuda(kind: str, monkeypatch: pytest.MonkeyPatch) ->
     objective = prepared(
         Task(whole, (x, y), (x, y), kinds=(kind,), calibration=48, finetune=FineTune(epochs=1, batch_size=32))
     )
-    plan = Plan({name: options[len(options) // 2] for name, options in objective.choices.items()})
+    plan = Plan({name: options[len(options) // 2] for name, options in objective.decompositions.choices.items()})
     outcome = objective(plan, 0)
     assert outcome.metrics == objective.costs.of(plan)
 
