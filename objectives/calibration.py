@@ -95,5 +95,8 @@ def calibrate(
         if moments[key].samples < 2:
             raise RankfrontError(f"calibration must give every layer 2 samples or more, but layer {layer} saw 1")
         if not bool(torch.isfinite(moments[key].second).all()):
-            raise RankfrontError(f"calibration {statistic} must be finite, but those of layer {layer} are not")
+            raise RankfrontError(
+                f"calibration {statistic} must be finite, but those of layer {layer} are not: it, what comes before "
+                "it, or the training inputs hold NaN or infinity"
+            )
     return moments

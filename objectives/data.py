@@ -170,6 +170,17 @@ class Split:
             return _first(batch, 1).inputs
         raise RankfrontError("data must give at least one batch, but it gave none")
 
+    def check_classes(self, classes: int) -> None:
+        """Refuse targets that are no class from 0 to ``classes - 1`` (-100 is ignored), where all are at hand."""
+        if not isinstance(self.source, tuple) or self.source[1].is_floating_point():
+            return
+        targets = self.source[1][self.source[1] != -100]
+        if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
+            raise RankfrontError(
+                f"targets must be classes from 0 to {classes - 1}, as many as the model's outputs, "
+                f"but go from {int(targets.min())} to {int(targets.max())}"
+            )
+
     def fingerprint(self) -> str:
         """Return a short hash of the content (tensors), or of length and type (anything else)."""
         if isinstance(self.source, tuple):

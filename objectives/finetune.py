@@ -74,6 +74,7 @@ def finetune(
     device: torch.device,
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
+    stop: Callable[[int, float], bool] | None = None,
 ) -> float:
     """Train ``model`` in place and leave it as it was at its best.
 
@@ -88,6 +89,7 @@ def finetune(
         device: where to compute.
         progress: told the steps done.
         checkpoint: kept after every epoch, and gone on from where it is there.
+        stop: asked after every epoch but the last, with its number from 1 and its score, whether to stop.
 
     Returns:
         The best score; the model's weights and statistics are those that reached it.
@@ -107,6 +109,7 @@ def finetune(
         step, kept = checkpoint.load(model, optimizer) if checkpoint else (0, {})
         if step:
             best, best_state = _restore(kept, best_state, order)
+        epoch = 0
         while step < total:
             model.train()
             running = torch.zeros((), device=device)
@@ -134,6 +137,9 @@ def finetune(
             score = validate(model)
             if score >= best:
                 best, best_state = score, copy.deepcopy(model.state_dict())
+            epoch += 1
+            if stop is not None and step < total and stop(epoch, score):
+                break
             if checkpoint:
                 checkpoint.save(step, model, optimizer, _kept(best, best_state, order))
     model.load_state_dict(best_state)

@@ -23,7 +23,8 @@ def kind_named(name: str) -> Kind:
 
 def kinds_named(names: Iterable[str]) -> tuple[Kind, ...]:
     """Return several kinds, in the order of `KINDS`; raises `RankfrontError` for an unknown one, or none."""
-    wanted = {kind_named(name).name for name in names}
-    if not wanted:
-        raise RankfrontError(f"kinds must be some of {', '.join(KINDS)}, but got none")
+    wanted = set(names)
+    if not wanted or not wanted <= KINDS.keys():
+        got = repr(min(wanted - KINDS.keys()))[:60] if wanted else "none"
+        raise RankfrontError(f"kinds must be some of {', '.join(KINDS)}, but got {got}")
     return tuple(kind for kind in KINDS.values() if kind.name in wanted)

@@ -74,6 +74,8 @@ def model_paths(path: Path) -> tuple[Path, Path]:
     """Return where a model's weights and its plan lie, given a ``.safetensors`` file or a folder."""
     if path.suffix == ".safetensors":
         return path, path.with_suffix(".plan.json")
+    if path.suffix in (".pt", ".pth", ".bin", ".ckpt", ".onnx"):
+        raise RankfrontError(f"a model's files must be NAME.safetensors or a folder, but got {path.name!r:.60}")
     return path / "model.safetensors", path / "plan.json"
 
 
@@ -81,8 +83,8 @@ def load(path: str | Path, model: nn.Module) -> nn.Module:
     """Return a compressed model from its files.
 
     Args:
-        path: a study's folder, its ``best`` folder, or a ``.safetensors`` file with its plan beside it
-            (``FILE.plan.json``), as ``run`` and ``export`` write them.
+        path: a study's folder (its best model is meant), its ``best`` or ``finished`` folder, or a
+            ``.safetensors`` file with its plan beside it (``FILE.plan.json``), as ``run`` and ``export`` write them.
         model: a network of the dense architecture, trained or not; it stays as it is.
 
     Returns:

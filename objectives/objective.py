@@ -107,16 +107,30 @@ class Objective:
             }
         )
 
+    @property
+    def samples(self) -> int:
+        """How many the validation score was taken on, where it is an accuracy; 0 for a score of the user's own."""
+        return len(self.task.validation) if self.task.score is None else 0
+
     @torch.no_grad()
     def _check_loss_and_score(self) -> None:
         """Try the loss on a few training samples and accuracy on a few of validation, on the CPU."""
-        tried = [("loss", self.task.train, self.task.loss or functional.cross_entropy)]
+        tried = [("loss", "training", self.task.train, self.task.loss or functional.cross_entropy)]
         if self.task.score is None:
-            tried.append(("score", self.task.validation, self.task.scorer))
-        for name, split, function in tried:
+            tried.append(("score", "validation", self.task.validation, self.task.scorer))
+        for name, data, split, function in tried:
             for batch in split.batches(2, limit=2):
                 try:
-                    function(apply(self.dense, batch.inputs), batch.targets)
+                    outputs = apply(self.dense, batch.inputs)
+                except Exception as error:
+                    raise RankfrontError(f"the model must accept a sample of the {data} data, but: {error}") from error
+                if isinstance(outputs, Tensor) and not bool(torch.isfinite(outputs).all()):
+                    raise RankfrontError(
+                        f"the model must give finite outputs on the {data} data, but gave NaN or infinity: look for it "
+                        "in the inputs, the weights and the running statistics of batch norm"
+                    )
+                try:
+                    function(outputs, batch.targets)
                 except RankfrontError:
                     raise
                 except Exception as error:
@@ -124,6 +138,8 @@ class Objective:
                         f"the {name} must accept the model's outputs and the data's targets, "
                         f"but: {type(error).__name__}: {error}"
                     ) from error
+                if name == "loss" and self.task.classifies and isinstance(outputs, Tensor):
+                    split.check_classes(outputs.shape[1])
 
     def fingerprint(self) -> dict[str, str]:
         """Return short hashes of the dense model and of each data split."""
@@ -168,7 +184,13 @@ class Objective:
         return self.decompositions.condensed(self.decompositions.in_place(self.dense, plan), plan)
 
     def __call__(
-        self, plan: Plan, seed: int, *, finetune_by: FineTune | None = None, progress: Progress | None = None
+        self,
+        plan: Plan,
+        seed: int,
+        *,
+        finetune_by: FineTune | None = None,
+        progress: Progress | None = None,
+        stop: Callable[[int, float], bool] | None = None,
     ) -> Outcome:
         """Run one trial.
 
@@ -177,6 +199,7 @@ class Objective:
             seed: of everything random in the trial.
             finetune_by: another fine-tune than the task's own.
             progress: told the fine-tuning steps done.
+            stop: asked after every epoch but the last, ``(epoch, score)``, whether to stop.
 
         Raises:
             TrialError: a loss or score that is not finite. Whatever the user's own code raises passes.
@@ -187,7 +210,12 @@ class Objective:
             model = self._refitted_where_it_helps(model, settle(factors, self.device), plan)
         helped = reestimate_where_it_helps(model, self._calibration, self._distance_to_dense)
         return self.finetuned(
-            model, finetune_by or self.task.finetune, seed, progress=progress, batchnorm_reestimated=helped
+            model,
+            finetune_by or self.task.finetune,
+            seed,
+            progress=progress,
+            stop=stop,
+            batchnorm_reestimated=helped,
         )
 
     def finetuned(
@@ -198,6 +226,7 @@ class Objective:
         *,
         progress: Progress | None = None,
         checkpoint: Checkpoint | None = None,
+        stop: Callable[[int, float], bool] | None = None,
         batchnorm_reestimated: bool = False,
     ) -> Outcome:
         """Fine-tune a factorized network, and make of it what is shipped and scored.
@@ -208,6 +237,7 @@ class Objective:
             seed: of everything random.
             progress: told the steps done.
             checkpoint: kept after every epoch, and gone on from where it is there.
+            stop: asked after every epoch but the last, ``(epoch, score)``, whether to stop.
             batchnorm_reestimated: what is to be noted of it.
 
         Raises:
@@ -223,6 +253,7 @@ class Objective:
             device=self.device,
             progress=progress,
             checkpoint=checkpoint,
+            stop=stop,
         )
         model = model.to("cpu", memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
         metrics = count(model, self.example)

@@ -17,6 +17,9 @@ from .int8 import check_installed
 from .kinds import KINDS, kinds_named
 from .score import Score, accuracy
 
+FEWEST = 16
+"""Calibration samples."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -73,11 +76,14 @@ class Task:
                 object.__setattr__(self, name, Split(source))
             except RankfrontError as error:
                 raise RankfrontError(f"{name} {error}") from None
-        if self.calibration < 1:
-            raise RankfrontError(f"calibration must be 1 sample or more, but got {self.calibration}")
+        if not isinstance(self.calibration, int) or self.calibration < FEWEST:
+            raise RankfrontError(
+                f"calibration must be an integer of {FEWEST} samples or more, but got {self.calibration!r:.20}: "
+                "with fewer, moments say nothing"
+            )
         for name in ("exclude", "budget", "kinds"):
             value = getattr(self, name)
-            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
+            object.__setattr__(self, name, tuple(value.split(",")) if isinstance(value, str) else tuple(value))
         if self.int8:
             check_installed()
         object.__setattr__(self, "kinds", tuple(kind.name for kind in kinds_named(self.kinds)))

@@ -1,9 +1,9 @@
 """The knapsack: which choice for every layer gives the least summed error within limits on cost.
 
-    minimise   Σ_l  w_l · e_l(c_l)      subject to   Σ_l cost_l(c_l) ≤ limit
+    minimise   Σ_l  e_l(c_l)      subject to   Σ_l cost_l(c_l) ≤ limit
 
-by bisection on the multiplier of the Lagrangian, then by spending what is left. With weights ``w = 1``
-it is the rule by itself; a search reshapes it by other weights. Milliseconds for 60 layers.
+by bisection on the multiplier of the Lagrangian, then by spending what is left. A search reshapes it by errors
+that count otherwise. Milliseconds for 60 layers.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ MIXTURES = 9
 """How finely the multipliers of two or three limits are mixed."""
 
 
-def knapsack(candidates: Candidates, limits: Mapping[str, float], weights: Array | None = None) -> Plan | None:
-    """Return the plan of (nearly) least weighted error within ``limits``, or None where no plan fits.
+def knapsack(candidates: Candidates, limits: Mapping[str, float], worth: Array | None = None) -> Plan | None:
+    """Return the plan of (nearly) least summed error within ``limits``, or None where no plan fits.
 
     Args:
         candidates: every layer's choices.
         limits: metric → upper bound on the whole compressed model, absolute.
-        weights: (L,) how much each layer's error counts; 1 if not given.
+        worth: (L, K) what every choice's error counts; the error itself if not given.
     """
-    errors = candidates.errors if weights is None else candidates.errors * weights[:, None]
+    errors = candidates.errors if worth is None else worth
     tightened = dict(limits)
     for _ in range(4):
         picks = _solve(errors, *_normalised(candidates, tightened))

@@ -69,6 +69,11 @@ class Candidates:
         """Return the plan that takes choice ``picks[l]`` in layer ``l``."""
         return Plan({n: c[i] for n, c, i in zip(self.names, self.choices, picks, strict=True)})
 
+    def costs_of(self, picks: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """Return metric → (N,), what plans ``(N, L)`` cost; bytes but for a few of the file's header."""
+        changes = self.changes[np.arange(picks.shape[1]), picks].sum(1)
+        return {m: getattr(self.costs.start, m) + changes[:, i] for i, m in enumerate(Metrics._fields)}
+
     def picks(self, plan: Plan) -> NDArray[np.int64]:
         """Return the index of each layer's choice; the inverse of `plan`."""
         return np.array([c.index(plan[n]) for n, c in zip(self.names, self.choices, strict=True)])

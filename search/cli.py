@@ -26,6 +26,7 @@ from ..objectives.task import Task
 from .budget import Budget
 from .finish import finish_with
 from .folder import Folder
+from .plots import UNITS
 from .progress import Progress
 from .report import write_report
 from .result import Result
@@ -67,7 +68,10 @@ def run(
     study: Annotated[str, typer.Argument(metavar="STUDY", help="A ready study's name, or your own Python file.")],
     budget: Budgets = None,
     trials: Annotated[
-        int | None, typer.Option(metavar="N", parser=_whole_number, help="The study's total of trials.")
+        int | None,
+        typer.Option(
+            metavar="N", parser=_whole_number, help="The study's total of trials [default: the study's, mostly 40]"
+        ),
     ] = None,
     timeout: Annotated[
         str | None, typer.Option(metavar="TIME", help="Begin no further trial after this: 90s, 10m, 2h.")
@@ -251,13 +255,13 @@ def _print_front(result: Result, table: pd.DataFrame, best: int | None) -> None:
         printed.add_row(
             ("→ " if row["trial"] == best else "") + str(int(row["trial"])),
             *("–" if value != value else score_in_words(result.score, value) for value in scores),
-            *(f"{count_in_words(row[name])}  {row[f'{name}_pct']:5.3g} %" for name in Metrics._fields),
+            *(f"{count_in_words(row[name], UNITS[name])}  {row[f'{name}_pct']:5.3g} %" for name in Metrics._fields),
         )
     dense = [result.dense_score, *([result.test_score(None)] if tested in table else [])]
     printed.add_row(
         "dense",
         *("–" if value is None else score_in_words(result.score, value) for value in dense),
-        *(f"{count_in_words(value)}    100 %" for value in result.dense),
+        *(f"{count_in_words(value, UNITS[name])}    100 %" for name, value in result.dense._asdict().items()),
     )
     width = None if sys.stdout.isatty() else 160
     Console(width=width, highlight=False).print(printed)

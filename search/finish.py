@@ -128,7 +128,9 @@ def finish_with(
         checkpoint.remove()
     write_report(result)
     told = metrics_in_words(result.score, outcome.score, outcome.metrics, result.dense)
-    progress.say(f"finished trial {chosen.trial}: validation {told} (was {score_in_words(result.score, chosen.score)})")
+    before = score_in_words(result.score, chosen.score)
+    gained = f"was {before}" if outcome.score > chosen.score else "no epoch was better: it is kept as it was"
+    progress.say(f"finished trial {chosen.trial}: validation {told} ({gained})")
     if test is not None:
         progress.say(f"test {result.score} {score_in_words(result.score, test)}")
     progress.say(f"finished model: {folder}")

@@ -10,8 +10,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from ..objectives.plan import Plan
+from .problem import Problem
 from .proposer import Proposer
-from .space import Space
 
 
 @final
@@ -22,8 +22,8 @@ class FittedSampler(Proposer):
     learns from the repaired points. It is made anew, with its slot's seed, for every proposal.
     """
 
-    def __init__(self, make: Callable[[int], BaseSampler], space: Space, seed: int) -> None:
-        super().__init__(space, seed)
+    def __init__(self, make: Callable[[int], BaseSampler], problem: Problem) -> None:
+        super().__init__(problem)
         self.make = make
 
     def propose(self, study: Study, trial: FrozenTrial, slot: int, seed: int) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,16 +29,35 @@ def non_dominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
     return keep
 
 
+LEADERS = 10
+"""So many of the best scores may be run again, and their weights are kept."""
+
+
+def kept_of(trials: Sequence[Scored]) -> list[Scored]:
+    """Return the trials whose weights are kept: on the front of all costs by their bare scores, or leaders by these.
+
+    A trial that is not kept is never wanted again: bare scores do not change, so no later trial brings it back.
+    """
+    bare = [replace(t, luck=0.0) for t in trials]
+    leaders = sorted(trials, key=lambda t: -t.score)[:LEADERS]
+    wanted = {t.trial for t in (*front_of(bare), *leaders)}
+    return [t for t in trials if t.trial in wanted]
+
+
 def front_of(trials: Sequence[Scored], costs: Sequence[str] = COSTS) -> list[Scored]:
-    """Return the trials on the front of the score (up) and ``costs`` (down), smallest first."""
-    points = np.array([[-t.score, *(getattr(t.metrics, c) for c in costs)] for t in trials], float)
+    """Return the trials on the front of the score, less luck (up), and ``costs`` (down), smallest first.
+
+    Of several runs of a plan, the one that scored best stands for it.
+    """
+    trials = sorted(trials, key=lambda t: (-t.score, t.trial))
+    points = np.array([[-t.judged, *(getattr(t.metrics, c) for c in costs)] for t in trials], float)
     keep = non_dominated(points.reshape(len(trials), 1 + len(costs)))
     front = [trial for trial, kept in zip(trials, keep, strict=True) if kept]
-    return sorted(front, key=lambda t: (*(getattr(t.metrics, c) for c in costs), t.score))
+    return sorted(front, key=lambda t: (*(getattr(t.metrics, c) for c in costs), t.judged))
 
 
 def best_within(front: Sequence[Scored], budget: Budget, dense: Metrics) -> Scored:
-    """Return the trial with the best score within a budget; of equals, the one with fewest parameters.
+    """Return the trial with the best score, less luck, within a budget; of equals, the one with fewest parameters.
 
     Raises:
         RankfrontError: no trial keeps the budget.
@@ -50,7 +70,7 @@ def best_within(front: Sequence[Scored], budget: Budget, dense: Metrics) -> Scor
         least = {m: min(getattr(t.metrics, m) for t in front) for m in limits}
         known = ", ".join(f"{m} {v:,} ({v / getattr(dense, m):.2%})" for m, v in least.items())
         raise RankfrontError(f"budget {budget} is kept by no trial on the front: the smallest there has {known}")
-    return max(inside, key=lambda t: (t.score, -t.metrics.params))
+    return max(inside, key=lambda t: (t.judged, -t.metrics.params))
 
 
 def hypervolume_history(trials: Sequence[Scored], cost: str, dense: Metrics) -> list[float]:
@@ -64,11 +84,11 @@ def hypervolume_history(trials: Sequence[Scored], cost: str, dense: Metrics) -> 
     scores = np.array([t.score for t in trials])
     gains = (scores - scores.min()) / (np.ptp(scores) or 1.0)
     shares = np.array([getattr(t.metrics, cost) for t in trials]) / getattr(dense, cost)
-    return [_area(shares[: n + 1], gains[: n + 1]) for n in range(len(trials))]
+    return [area(shares[: n + 1], gains[: n + 1]) for n in range(len(trials))]
 
 
-def _area(costs: NDArray[np.float64], gains: NDArray[np.float64]) -> float:
-    """Return the area below and right of the points, up to cost 1."""
+def area(costs: NDArray[np.float64], gains: NDArray[np.float64]) -> float:
+    """Return the area below and right of points ``(costs, gains)``, up to cost 1 and down to gain 0."""
     order = np.argsort(costs)
     costs, heights = costs[order], np.maximum.accumulate(gains[order])
     widths = np.diff(np.append(costs, 1.0))

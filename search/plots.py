@@ -165,13 +165,14 @@ def _percent_ticks(data: ScorePlot) -> dict[str, list[float] | list[str]]:
 
 
 def _range(data: ScorePlot, scale: float) -> list[float] | None:
-    """Return a range of scores in which the upper part of the front can be read: poor trials may fall out."""
+    """Return a range of scores in which the whole front can be read: poor trials may fall out."""
     scores = sorted(dot.score for dot in (*data.front, *data.others))
     if not scores:
         return None
     top = max(scores[-1], data.dense_score, *(high for _, high in data.intervals), -math.inf)
     middle = scores[len(scores) * 2 // 5]
     low = max(scores[0], top - 4 * (top - middle) - 0.02 * abs(top))
+    low = min([low, *(dot.score for dot in data.front), *(least for least, _ in data.intervals)])
     margin = 0.06 * (top - low or 1.0)
     return [scale * (low - margin), scale * (top + margin)]
 

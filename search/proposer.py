@@ -12,8 +12,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from ..objectives.plan import Plan
+from .problem import Problem
 from .slots import next_slot, seed_for
-from .space import Space
 
 
 class Proposer(BaseSampler):
@@ -23,9 +23,9 @@ class Proposer(BaseSampler):
     undisturbed one.
     """
 
-    def __init__(self, space: Space, seed: int) -> None:
-        self.space = space
-        self.seed = seed
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.space = problem.space
 
     @abstractmethod
     def propose(self, study: Study, trial: FrozenTrial, slot: int, seed: int) -> Plan:
@@ -38,6 +38,10 @@ class Proposer(BaseSampler):
             seed: of everything random in this proposal, the same whenever the slot is the same.
         """
 
+    def repeat(self, study: Study, slot: int) -> Plan | None:
+        """Return a plan to be run again on purpose in this slot; None, but for samplers that do so."""
+        return None
+
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return the whole space: all parameters are proposed together."""
         return self.space.distributions
@@ -47,7 +51,9 @@ class Proposer(BaseSampler):
     ) -> dict[str, Any]:
         """Return the parameters of the proposal, or of a plan near it where that was tried."""
         slot = next_slot(study)
-        seed = seed_for(self.seed, slot, "proposal")
+        if (again := self.repeat(study, slot)) is not None:
+            return self.space.params(again)
+        seed = seed_for(self.problem.seed, slot, "proposal")
         plan = self.propose(study, trial, slot, seed)
         return self.space.params(self.space.unlike(plan, self.space.tried(study), np.random.default_rng(seed)))
 

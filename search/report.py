@@ -74,6 +74,7 @@ def _content(result: Result) -> dict[str, Any]:
         },
         "counts": ", ".join(f"{count} {state}" for state, count in states.items()),
         "samples": result.samples,
+        "int8": result.int8,
         "tested": f"test_{result.score}" in result.front,
         "figures": figures,
         "front": [_row(result, row) for row in result.front.to_dict("records")],
@@ -105,6 +106,7 @@ def _finished(result: Result) -> dict[str, str] | None:
     return {
         "trial": str(known["trial"]),
         "epochs": str(known["epochs"]),
+        **{name: count_in_words(known["metrics"][name], UNITS[name]) for name in ("params", "flops")},
         **{name: "" if value is None else score_in_words(result.score, value) for name, value in scores.items()},
     }
 

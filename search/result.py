@@ -20,7 +20,7 @@ from ..objectives.model_files import load_model, model_paths, read_plan, save_pl
 from . import plots
 from .budget import Budget
 from .folder import Folder
-from .front import best_within, front_of
+from .front import best_within, front_of, kept_of
 from .intervals import wilson
 from .settings import SCORE_OBJECTIVE
 from .storage import IDENTITY, database_of, load_existing, storage_errors
@@ -97,15 +97,15 @@ class Result:
 
     @cached_property
     def kept(self) -> list[Scored]:
-        """The trials that no other beats in score and all costs: those whose weights are kept."""
-        return front_of(self.scored)
+        """The trials whose weights are kept: see `front.kept_of`."""
+        return kept_of(self.scored)
 
     @cached_property
     def on_front(self) -> list[Scored]:
         """The front of the study's objectives, smallest first."""
         # Under a single objective the front is that of the score and whatever the budget bounds.
         costs = [name for name in self.objectives if name != SCORE_OBJECTIVE]
-        return front_of(self.scored, costs or [bound.metric for bound in self.budget.bounds])
+        return front_of(self.kept, costs or [bound.metric for bound in self.budget.bounds])
 
     @cached_property
     def front(self) -> pd.DataFrame:
@@ -113,7 +113,8 @@ class Result:
 
         Columns: ``trial``; the score, ``params``, ``flops``, ``bytes``; each as a percentage of the dense
         model (``params_pct`` …); for an accuracy its 95 % interval (``accuracy_low``, ``accuracy_high``);
-        where there is a test split, the same on it (``test_accuracy`` …).
+        how often its plan was run and, if more than once, the mean (``runs``, ``accuracy_mean``); where
+        there is a test split, the score on it (``test_accuracy`` …).
         """
         tested = TEST in self.study.user_attrs
         rows = []
@@ -122,6 +123,7 @@ class Result:
             row[f"{self.score}_pct"] = 100 * t.score / self.dense_score if self.dense_score else math.nan
             row |= {f"{m}_pct": 100 * v / getattr(self.dense, m) for m, v in t.metrics._asdict().items()}
             row |= self._interval(self.score, t.score, "validation")
+            row |= {"runs": t.runs, f"{self.score}_mean": t.judged if t.runs > 1 else math.nan}
             if tested:
                 score = self.test_score(t.trial)
                 score = math.nan if score is None else score
@@ -145,7 +147,7 @@ class Result:
             RankfrontError: no trial keeps it.
         """
         budget = self.budget if budget is None else Budget.parse(budget) if isinstance(budget, str) else budget
-        return best_within(self.kept, budget, self.dense)
+        return best_within(front_of(self.kept), budget, self.dense)
 
     @property
     def best(self) -> nn.Module:

@@ -8,18 +8,18 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from ..objectives.plan import Plan
+from .problem import Problem
 from .proposer import Proposer
 from .reach import limits_at, spread
 from .rules import Rule
-from .space import Space
 
 
 @final
 class RuleSampler(Proposer):
     """The rule at the budget first, then below it; it learns nothing from scores."""
 
-    def __init__(self, rule: Rule, space: Space, seed: int) -> None:
-        super().__init__(space, seed)
+    def __init__(self, rule: Rule, problem: Problem) -> None:
+        super().__init__(problem)
         self.rule = rule
 
     def propose(self, study: Study, trial: FrozenTrial, slot: int, seed: int) -> Plan:

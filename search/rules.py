@@ -37,7 +37,7 @@ def uniform(candidates: Candidates, limits: Mapping[str, float]) -> Plan | None:
         allowed = np.where(kept <= share, candidates.errors, np.inf)
         return np.where(np.isfinite(allowed).any(1), allowed.argmin(1), cheapest)
 
-    return _largest(candidates, limits, at)
+    return largest(candidates, limits, at)
 
 
 def energy(candidates: Candidates, limits: Mapping[str, float]) -> Plan | None:
@@ -52,10 +52,10 @@ def energy(candidates: Candidates, limits: Mapping[str, float]) -> Plan | None:
         error = np.exp(low * knob) if knob < 1 else 0.0  # from 1, where anything goes, down to 0
         return np.where(errors <= error, cost, np.inf).argmin(1)
 
-    return _largest(candidates, limits, at)
+    return largest(candidates, limits, at)
 
 
-def _largest(
+def largest(
     candidates: Candidates, limits: Mapping[str, float], at: Callable[[float], NDArray[np.int64]]
 ) -> Plan | None:
     """Return the plan of the largest knob from 0 to 1 that fits, or None where not even 0 does."""

@@ -17,7 +17,9 @@ from .budget import check_possible
 from .candidates import Candidates
 from .folder import Folder
 from .manifest import manifest_of
+from .problem import Problem
 from .progress import Progress
+from .pruning import PRUNER
 from .report import write_report
 from .result import TEST, Result
 from .samplers import DEFAULT, make_sampler
@@ -102,7 +104,7 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, progress:
     free_interrupted(study)
     done = len(occupied(study))
     if next_slot(study) >= settings.trials:
-        progress.say(f"all {settings.trials} trials are done: rebuilding the outputs")
+        progress.say(f"{done} trials are done, {settings.trials} are asked for: rebuilding the outputs")
     else:
         if done:
             progress.say(f"resuming: {done} of {settings.trials} trials done")
@@ -112,7 +114,17 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, progress:
         space = Space(Candidates.of(objective), limits)
         if knapsack(space.candidates, limits) is None:
             raise RankfrontError(f"budget {settings.budget} is kept by no plan: its bounds cannot hold all at once")
-        study.sampler = make_sampler(settings.told.sampler, space, settings.told.seed)
+        study.pruner = PRUNER
+        study.sampler = make_sampler(
+            settings.told.sampler,
+            Problem(
+                space,
+                settings.told.seed,
+                settings.trials,
+                lambda plan: objective.score(objective.factorize(plan)),
+                objective.samples,
+            ),
+        )
         try:
             run_trials(study, space, objective, settings, progress)
         except KeyboardInterrupt:
@@ -123,6 +135,8 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, progress:
     if next_slot(study) >= settings.trials and _score_on_test(study, objective, folder, progress):
         result = write_outputs(Result(study, folder, task.model))
     _say_outputs(result, progress)
+    if result.records and not result.scored:
+        raise RankfrontError(f"no trial succeeded; the last: {result.records[-1].reason or 'over budget'}")
     return result
 
 

@@ -9,19 +9,20 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from ..objectives.errors import RankfrontError
 from .directions import DirectionsSampler
 from .fitted import FittedSampler
+from .greedy import GreedySampler
+from .problem import Problem
 from .rule_sampler import RuleSampler
 from .rules import RULES, Rule
-from .space import Space
 
 DEFAULT = "directions"
 
 
-def _plugged(make: Callable[[int], BaseSampler]) -> Callable[[Space, int], BaseSampler]:
-    return lambda space, seed: FittedSampler(make, space, seed)
+def _plugged(make: Callable[[int], BaseSampler]) -> Callable[[Problem], BaseSampler]:
+    return lambda problem: FittedSampler(make, problem)
 
 
-def _ruled(rule: Rule) -> Callable[[Space, int], BaseSampler]:
-    return lambda space, seed: RuleSampler(rule, space, seed)
+def _ruled(rule: Rule) -> Callable[[Problem], BaseSampler]:
+    return lambda problem: RuleSampler(rule, problem)
 
 
 def _tpe(seed: int) -> BaseSampler:
@@ -32,8 +33,9 @@ def _gp(seed: int) -> BaseSampler:
     return GPSampler(seed=seed, deterministic_objective=False)
 
 
-SAMPLERS: dict[str, Callable[[Space, int], BaseSampler]] = {
+SAMPLERS: dict[str, Callable[[Problem], BaseSampler]] = {
     DEFAULT: DirectionsSampler,
+    "greedy": GreedySampler,
     **{name: _ruled(rule) for name, rule in RULES.items()},
     "tpe": _plugged(_tpe),
     "nsga2": _plugged(lambda seed: NSGAIISampler(population_size=16, seed=seed)),
@@ -42,14 +44,14 @@ SAMPLERS: dict[str, Callable[[Space, int], BaseSampler]] = {
 }
 
 
-def make_sampler(name: str, space: Space, seed: int) -> BaseSampler:
-    """Return the sampler of that name, for that space.
+def make_sampler(name: str, problem: Problem) -> BaseSampler:
+    """Return the sampler of that name, for that problem.
 
     Raises:
         RankfrontError: an unknown name.
     """
     check_sampler(name)
-    return SAMPLERS[name](space, seed)
+    return SAMPLERS[name](problem)
 
 
 def check_sampler(name: str) -> None:

@@ -12,8 +12,9 @@ from ..objectives.metrics import Metrics
 from ..objectives.model_files import save_weights
 from ..objectives.objective import Objective
 from .folder import Folder
-from .front import front_of
+from .front import front_of, kept_of
 from .progress import TRIALS, Progress
+from .pruning import watcher
 from .settings import SCORE_OBJECTIVE, RunSettings
 from .slots import INTERRUPTED, SLOT, next_slot, seed_for
 from .space import Space
@@ -77,11 +78,20 @@ def _run(
         study.tell(trial, state=TrialState.PRUNED)
         progress.say(f"{label}  over budget, so not trained")
         return ""
+    stopped: list[int] = []
+    behind = watcher(study, trial, space.candidates.costs.of(plan), objective.samples)
+
+    def stop(epoch: int, score: float) -> bool:
+        if behind(epoch, score):
+            stopped.append(epoch)
+        return bool(stopped)
+
     try:
         outcome = objective(
             plan,
             seed_for(settings.told.seed, slot, "trial"),
             progress=lambda done, total: progress(label, done, total),
+            stop=stop,
         )
     except Exception as error:  # the user's code may raise anything: it is this trial's result
         reason = f"{type(error).__name__}: {error}".strip()[:2000]
@@ -91,11 +101,18 @@ def _run(
         progress.say(f"{label}  failed: {reason.splitlines()[0][:160]}")
         return reason
     seconds = time.monotonic() - began
-    save_weights(settings.folder.weights(trial.number), outcome.model, int8=objective.task.int8)
     trial.set_user_attr(SCORE, outcome.score)
     trial.set_user_attr(METRICS, outcome.metrics._asdict())
     trial.set_user_attr(SECONDS, seconds)
     trial.set_user_attr("batchnorm_reestimated", outcome.batchnorm_reestimated)
+    if stopped:
+        reason = f"stopped after epoch {stopped[0]}: clearly behind a trial that costs no more"
+        trial.set_user_attr(REASON, reason)
+        study.tell(trial, state=TrialState.PRUNED)
+        progress.finish(label)
+        progress.say(f"{label}  {reason}")
+        return ""
+    save_weights(settings.folder.weights(trial.number), outcome.model, int8=objective.task.int8)
     values = {SCORE_OBJECTIVE: outcome.score, **outcome.metrics._asdict()}
     study.tell(trial, [values[name] for name in settings.told.objectives])
     on_front = keep_front_weights(study, settings.folder)
@@ -106,10 +123,10 @@ def _run(
 
 
 def keep_front_weights(study: Study, folder: Folder) -> set[int]:
-    """Delete the weights of trials that some other beats in every metric; return the numbers kept."""
-    on_front = {t.trial for t in front_of(scored(read_trials(study)))}
-    folder.keep_weights(on_front)
-    return on_front
+    """Delete the weights of trials off the front that do not lead either; return the numbers on the front."""
+    trials = scored(read_trials(study))
+    folder.keep_weights(t.trial for t in kept_of(trials))
+    return {t.trial for t in front_of(trials)}
 
 
 def _finished(study: Study, trial: Trial) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import mean
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from ..objectives.metrics import Metrics
 from ..objectives.plan import Plan
+from .repeats import luck_of, runs_of
 from .slots import INTERRUPTED
 
 PLAN, SCORE, METRICS, REASON, SECONDS, KEPT = "plan", "score", "metrics", "reason", "seconds", "kept"
@@ -45,6 +47,15 @@ class Scored:
     plan: Plan
     kept: Mapping[str, float] = field(default_factory=dict, compare=False)
     """Layer → share of its parameters that the plan keeps."""
+    runs: int = 1
+    """How often its plan was run."""
+    luck: float = 0.0
+    """By how much its score is thought to be lucky: see `repeats`."""
+
+    @property
+    def judged(self) -> float:
+        """The score less luck: what it is compared by."""
+        return self.score - self.luck
 
 
 def feasible(trial: FrozenTrial) -> bool:
@@ -73,11 +84,19 @@ def read_trials(study: Study) -> list[Record]:
 
 def scored(records: Iterable[Record]) -> list[Scored]:
     """Return the complete trials within the budget."""
-    return [
+    trials = [
         Scored(r.trial, r.score, r.metrics, r.plan, r.kept)
         for r in records
         if r.feasible and r.score is not None and r.metrics is not None and r.plan is not None
     ]
+    runs = runs_of((t.plan, t.score) for t in trials)
+    luck = luck_of(runs)
+
+    def judged(trial: Scored) -> Scored:
+        scores = runs[trial.plan]
+        return replace(trial, runs=len(scores), luck=trial.score - mean(scores) if len(scores) > 1 else luck)
+
+    return [judged(trial) for trial in trials]
 
 
 def trial_table(records: Iterable[Record], score: str) -> pd.DataFrame:

@@ -22,7 +22,7 @@ def share_in_words(value: float, whole: float) -> str:
 def count_in_words(value: float, unit: str = "") -> str:
     """Return ``5.01 M``, ``214 k``, ``20 MB``: three digits and a decimal prefix."""
     for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= factor:
+        if abs(value) >= 0.9995 * factor:  # 999,582 is 1 M, not 1e+03 k
             return f"{value / factor:.3g} {prefix}{unit}"
     return f"{value:.0f} {unit}".strip()
 

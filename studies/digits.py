@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
@@ -14,23 +16,24 @@ from .training import Progress, Recipe, train_dense
 
 def network() -> nn.Module:
     """Return the dense architecture: three convolutions and two linear layers, ``(N, 1, 8, 8) → (N, 10)``."""
-    return nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1, bias=False),
-        nn.BatchNorm2d(32),
-        nn.ReLU(),
-        nn.Conv2d(32, 64, 3, padding=1, bias=False),
-        nn.BatchNorm2d(64),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(64, 128, 3, padding=1, bias=False),
-        nn.BatchNorm2d(128),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(512, 256),
-        nn.ReLU(),
-        nn.Linear(256, 10),
-    )
+    named: dict[str, nn.Module] = {
+        "conv1": nn.Conv2d(1, 32, 3, padding=1, bias=False),
+        "bn1": nn.BatchNorm2d(32),
+        "relu1": nn.ReLU(),
+        "conv2": nn.Conv2d(32, 64, 3, padding=1, bias=False),
+        "bn2": nn.BatchNorm2d(64),
+        "relu2": nn.ReLU(),
+        "pool2": nn.MaxPool2d(2),
+        "conv3": nn.Conv2d(64, 128, 3, padding=1, bias=False),
+        "bn3": nn.BatchNorm2d(128),
+        "relu3": nn.ReLU(),
+        "pool3": nn.MaxPool2d(2),
+        "flatten": nn.Flatten(),
+        "fc1": nn.Linear(512, 256),
+        "relu4": nn.ReLU(),
+        "fc2": nn.Linear(256, 10),
+    }
+    return nn.Sequential(OrderedDict(named))
 
 
 def study(seed: int = 0, progress: Progress | None = None) -> Task:

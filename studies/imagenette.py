@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,8 @@ def imagenette(
         try:
             found = Imagenette(root, split, "160px" if size <= 160 else "320px", download=True, transform=steps)
         except (RuntimeError, OSError) as error:
+            with contextlib.suppress(OSError):
+                root.rmdir()  # which torchvision made; refuses where there is anything in it
             raise RankfrontError(
                 f"Imagenette must lie in {root.resolve()} as train/ and val/ (--data names that folder), "
                 f"and could not be downloaded there by torchvision: {error}"

@@ -59,17 +59,17 @@ def study(
     """Torchvision's ResNet-18 on Imagenette (trained on first use: minutes on a GPU)."""
     if image_size < 32:
         raise RankfrontError(f"image size must be 32 pixels or more, but got {image_size}")
-    root = data or Path("data")
-    x, y = imagenette(root, "train", image_size, progress)
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))  # the splits never change
-    held_out, kept = order[:HELD_OUT], order[HELD_OUT:]
-    train = Split((x[kept], y[kept]), normalise, crop_and_flip)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = network()
     if weights is not None:
         load_weights(model, weights)
-    else:
+    root = data or Path("data")
+    x, y = imagenette(root, "train", image_size, progress)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))  # the splits never change
+    held_out, kept = order[:HELD_OUT], order[HELD_OUT:]
+    train = Split((x[kept], y[kept]), normalise, crop_and_flip)
+    if weights is None:
         recipe = Recipe(EPOCHS, 0.1, 128, "sgd", "warm cosine", weight_decay=5e-4, label_smoothing=0.1)
         train_dense(
             model,

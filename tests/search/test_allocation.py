@@ -77,7 +77,7 @@ def test_a_weightier_layer_gets_at_least_the_rank_it_had() -> None:
     for layer in range(len(known.names)):
         weights = np.ones(len(known.names))
         weights[layer] = 1e4
-        assert known.picks(knapsack(known, limits, weights) or Plan({}))[layer] >= plain[layer]
+        assert known.picks(knapsack(known, limits, known.errors * weights[:, None]) or Plan({}))[layer] >= plain[layer]
 
 
 def test_picks_and_plans_are_inverse() -> None:

@@ -92,7 +92,7 @@ def test_with_n_done_it_only_rebuilds_the_outputs(
     monkeypatch.setattr("rankfront.objectives.objective.Objective.__call__", None)
     monkeypatch.setattr("rankfront.objectives.objective.Objective.prepare", None)
     run(task, out=tmp_path / "out", device="cpu", trials=3)
-    assert "all 3 trials are done" in capsys.readouterr().out
+    assert "3 trials are done, 3 are asked for" in capsys.readouterr().out
     assert (tmp_path / "out" / "report.html").exists()
 
 
@@ -310,7 +310,9 @@ def test_a_study_whose_trials_all_fail_still_has_a_page(task: Task, tmp_path: Pa
         calls += 1
         return nn.functional.cross_entropy(outputs, targets) * (float("nan") if calls else 1.0)
 
-    result = go(replace(task, loss=loss), tmp_path / "out", trials=2)
+    with pytest.raises(RankfrontError, match="no trial succeeded; the last: TrialError: the loss must be finite"):
+        go(replace(task, loss=loss), tmp_path / "out", trials=2)
+    result = Result.open(tmp_path / "out")
     assert len(result.front) == 0 and result.trials["state"].tolist() == ["fail", "fail"]
     assert "No trial is complete within the budget yet" in (tmp_path / "out" / "report.html").read_text()
     with pytest.raises(RankfrontError, match="none is complete"):

@@ -1,0 +1,23 @@
+"""What a sampler is told of the study it proposes for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..objectives.plan import Plan
+from .space import Space
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The plans there are and what may be asked about them without training."""
+
+    space: Space
+    seed: int
+    trials: int
+    """How many the study is to have."""
+    untrained: Callable[[Plan], float]
+    """The validation score of a plan's network before any training."""
+    samples: int
+    """Of the validation split, where the score is an accuracy; else 0."""
