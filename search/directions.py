@@ -1,9 +1,11 @@
 """The default sampler: allocation rules first, then knapsacks on what the trials have taught, last the leaders again.
 
-1. The first trials are plans of the allocation rules, at the budget and spread below it.
-2. Then every proposal is a knapsack on a sample of what is believed of the layers (see `sensitivity`): bold, less bold
-   and likeliest in turn. It lies at the budget every other time, else where that belief expects the front's
-   hypervolume to grow most.
+1. The first trials are plans of the allocation rules, at the budget and spread below it. (Equal shares of every layer
+   are left out: they were never near the front.)
+2. Then every proposal lies at the budget, or in a gap of the front, drawn by how much hypervolume it may hold. What is
+   believed of the layers is sampled (see `sensitivity`): bold, less bold and likeliest in turn. Of the knapsack on that
+   belief, and of plans of the front with up to three layers moved, the one is proposed that promises the hypervolume to
+   grow most.
 3. The last trials run the leaders again with other seeds, so that the plan reported as best is not the luckiest.
 """
 
@@ -26,11 +28,11 @@ from .proposer import Proposer
 from .reach import limits_at
 from .repeats import runs_of
 from .rules import RULES
-from .sensitivity import Seen, Sensitivity
+from .sensitivity import Draw, Seen, Sensitivity
 from .slots import occupied
 from .trials import SCORE, feasible
 
-STARTS = (("knapsack", 1.0), ("energy", 1.0), ("knapsack", 0.5), ("uniform", 0.75), ("knapsack", 0.25), ("energy", 0.4))
+STARTS = (("knapsack", 1.0), ("energy", 0.6), ("knapsack", 0.3), ("energy", 0.1))
 """Rules, and how far on the way to the budget."""
 
 BOLDNESS = (1.0, 0.5, 0.0)
@@ -39,16 +41,19 @@ BOLDNESS = (1.0, 0.5, 0.0)
 AGAIN = 10
 """Every so manieth of a study's trials is a leader's second run."""
 
-AT_BUDGET = 3
+AT_BUDGET = 4
 """Every so manieth proposal lies at the budget."""
-
-POINTS = 4
-"""At so many points of the way a plan is thought of; the one that promises most is proposed."""
 
 BEHIND = 3.0
 """How much less a trial counts that is behind the front, per standard deviation of the scores."""
 
-MOST = 200
+MOVES = 64
+"""Plans near the front's that are thought of at each point."""
+
+NEAR = 0.25
+"""How far, relatively in errors and cost, what was expected wrongly is carried over."""
+
+MOST = 100
 """Trials that are learnt from at once."""
 
 ALIKE = 0.02
@@ -62,6 +67,13 @@ class Known:
     picks: NDArray[np.int64]
     scores: NDArray[np.float64]
     usage: NDArray[np.float64]
+
+    @cached_property
+    def front(self) -> NDArray[np.int64]:
+        """Which trials are on the front of score and usage, from the smallest."""
+        order = np.lexsort((-self.scores, self.usage))
+        best = np.maximum.accumulate(np.concatenate([[-np.inf], self.scores[order]]))
+        return order[self.scores[order] > best[:-1]]
 
 
 @final
@@ -82,21 +94,56 @@ class DirectionsSampler(Proposer):
         rng = np.random.default_rng(seed)
         known = self._known(study)
         boldness = BOLDNESS[slot % len(BOLDNESS)]
-        if len(study.directions) == 1 or slot % AT_BUDGET == 0:
-            points = [1.0] * 2
-        else:
-            points = list((np.arange(POINTS) + rng.random(POINTS)) / POINTS)
-        hopes: list[tuple[float, Plan]] = []
-        for reach in points:
-            draw = self._sensitivity.draw(self._seen(known, reach), rng, boldness)
-            plan = self._allocated(reach, draw.worth)
-            picks = self.candidates.picks(plan)
-            if self._is_alike(picks, known.picks):
-                continue
-            hopes.append((self._growth(known, picks, float(draw.expected(picks[None])[0])), plan))
-        if not hopes:
-            return self._allocated(float(rng.random()), self._sensitivity.draw(self._seen(known, 1.0), rng, 2.0).worth)
-        return max(hopes, key=lambda hope: hope[0])[1]
+        at_budget = len(study.directions) == 1 or slot % AT_BUDGET == 0 or not len(known.scores)
+        low, high = (0.0, 1.0) if at_budget else self._gap(known, rng)
+        there = 1.0 if at_budget else float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        seen = self._seen(known, there)
+        draw = self._sensitivity.draw(seen, rng, boldness)
+        pool = np.vstack([self.candidates.picks(self._allocated(there, draw.worth)), self._moved(known, there, rng)])
+        pool = pool[~self._alike(pool, known.picks)]
+        usage = self._usage(pool)
+        inside = pool[(usage > low) & (usage < high + 1e-9)]
+        pool = inside if len(inside) else pool
+        if not len(pool):
+            return self._allocated(there, self._sensitivity.draw(seen, rng, 2.0).worth)
+        hoped = self._hoped(draw, seen, pool)
+        return self.candidates.plan(pool[int(np.argmax(hoped if at_budget else self._growth(known, pool, hoped)))])
+
+    def _gap(self, known: Known, rng: np.random.Generator) -> tuple[float, float]:
+        """Return the ends of a gap of the front, as shares of the budget, drawn by how much area it may hold."""
+        usage, scores = known.usage[known.front], known.scores[known.front]
+        least = max(getattr(self.candidates.smallest, m) / limit for m, limit in self._limits.items())
+        ends = np.concatenate([[min(least, usage[0])], usage, [1.0]])
+        heights = np.concatenate([[known.scores.min()], scores, [2 * scores[-1] - scores[max(0, len(scores) - 2)]]])
+        areas = np.diff(ends) * np.maximum(np.diff(heights), 1e-9)
+        n = rng.choice(len(areas), p=areas / areas.sum()) if areas.sum() > 0 else 0
+        return float(ends[n]), float(max(ends[n + 1], ends[n] * 1.001))
+
+    def _moved(self, known: Known, there: float, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return plans (MOVES, L) that fit: plans on the front near that point, up to three layers moved."""
+        front = known.front
+        if not len(front):
+            return np.zeros((0, len(self.candidates.names)), np.int64)
+        nearest = front[np.argsort(np.abs(np.log(known.usage[front] / there)), kind="stable")[:3]]
+        parents = known.picks[rng.choice(nearest, MOVES)]
+        layers = parents.shape[1]
+        steps = np.rint(rng.choice([-1, 1], parents.shape) * np.exp(rng.normal(0, 0.7, parents.shape)))
+        which = rng.random(parents.shape).argsort(1) < rng.integers(1, min(3, layers) + 1, (MOVES, 1))
+        moved = np.clip(parents + (steps * which).astype(np.int64), 0, self.candidates.sizes - 1)
+        return moved[self._usage(moved) <= 1.0]
+
+    def _hoped(self, draw: Draw, seen: Seen, pool: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the values (N,) expected of plans (N, L), put right by what was wrongly expected near them."""
+        expected = draw.expected(pool)
+        if not len(seen.scores):
+            return expected
+        rows = np.arange(pool.shape[1])
+        errors = self.candidates.errors
+        ours, theirs = errors[rows, pool], errors[rows, seen.picks]
+        apart = np.abs(ours[:, None] - theirs[None]).sum(2) / ours.sum(1)[:, None].clip(1e-12)
+        usage = np.log(self._usage(pool)[:, None] / self._usage(seen.picks)[None])
+        near = np.exp(-0.5 * ((apart / NEAR) ** 2 + (usage / NEAR) ** 2))
+        return expected + near @ (seen.scores - draw.expected(seen.picks)) / (near.sum(1) + 0.5)
 
     def repeat(self, study: Study, slot: int) -> Plan | None:
         """Return a leader's plan in the study's last slots: of the best by their first score, that of fewest runs."""
@@ -107,9 +154,9 @@ class DirectionsSampler(Proposer):
         leaders = sorted(runs, key=lambda plan: -runs[plan][0])[: self.again]
         return self.candidates.plan(np.array(min(leaders, key=lambda plan: len(runs[plan])))) if leaders else None
 
-    def _allocated(self, reach: float, worth: NDArray[np.float64]) -> Plan:
-        for at in (reach, 1.0):  # each limit lies above its smallest plan, but one that keeps all need not
-            plan = knapsack(self.candidates, limits_at(self.space, at), worth)
+    def _allocated(self, share: float, worth: NDArray[np.float64]) -> Plan:
+        for part in (share, 1.0):  # each limit lies above its smallest plan, but one that keeps all need not
+            plan = knapsack(self.candidates, {m: part * limit for m, limit in self._limits.items()}, worth)
             if plan is not None:
                 return plan
         raise AssertionError("run has seen that some plan keeps the budget")
@@ -117,14 +164,13 @@ class DirectionsSampler(Proposer):
     def _known(self, study: Study) -> Known:
         """Return the trials that keep the budget, in the order of their slots."""
         trials = [t for _, t in sorted(occupied(study).items()) if feasible(t)]
-        names = list(self.space.distributions)
-        picks = np.array([[t.params[name] - 1 for name in names] for t in trials], np.int64).reshape(-1, len(names))
+        values = [self.space.values(t.params) for t in trials]
+        picks = np.array(values, np.int64).reshape(-1, len(self.candidates.names)) - 1
         scores = np.array([t.user_attrs[SCORE] for t in trials], float)
         return Known(picks, scores, self._usage(picks))
 
-    def _seen(self, known: Known, reach: float) -> Seen:
-        """Return what is known, as it counts at a point of the way."""
-        there = max(limits_at(self.space, reach)[m] / limit for m, limit in self._limits.items())
+    def _seen(self, known: Known, there: float) -> Seen:
+        """Return what is known, as it counts for plans that use so much of the budget."""
         values, errors = self._values(known.scores)
         order = np.lexsort((-values, known.usage))
         best = np.empty(len(values))
@@ -142,30 +188,32 @@ class DirectionsSampler(Proposer):
         shares = (n * scores + 0.5) / (n + 1)
         return np.log(shares / (1 - shares)), 1 / np.sqrt(n * shares * (1 - shares))
 
-    def _growth(self, known: Known, picks: NDArray[np.int64], value: float) -> float:
-        """Return by how much the front's hypervolume would grow with a plan of that value."""
+    def _growth(self, known: Known, picks: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return by how much the front's hypervolume would grow with each plan (N, L) of those values, (N,)."""
         if not len(known.scores):
-            return 0.0
-        score = 1 / (1 + np.exp(-value)) if self.problem.samples else value
+            return np.zeros(len(values))
+        scores = 1 / (1 + np.exp(-values)) if self.problem.samples else values
         floor = known.scores.min()
-        usage = np.append(known.usage, self._usage(picks[None]))
-        gains = np.append(known.scores, max(score, floor)) - floor
-        return area(usage, gains) - area(usage[:-1], gains[:-1])
+        usage, gains = known.usage[known.front], known.scores[known.front] - floor
+        now = area(usage, gains)
+        each = zip(self._usage(picks), (scores - floor).clip(0), strict=True)
+        return np.array([area(np.append(usage, u), np.append(gains, g)) - now for u, g in each])
 
     def _usage(self, picks: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return how much of the budget plans (N, L) use, (N,): the largest share of any limit."""
         costs = self.candidates.costs_of(picks)
         return np.max([costs[m] / limit for m, limit in self._limits.items()], axis=0)
 
-    def _is_alike(self, picks: NDArray[np.int64], others: NDArray[np.int64]) -> bool:
-        """Return whether the plan differs from one of the others by less than noise."""
-        if not len(others):
-            return False
-        rows = np.arange(len(picks))
-        errors = self.candidates.errors
-        apart = np.abs(errors[rows, others] - errors[rows, picks]).sum(1)
-        cost, costs = self._usage(picks[None]), self._usage(others)
-        return bool(((apart < ALIKE * errors[rows, picks].sum()) & (np.abs(costs / cost - 1) < 0.01)).any())
+    def _alike(self, picks: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which plans (N, L) differ from one of the others (M, L) by less than noise, (N,)."""
+        if not len(others) or not len(picks):
+            return np.zeros(len(picks), bool)
+        same_cost = np.abs(self._usage(picks)[:, None] / self._usage(others)[None] - 1) < 0.01
+        concerned = same_cost.any(0)
+        rows = np.arange(picks.shape[1])
+        ours, theirs = self.candidates.errors[rows, picks], self.candidates.errors[rows, others[concerned]]
+        apart = np.abs(ours[:, None] - theirs[None]).sum(2)
+        return ((apart <= ALIKE * ours.sum(1)[:, None]) & same_cost[:, concerned]).any(1)
 
     @cached_property
     def _limits(self) -> dict[str, float]:

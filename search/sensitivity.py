@@ -27,7 +27,7 @@ from .candidates import Candidates
 
 Array = NDArray[np.float64]
 
-STEPS = 20
+STEPS = 12
 """Of Levenberg-Marquardt; more change little."""
 
 LEAST = 1e-9

@@ -68,11 +68,12 @@ class Space:
     def tried(self, study: Study) -> set[tuple[int, ...]]:
         """Return the parameters of all the study's trials, in the order of `distributions`."""
         trials = study.get_trials(deepcopy=False)
-        return {
-            tuple(trial.params[name] for name in self.distributions)
-            for trial in trials
-            if trial.params.keys() == self.distributions.keys() and not trial.user_attrs.get(INTERRUPTED)
-        }
+        known = (trial.params for trial in trials if not trial.user_attrs.get(INTERRUPTED))
+        return {self.values(params) for params in known if params.keys() == self.distributions.keys()}
+
+    def values(self, params: Mapping[str, int]) -> tuple[int, ...]:
+        """Return the values of all parameters, in the order of `distributions`."""
+        return tuple(map(params.__getitem__, self.distributions))
 
     def unlike(self, plan: Plan, tried: Collection[tuple[int, ...]], rng: np.random.Generator) -> Plan:
         """Return ``plan``, or where it was ``tried``, a plan near it that was not and fits.
@@ -91,7 +92,7 @@ class Space:
         return plan
 
     def _picks(self, params: Mapping[str, int]) -> Picks:
-        return np.array([params[name] - 1 for name in self.distributions])
+        return np.array(self.values(params)) - 1
 
     def _scaled(self, picks: Picks, factor: float) -> Plan:
         return self.candidates.plan(((picks + 1) * factor).astype(np.int64).clip(1) - 1)
