@@ -17,6 +17,15 @@ from torch import Tensor
 
 from .errors import RankfrontError
 
+PART = ".part"
+"""How names of temporary files end."""
+
+
+def sweep(folder: Path) -> None:
+    """Delete temporary files that killed processes left in a folder and those below it."""
+    for path in folder.rglob(f".*{PART}"):
+        path.unlink(missing_ok=True)
+
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Call ``write`` with a temporary path beside ``path``, sync it, and rename it to ``path``.
@@ -26,7 +35,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=PART)
         os.close(handle)
     except OSError as error:
         raise disk_error(path, error) from error

@@ -50,15 +50,20 @@ class Folder:
         """What is needed to repeat the study."""
         return self.path / "manifest.json"
 
+    @property
+    def workers(self) -> Path:
+        """Where every process at work on the study holds a lock."""
+        return self.path / "workers"
+
     def weights(self, trial: int) -> Path:
         """Where a trial's weights lie, while it is on the front."""
         return self.path / "models" / f"{trial}.safetensors"
 
-    def keep_weights(self, trials: Iterable[int]) -> None:
-        """Delete the weights of all trials but these."""
-        kept = {self.weights(trial) for trial in trials}
+    def drop_weights(self, trials: Iterable[int]) -> None:
+        """Delete the weights of these trials, where they are there."""
+        dropped = {self.weights(trial) for trial in trials}
         for path in (self.path / "models").glob("*.safetensors"):
-            if path not in kept:
+            if path in dropped:
                 path.unlink(missing_ok=True)
 
     def check(self) -> None:
@@ -78,14 +83,14 @@ class Folder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process, so that what is left running in it is known to be dead."""
-        lock = FileLock(self.path / ".lock")
+        """Hold the folder's finished model for this process."""
+        lock = FileLock(self.path / ".finish.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise RankfrontError(f"{self.path} is in use by another rankfront run; wait for it, or stop it") from None
+            raise RankfrontError(f"{self.path} is being finished by another process; wait for it, or stop it") from None
         except OSError as error:
-            raise disk_error(self.path / ".lock", error) from error
+            raise disk_error(self.path, error) from error
         try:
             yield
         finally:

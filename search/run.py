@@ -24,11 +24,12 @@ from .report import write_report
 from .result import TEST, Result
 from .samplers import DEFAULT, make_sampler
 from .settings import DEFAULT_OBJECTIVES, RunSettings, Settings
-from .slots import free_interrupted, next_slot, occupied
+from .slots import next_slot, occupied
 from .space import Space
 from .storage import create_or_resume, database_of, open_storage, storage_errors
-from .trial_loop import run_trials
+from .trial_loop import TrialLoop
 from .words import count_in_words, metrics_in_words, score_in_words
+from .workers import Worker
 
 
 def run(
@@ -87,21 +88,23 @@ def run_with(task: Task, told: Settings, progress: Progress, source: Mapping[str
     check_possible(settings.budget, objective.costs.dense, objective.smallest)
     url = database_of(folder.path, told.storage)
     folder.prepare()
-    with folder.locked(), storage_errors(url), progress:
-        study = create_or_resume(
-            open_storage(url),
-            task.name,
-            told.objectives,
-            {**settings.identity(task), **objective.fingerprint()},
-            told.storage or str(folder.path / "study.db"),
-        )
-        write_json(folder.manifest, manifest_of(study, settings.trials, objective.device, source))
-        return _run_in(study, objective, settings, progress)
+    worker = Worker(folder)
+    with worker.at_work(), storage_errors(url), progress:
+        with worker.alone():
+            study = create_or_resume(
+                open_storage(url),
+                task.name,
+                told.objectives,
+                {**settings.identity(task), **objective.fingerprint()},
+                told.storage or str(folder.path / "study.db"),
+            )
+            worker.free_dead(study)
+            write_json(folder.manifest, manifest_of(study, settings.trials, objective.device, source))
+        return _run_in(study, objective, settings, worker, progress)
 
 
-def _run_in(study: Study, objective: Objective, settings: RunSettings, progress: Progress) -> Result:
+def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: Worker, progress: Progress) -> Result:
     task, folder = objective.task, settings.folder
-    free_interrupted(study)
     done = len(occupied(study))
     if next_slot(study) >= settings.trials:
         progress.say(f"{done} trials are done, {settings.trials} are asked for: rebuilding the outputs")
@@ -126,14 +129,17 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, progress:
             ),
         )
         try:
-            run_trials(study, space, objective, settings, progress)
+            TrialLoop(study, space, objective, settings, worker, progress).run()
         except KeyboardInterrupt:
             progress.say(f"stopped after {len(occupied(study))} of {settings.trials} trials: writing the outputs")
-            write_outputs(Result(study, folder, task.model))
+            with worker.alone():
+                write_outputs(Result(study, folder, task.model))
             raise
-    result = write_outputs(Result(study, folder, task.model))
-    if next_slot(study) >= settings.trials and _score_on_test(study, objective, folder, progress):
+    with worker.alone():
         result = write_outputs(Result(study, folder, task.model))
+        ended = all(t.state.is_finished() for t in occupied(study).values()) and next_slot(study) >= settings.trials
+        if ended and _score_on_test(study, objective, folder, progress):
+            result = write_outputs(Result(study, folder, task.model))
     _say_outputs(result, progress)
     if result.records and not result.scored:
         raise RankfrontError(f"no trial succeeded; the last: {result.records[-1].reason or 'over budget'}")

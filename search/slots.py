@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 SLOT = "slot"
 INTERRUPTED = "interrupted"
+DIED = "died"
 
 
 def occupied(study: Study) -> dict[int, FrozenTrial]:
@@ -26,18 +27,6 @@ def next_slot(study: Study) -> int:
     """Return the first free slot."""
     taken = occupied(study)
     return next(slot for slot in range(len(taken) + 1) if slot not in taken)
-
-
-def free_interrupted(study: Study) -> int:
-    """Mark what another process left running as interrupted; returns how many there were.
-
-    To be called only while no other process works on the study.
-    """
-    running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    for trial in running:
-        study._storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
-        study.tell(trial.number, state=TrialState.FAIL)
-    return len(running)
 
 
 def seed_for(seed: int, slot: int, use: str) -> int:

@@ -283,14 +283,6 @@ def test_the_test_split_is_read_once_for_each_network(task: Task, tmp_path: Path
     assert reads == len(first.kept) + 1
 
 
-def test_a_folder_in_use_is_refused(task: Task, tmp_path: Path) -> None:
-    from rankfront.search.folder import Folder
-
-    folder = Folder(tmp_path)
-    with folder.locked(), pytest.raises(RankfrontError, match="in use by another rankfront run"):
-        go(task, tmp_path)
-
-
 def test_timeout_begins_no_further_trial(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = iter(range(0, 10_000, 10))
     monkeypatch.setattr(time, "monotonic", lambda: float(next(ticks)))
@@ -316,7 +308,7 @@ def test_a_study_whose_trials_all_fail_still_has_a_page(task: Task, tmp_path: Pa
     assert len(result.front) == 0 and result.trials["state"].tolist() == ["fail", "fail"]
     assert "No trial is complete within the budget yet" in (tmp_path / "out" / "report.html").read_text()
     with pytest.raises(RankfrontError, match="none is complete"):
-        _ = result.best
+        result.best_trial()
 
 
 def test_a_budget_of_exactly_the_smallest_plan(task: Task, tmp_path: Path) -> None:
