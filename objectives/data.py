@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -32,6 +33,14 @@ class Batch:
     inputs: Inputs
     targets: Any
     index: Tensor | None = None
+
+    def parts(self, count: int) -> list[Batch]:
+        """Cut into so many parts, as equal as can be; fewer if there are fewer samples."""
+        n = length(self.targets)
+        ends = [n * i // count for i in range(count + 1)]
+        cuts = [slice(a, b) for a, b in pairwise(ends) if a < b]
+        index = [None if self.index is None else self.index[cut] for cut in cuts]
+        return [Batch(_cut(self.inputs, c), _cut(self.targets, c), i) for c, i in zip(cuts, index, strict=True)]
 
 
 class Split:
@@ -244,15 +253,15 @@ def length(item: Any) -> int:
 
 def _first(batch: Batch, n: int) -> Batch:
     index = None if batch.index is None else batch.index[:n]
-    return Batch(_head(batch.inputs, n), _head(batch.targets, n), index)
+    return Batch(_cut(batch.inputs, slice(n)), _cut(batch.targets, slice(n)), index)
 
 
-def _head(item: Any, n: int) -> Any:
+def _cut(item: Any, cut: slice) -> Any:
     if isinstance(item, dict):
-        return {key: _head(value, n) for key, value in item.items()}
+        return {key: _cut(value, cut) for key, value in item.items()}
     if isinstance(item, (tuple, list)):
-        return tuple(_head(value, n) for value in item)
-    return item[:n]
+        return tuple(_cut(value, cut) for value in item)
+    return item[cut]
 
 
 def _checked_pair(source: Sequence[Any]) -> tuple[Tensor, Tensor]:

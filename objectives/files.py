@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import tempfile
@@ -16,6 +17,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from .errors import RankfrontError
+from .fingerprint import fingerprint
+
+FINGERPRINT = "fingerprint"
+"""The entry of a safetensors file's metadata that tells damaged tensors."""
 
 PART = ".part"
 """How names of temporary files end."""
@@ -65,8 +70,10 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write tensors as safetensors, whole or not at all."""
+    """Write tensors as safetensors, whole or not at all; with metadata, their fingerprint is added to it."""
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    if metadata is not None:
+        metadata = {**metadata, FINGERPRINT: fingerprint(dict(sorted(ready.items())))}
     write_whole(path, lambda temporary: save_file(ready, temporary, metadata))
 
 
@@ -78,9 +85,22 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
+        if FINGERPRINT in metadata and metadata[FINGERPRINT] != fingerprint(dict(sorted(tensors.items()))):
+            raise ValueError("its tensors are not those that were written")
+        return tensors, metadata
     except (OSError, SafetensorError, ValueError) as error:
         raise RankfrontError(f"{path} must be a whole safetensors file, but: {error}") from None
+
+
+def digest(path: Path) -> str:
+    """Return a file's SHA-256."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RankfrontError(f"{path} must be a readable file, but: {error}") from None
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

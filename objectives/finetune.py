@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .calibration import Progress
 from .checkpoint import Checkpoint
-from .data import Batch, Split, apply
+from .data import Batch, Split, apply, length
 from .device import autocast, full_precision
 from .errors import RankfrontError, TrialError
 
@@ -75,6 +75,7 @@ def finetune(
     progress: Progress | None = None,
     checkpoint: Checkpoint | None = None,
     stop: Callable[[int, float], bool] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> float:
     """Train ``model`` in place and leave it as it was at its best.
 
@@ -90,6 +91,8 @@ def finetune(
         progress: told the steps done.
         checkpoint: kept after every epoch, and gone on from where it is there.
         stop: asked after every epoch but the last, with its number from 1 and its score, whether to stop.
+        note: told what was unusual: where memory does not suffice, batches are passed in halves, quarters … whose
+            gradients are added up (batch norm then sees smaller batches).
 
     Returns:
         The best score; the model's weights and statistics are those that reached it.
@@ -110,6 +113,7 @@ def finetune(
         if step:
             best, best_state = _restore(kept, best_state, order)
         epoch = 0
+        parts = noted = 1
         while step < total:
             model.train()
             running = torch.zeros((), device=device)
@@ -117,14 +121,24 @@ def finetune(
             for batch in data.batches(settings.batch_size, device=device, shuffle=order, augmented=True):
                 for group in optimizer.param_groups:
                     group["lr"] = settings.lr * _rate(step, total, settings.warmup)
-                optimizer.zero_grad(set_to_none=True)
-                with autocast(device):
-                    outputs = apply(model, batch.inputs)
-                value = loss(full_precision(outputs), batch)
-                value.backward()
+                while True:
+                    optimizer.zero_grad(set_to_none=True)
+                    try:
+                        value = _backward(model, batch.parts(parts), loss, device)
+                        break
+                    except torch.OutOfMemoryError:
+                        if parts >= length(batch.targets):
+                            raise
+                        parts *= 2
+                        if device.type == "cuda":
+                            torch.cuda.empty_cache()
+                if parts > noted:
+                    noted = parts
+                    if note is not None:
+                        note(f"out of memory: from step {step + 1} on batches were passed in {parts} parts")
                 nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
                 optimizer.step()
-                running += value.detach()
+                running += value
                 step += 1
                 if step % 16 == 0 or step == total:
                     _check_finite(running, step)
@@ -144,6 +158,23 @@ def finetune(
                 checkpoint.save(step, model, optimizer, _kept(best, best_state, order))
     model.load_state_dict(best_state)
     return best
+
+
+def _backward(
+    model: nn.Module, parts: list[Batch], loss: Callable[[Any, Batch], Tensor], device: torch.device
+) -> Tensor:
+    """Add up the gradients of a batch that is passed in parts; return its loss."""
+    samples = sum(length(part.targets) for part in parts)
+    total = torch.zeros((), device=device)
+    for part in parts:
+        with autocast(device):
+            outputs = apply(model, part.inputs)
+        value = loss(full_precision(outputs), part)
+        if len(parts) > 1:
+            value = value * (length(part.targets) / samples)
+        value.backward()
+        total += value.detach()
+    return total
 
 
 def _kept(best: float, best_state: Mapping[str, Tensor], order: torch.Generator) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from torch import nn
 from .attention import unpacked
 from .errors import RankfrontError
 from .factorize import skeleton
-from .files import read_json, read_tensors, write_json, write_tensors
+from .files import digest, read_json, read_tensors, write_json, write_tensors
 from .int8 import entries_of_quantized, plain_state, restored
 from .metrics import entries, unique_state
 from .plan import Plan
@@ -98,4 +98,6 @@ def load(path: str | Path, model: nn.Module) -> nn.Module:
         raise RankfrontError(f"{path} must be a model's folder or .safetensors file, but is not there")
     weights, plan_file = model_paths(path / "best" if (path / "best").is_dir() else path)
     plan, about = read_plan(plan_file)
+    if "sha256" in about and digest(weights) != about["sha256"]:
+        raise RankfrontError(f"{weights} must be the file that {plan_file.name} was written for, but is another")
     return load_model(model, plan, weights, int8=about.get("int8") is True)

@@ -53,6 +53,8 @@ class Outcome:
     metrics: Metrics
     model: nn.Module
     batchnorm_reestimated: bool
+    notes: tuple[str, ...] = ()
+    """What was unusual."""
 
 
 class Objective:
@@ -243,6 +245,7 @@ class Objective:
         Raises:
             TrialError: a loss or score that is not finite.
         """
+        notes: list[str] = []
         score = finetune(
             model,
             self.task.train,
@@ -254,6 +257,7 @@ class Objective:
             progress=progress,
             checkpoint=checkpoint,
             stop=stop,
+            note=notes.append,
         )
         model = model.to("cpu", memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
         metrics = count(model, self.example)
@@ -262,7 +266,7 @@ class Objective:
             model = quantized(model)
             score = self.score(model)
             model = model.cpu()
-        return Outcome(score, metrics, model, batchnorm_reestimated)
+        return Outcome(score, metrics, model, batchnorm_reestimated, tuple(notes))
 
     def score(self, model: nn.Module, split: str = "validation") -> float:
         """Return a network's score on the named split."""

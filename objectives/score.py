@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .data import Split, apply, join, place
+from .data import Split, apply, join, length, place
 from .errors import RankfrontError, TrialError
 
 Score = Callable[[Any, Any], Any]
@@ -43,8 +43,17 @@ def evaluate(
     was_training = model.training
     model.eval()
     outputs, targets = [], []
+    parts = 1
     for batch in data.batches(batch_size, device=device):
-        outputs.append(place(apply(model, batch.inputs), "cpu"))
+        while True:
+            try:
+                passed = [place(apply(model, part.inputs), "cpu") for part in batch.parts(parts)]
+                break
+            except torch.OutOfMemoryError:
+                if parts >= length(batch.targets):
+                    raise
+                parts *= 2
+        outputs += passed
         targets.append(place(batch.targets, "cpu"))
     model.train(was_training)
     value = score(join(outputs), join(targets))

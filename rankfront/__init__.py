@@ -16,9 +16,11 @@ from .objectives.task import Task
 from .search.finish import Finished, finish
 from .search.result import Result
 from .search.run import run
+from .search.verify import Check, verify
 
 __all__ = [
     "DENSE",
+    "Check",
     "Choice",
     "FineTune",
     "Finished",
@@ -32,4 +34,5 @@ __all__ = [
     "finish",
     "load",
     "run",
+    "verify",
 ]

@@ -34,6 +34,7 @@ from .run import run_with
 from .samplers import DEFAULT, SAMPLERS
 from .settings import DEFAULT_OBJECTIVES, Settings
 from .study_file import load_task, ready_studies
+from .verify import verify_with
 from .words import count_in_words, score_in_words
 
 app = typer.Typer(
@@ -145,16 +146,24 @@ def finish(
 ) -> None:
     """Fine-tune the best model for longer, or go on with it; the result goes to DIR/finished."""
     asked = Budget.parse(budget) if budget else None
-    manifest = Folder(folder).manifest
-    source = read_json(manifest).get("source") if manifest.exists() else None
-    if not isinstance(source, dict):
-        raise RankfrontError(
-            f"{folder} must hold a study begun by `rankfront run`, but its manifest does not say how its model and "
-            "data are loaded: use rankfront.finish(task, folder, epochs=…) in Python"
-        )
     with Progress() as progress:
-        task = _task(source, str(source["study"]), device, progress)
+        task = _task_of(folder, device, progress)
         finish_with(task, folder, epochs, asked, lr, device, storage, progress)
+
+
+@app.command()
+def verify(folder: Dir, device: Device = "auto", storage: Storage = None, debug: Debug = False) -> None:
+    """Load every model of the front again, recount it and score it again; exit code 1 on any mismatch."""
+    with Progress() as progress:
+        task = _task_of(folder, device, progress)
+        checks = verify_with(task, folder, device, storage, progress)
+    wrong = [check for check in checks if not check.holds]
+    for check in wrong:
+        typer.echo(f"trial {check.trial}: {check.what} is {check.found}, but the study says {check.stored}")
+    trials = len({check.trial for check in checks})
+    typer.echo(f"{trials} models, {len(checks)} figures, {len(wrong)} that do not hold")
+    if wrong:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -224,6 +233,18 @@ def export(
         typer.echo(path)
 
 
+def _task_of(folder: Path, device: str, progress: Progress) -> Task:
+    """Load the task of a study again, as its run loaded it."""
+    manifest = Folder(folder).manifest
+    source = read_json(manifest).get("source") if manifest.exists() else None
+    if not isinstance(source, dict):
+        raise RankfrontError(
+            f"{folder} must hold a study begun by `rankfront run`, but its manifest does not say how its model and "
+            "data are loaded: use rankfront.finish or rankfront.verify(task, folder, …) in Python"
+        )
+    return _task(source, str(source["study"]), device, progress)
+
+
 def _task(source: dict[str, Any], shown: str, device: str, progress: Progress) -> Task:
     """Load the task that a run's options say; they are kept in its manifest for `finish`."""
     progress.say(f"loading {shown} …")
@@ -285,7 +306,8 @@ def _rankfront(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; every error is one line on stderr and exit code 2.
 
-    Exit codes: 0 done; 2 something given cannot be; 130 or 143 stopped by SIGINT or SIGTERM.
+    Exit codes: 0 done; 1 ``verify`` found a mismatch; 2 something given cannot be; 130 or 143 stopped by SIGINT or
+    SIGTERM.
     """
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     stopped_by = signal.SIGINT
@@ -298,6 +320,8 @@ def main(arguments: list[str] | None = None) -> None:
     signal.signal(signal.SIGTERM, stop)
     try:
         code = app(arguments, prog_name="rankfront", standalone_mode=False)
+        if code == 130:  # what Typer makes of a KeyboardInterrupt
+            raise KeyboardInterrupt
     except KeyboardInterrupt:
         _fail("stopped; the same command goes on from here", 128 + stopped_by)
     except typer.Abort:

@@ -113,7 +113,7 @@ class DirectionsSampler(Proposer):
         """Return the ends of a gap of the front, as shares of the budget, drawn by how much area it may hold."""
         usage, scores = known.usage[known.front], known.scores[known.front]
         least = max(getattr(self.candidates.smallest, m) / limit for m, limit in self._limits.items())
-        ends = np.concatenate([[min(least, usage[0])], usage, [1.0]])
+        ends = np.concatenate([[min(least, usage[0])], usage, [max(1.0, usage[-1])]])
         heights = np.concatenate([[known.scores.min()], scores, [2 * scores[-1] - scores[max(0, len(scores) - 2)]]])
         areas = np.diff(ends) * np.maximum(np.diff(heights), 1e-9)
         n = rng.choice(len(areas), p=areas / areas.sum()) if areas.sum() > 0 else 0

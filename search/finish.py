@@ -83,10 +83,7 @@ def finish_with(
     result = Result.open(out, storage)
     chosen = result.best_trial(budget)
     objective = Objective(task, device=choose_device(device))
-    asked = {name: task.settings()[name] for name in ("int8", "loss", "score")}
-    for name, found in {**objective.fingerprint(), **asked}.items():
-        if (known := result.identity.get(name)) != found:
-            raise RankfrontError(f"the task must be the study's, but its {name} is {found} and the study's is {known}")
+    result.check_belongs(objective)
     folder = result.folder.finished
     weights, plan = model_paths(folder)
     seed = int(result.identity["seed"])

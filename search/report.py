@@ -144,7 +144,7 @@ def _manifest(result: Result) -> dict[str, str]:
     versions = manifest.get("versions")
     return {
         "trials": str(manifest.get("trials")),
-        "device": str(manifest.get("device")),
+        **(found if isinstance(found := manifest.get("machine"), dict) else {}),
         "system": str(manifest.get("system")),
         "python": str(manifest.get("python")),
         **(versions if isinstance(versions, dict) else {}),

@@ -14,9 +14,10 @@ from optuna.study import Study
 from torch import nn
 
 from ..objectives.errors import RankfrontError
-from ..objectives.files import read_json, write_whole
+from ..objectives.files import digest, read_json, write_whole
 from ..objectives.metrics import Metrics
 from ..objectives.model_files import load_model, model_paths, read_plan, save_plan
+from ..objectives.objective import Objective
 from . import plots
 from .budget import Budget
 from .folder import Folder
@@ -24,7 +25,7 @@ from .front import best_within, front_of, kept_of
 from .intervals import wilson
 from .settings import SCORE_OBJECTIVE
 from .storage import IDENTITY, database_of, load_existing, storage_errors
-from .trials import COSTS, Record, Scored, dense_of, read_trials, score_name, scored, trial_table
+from .trials import COSTS, DIGEST, Record, Scored, dense_of, read_trials, score_name, scored, trial_table
 
 TEST = "test"
 """The study's user attribute with test scores by trial number."""
@@ -131,6 +132,21 @@ class Result:
             rows.append(row)
         return pd.DataFrame(rows, columns=None if rows else ["trial", self.score, *COSTS])
 
+    def check_belongs(self, objective: Objective) -> None:
+        """Refuse an objective whose model, data, loss or score are not the study's; raises `RankfrontError`."""
+        asked = {name: objective.task.settings()[name] for name in ("int8", "loss", "score")}
+        for name, found in {**objective.fingerprint(), **asked}.items():
+            if (known := self.identity.get(name)) != found:
+                raise RankfrontError(
+                    f"the task must be the study's, but its {name} is {found} and the study's is {known}"
+                )
+
+    @property
+    def machine(self) -> dict[str, str]:
+        """What the study's scores depend on besides model, data and settings: see `manifest.machine`."""
+        known = read_json(self.folder.manifest).get("machine") if self.folder.manifest.exists() else None
+        return known if isinstance(known, dict) else {}
+
     @property
     def objectives(self) -> list[str]:
         """What the study optimises: the score, and costs."""
@@ -172,8 +188,21 @@ class Result:
         Raises:
             RankfrontError: its weights are not there, or not whole.
         """
-        weights = self.folder.weights(trial.trial)
-        return load_model(architecture, trial.plan, weights, int8=self.int8).cpu()
+        return load_model(architecture, trial.plan, self.weights(trial), int8=self.int8).cpu()
+
+    def weights(self, trial: Scored) -> Path:
+        """Return where the weights of a trial on the front lie; the very ones that were scored.
+
+        Raises:
+            RankfrontError: they are not there, or are others.
+        """
+        path = self.folder.weights(trial.trial)
+        if not path.exists():
+            raise RankfrontError(f"the weights of trial {trial.trial} must lie at {path}, but are not there")
+        known = self.study.get_trials(deepcopy=False)[trial.trial].user_attrs.get(DIGEST)
+        if known is not None and digest(path) != known:
+            raise RankfrontError(f"{path} must be those that were scored as trial {trial.trial}, but has changed since")
+        return path
 
     @property
     def finished(self) -> dict[str, Any] | None:
@@ -214,14 +243,13 @@ class Result:
             The two paths.
         """
         best = self.best_trial(budget)
-        source = self.folder.weights(best.trial)
-        if not source.exists():
-            raise RankfrontError(f"the weights of trial {best.trial} must lie at {source}, but are not there")
+        source = self.weights(best)
         weights, plan = model_paths(Path(to))
         about = {
             "study": self.study.study_name,
             "trial": best.trial,
             "int8": self.int8,
+            "sha256": digest(source),
             "metrics": {self.score: best.score, **best.metrics._asdict()},
             "dense": {self.score: self.dense_score, **self.dense._asdict()},
         }

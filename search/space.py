@@ -78,17 +78,20 @@ class Space:
     def unlike(self, plan: Plan, tried: Collection[tuple[int, ...]], rng: np.random.Generator) -> Plan:
         """Return ``plan``, or where it was ``tried``, a plan near it that was not and fits.
 
-        Where 200 steps away find none (a tiny space, exhausted), the plan itself.
+        Where neither 200 steps away nor 200 plans from anywhere find one (a tiny space, exhausted), the plan itself.
         """
         sizes = self.candidates.sizes
         picks = self.candidates.picks(plan)
         here = plan
-        for attempt in range(200):
+        for attempt in range(400):
             if tuple(self.params(here).values()) not in tried and self.fits(here):
                 return here
-            reach = 1 + attempt // 20
-            step = rng.integers(-reach, reach + 1, len(picks)) * (rng.random(len(picks)) < 0.3)
-            here = self.candidates.plan(np.clip(picks + step, 0, sizes - 1))
+            if attempt < 200:
+                reach = 1 + attempt // 20
+                step = rng.integers(-reach, reach + 1, len(picks)) * (rng.random(len(picks)) < 0.3)
+                here = self.candidates.plan(np.clip(picks + step, 0, sizes - 1))
+            else:
+                here = self.candidates.plan(rng.integers(0, sizes))
         return plan
 
     def _picks(self, params: Mapping[str, int]) -> Picks:

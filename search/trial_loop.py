@@ -11,6 +11,7 @@ from optuna.study import Study
 from optuna.trial import Trial, TrialState
 
 from ..objectives.errors import RankfrontError
+from ..objectives.files import digest
 from ..objectives.metrics import Metrics
 from ..objectives.model_files import save_weights
 from ..objectives.objective import Objective, Outcome
@@ -21,7 +22,20 @@ from .pruning import watcher
 from .settings import SCORE_OBJECTIVE, RunSettings
 from .slots import INTERRUPTED, SLOT, next_slot, seed_for
 from .space import Space
-from .trials import KEPT, METRICS, PLAN, REASON, SCORE, SECONDS, dense_of, feasible, read_trials, score_name, scored
+from .trials import (
+    DIGEST,
+    KEPT,
+    METRICS,
+    PLAN,
+    REASON,
+    SCORE,
+    SECONDS,
+    dense_of,
+    feasible,
+    read_trials,
+    score_name,
+    scored,
+)
 from .words import metrics_in_words
 from .workers import WORKER, Worker
 
@@ -117,13 +131,17 @@ class TrialLoop:
             SECONDS: seconds,
             "batchnorm_reestimated": outcome.batchnorm_reestimated,
         }
+        if outcome.notes:
+            found[REASON] = "; ".join(outcome.notes)
         if stopped:
             reason = f"stopped after epoch {stopped}: clearly behind a trial that costs no more"
             self._tell(trial, {**found, REASON: reason}, TrialState.PRUNED)
             self.progress.finish(label)
             self.progress.say(f"{label}  {reason}")
             return ""
-        save_weights(self.settings.folder.weights(trial.number), outcome.model, int8=self.objective.task.int8)
+        weights = self.settings.folder.weights(trial.number)
+        save_weights(weights, outcome.model, int8=self.objective.task.int8)
+        found[DIGEST] = digest(weights)
         self._tell(trial, found, TrialState.COMPLETE)
         metrics, score = outcome.metrics, score_name(self.study)
         told = metrics_in_words(score, outcome.score, metrics, Metrics(**dense_of(self.study)["metrics"]))

@@ -17,6 +17,7 @@ from .repeats import luck_of, runs_of
 from .slots import INTERRUPTED
 
 PLAN, SCORE, METRICS, REASON, SECONDS, KEPT = "plan", "score", "metrics", "reason", "seconds", "kept"
+DIGEST = "weights sha256"
 """Names of a trial's user attributes."""
 
 COSTS = Metrics._fields

@@ -1,0 +1,96 @@
+"""A small study in processes of their own that can be killed, stopped and starved."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+
+from rankfront import FineTune, RankfrontError, Result, Task, run
+from tests.conftest import blobs, trained_perceptron
+
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(["rankfront", "tests.faults.processes"])
+
+
+def small_task(**changes: Any) -> Task:
+    """A task whose trials take milliseconds, the same in every process."""
+    torch.set_num_threads(1)
+    task = Task(
+        trained_perceptron(),
+        blobs(200, 1),
+        blobs(200, 2),
+        blobs(200, 3),
+        name="blobs",
+        finetune=FineTune(epochs=2, lr=1e-2, batch_size=50),
+        calibration=100,
+        kinds=("svd", "tt"),
+    )
+    return replace(task, **changes)
+
+
+def study(out: Path, trials: int, prepare: Callable[[], None] | None = None, sampler: str = "directions") -> None:
+    """Run the small study, after something else; a `RankfrontError` is exit code 2, and lies in ``OUT.err``."""
+    with out.with_suffix(".err").open("w") as told:
+        task = small_task()
+        if prepare is not None:
+            prepare()
+        try:
+            run(task, out=out, trials=trials, budget="params=70%", device="cpu", sampler=sampler, progress=False)
+        except RankfrontError as error:
+            told.write(str(error))
+            told.flush()
+            sys.exit(2)
+        except Exception:
+            told.write(traceback.format_exc())
+            raise
+
+
+class KillAtCall:
+    """Kill the process without warning when so many Python functions were called."""
+
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+
+    def __call__(self) -> None:
+        """Start counting."""
+        left = self.calls
+
+        def count(frame: FrameType, event: str, argument: object) -> None:
+            nonlocal left
+            left -= event == "call"
+            if left <= 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.setprofile(count)
+
+
+def start(target: Callable[..., object], *arguments: object) -> BaseProcess:
+    """Start a process that does this."""
+    process = context.Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def code_of(target: Callable[..., object], *arguments: object) -> int | None:
+    """Return the exit code of a process that does this; negative: the signal that ended it."""
+    process = start(target, *arguments)
+    process.join(300)
+    assert process.exitcode is not None, "it hangs"
+    return process.exitcode
+
+
+def front_of(out: Path) -> list[tuple[object, ...]]:
+    """Return the front, but for the numbers of its trials."""
+    columns = ["accuracy", "params", "flops", "bytes", "test_accuracy", "runs"]
+    return [tuple(row) for row in Result.open(out).front[columns].itertuples(index=False)]

@@ -1,0 +1,107 @@
+"""Processes that die, are stopped, or are many."""
+
+import os
+import signal
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from rankfront import Result
+from rankfront.search.folder import Folder
+from rankfront.search.slots import DIED, SLOT, next_slot
+from rankfront.search.storage import open_storage
+from rankfront.search.workers import ATTEMPTS, WORKER, Worker
+from tests.faults.processes import KillAtCall, code_of, front_of, start, study
+
+TRIALS = 12
+
+
+def slots_of(out: Path) -> list[int]:
+    """Return the slots of all trials that hold one, in order."""
+    trials = Result.open(out).study.trials
+    return sorted(t.user_attrs[SLOT] for t in trials if not t.user_attrs.get("interrupted"))
+
+
+def test_killed_at_thirty_moments_it_ends_with_the_front_of_an_undisturbed_run(tmp_path: Path) -> None:
+    assert code_of(study, tmp_path / "whole", TRIALS) == 0
+    rng = np.random.default_rng(0)
+    killed = 0
+    for _ in range(200):
+        calls = int(np.exp(rng.uniform(np.log(1e3), np.log(2.5e5))))
+        code = code_of(study, tmp_path / "killed", TRIALS, KillAtCall(calls))
+        assert code in (0, -signal.SIGKILL)
+        killed += code != 0
+        if killed == 30:
+            break
+    assert killed == 30
+    assert code_of(study, tmp_path / "killed", TRIALS) == 0
+    assert slots_of(tmp_path / "killed") == list(range(TRIALS))
+    assert front_of(tmp_path / "killed") == front_of(tmp_path / "whole")
+    assert not list((tmp_path / "killed").rglob("*.part")) and not list((tmp_path / "killed" / "workers").iterdir())
+
+
+def test_four_workers_do_two_hundred_trials_no_plan_twice(tmp_path: Path) -> None:
+    workers = [start(study, tmp_path / "out", 200) for _ in range(4)]
+    for worker in workers:
+        worker.join(500)
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    assert slots_of(tmp_path / "out") == list(range(200))
+    trials = Result.open(tmp_path / "out").study.trials
+    assert len({t.user_attrs[WORKER] for t in trials}) > 1
+    assert {t.state for t in trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+    wanted = [t for t in trials if t.user_attrs[SLOT] < 190]  # the last ones run the leaders again
+    assert len({tuple(sorted(t.params.items())) for t in wanted}) == 190
+
+
+def test_a_stopped_worker_comes_back_after_its_trial_was_given_away(tmp_path: Path) -> None:
+    """A stopped worker keeps its lock; only where locks are lost (some network drives) is its trial taken for dead."""
+    out = tmp_path / "out"
+    slow = start(study, out, 40)
+    while not _has_begun_a_trial(out):
+        assert slow.exitcode is None
+    assert slow.pid is not None
+    os.kill(slow.pid, signal.SIGSTOP)
+    assert Worker(Folder(out)).free_dead(_study(out)) == 0
+    for lock in (out / "workers").glob("*.lock"):
+        lock.unlink()
+    assert code_of(study, out, 40) == 0
+    os.kill(slow.pid, signal.SIGCONT)
+    slow.join(300)
+    assert slow.exitcode == 0
+    assert slots_of(out) == list(range(40))
+
+
+@pytest.mark.parametrize("died", [1, ATTEMPTS - 1])
+def test_a_trial_whose_process_died_is_run_again_a_set_number_of_times(tmp_path: Path, died: int) -> None:
+    found = optuna.create_study(storage=open_storage(f"sqlite:///{tmp_path / 'study.db'}"))
+    worker = Worker(Folder(tmp_path))
+    (tmp_path / "workers").mkdir()
+    for _ in range(died):
+        trial = found.ask()
+        trial.set_user_attr(WORKER, "gone")
+        trial.set_user_attr(SLOT, 0)
+        assert worker.free_dead(found) == 1
+    assert next_slot(found) == 0 and all(t.user_attrs[DIED] for t in found.trials)
+    trial = found.ask()
+    trial.set_user_attr(SLOT, 0)
+    assert worker.free_dead(found) == 1
+    assert next_slot(found) == (1 if died == ATTEMPTS - 1 else 0)
+
+
+def _study(out: Path) -> optuna.Study:
+    return optuna.load_study(study_name="blobs", storage=open_storage(f"sqlite:///{out / 'study.db'}"))
+
+
+def _has_begun_a_trial(out: Path) -> bool:
+    """Look without Optuna, which would make tables where there are none yet."""
+    try:
+        with sqlite3.connect(f"file:{out / 'study.db'}?mode=ro", uri=True) as database:
+            return (
+                database.execute("SELECT count(*) FROM trial_user_attributes WHERE key = ?", [WORKER]).fetchone()[0] > 0
+            )
+    except sqlite3.OperationalError:
+        return False
