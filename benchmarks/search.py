@@ -52,7 +52,7 @@ from rankfront.studies import digits, mnist_mlp
 from rankfront.studies.imagenette import crop_and_flip, imagenette, normalise
 from rankfront.studies.training import Recipe, train_dense
 
-TRIALS = {"truth": 205, "digits": 30, "mnist-mlp": 24, "resnet": 16}
+TRIALS = {"truth": 205, "digits": 30, "mnist-mlp": 20, "resnet": 12}
 BOUNDS = {"truth": 0.30, "digits": 0.10, "mnist-mlp": 0.03, "resnet": 0.15}
 """Of the dense model's parameters."""
 

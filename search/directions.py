@@ -38,10 +38,10 @@ STARTS = (("knapsack", 1.0), ("energy", 0.6), ("knapsack", 0.3), ("energy", 0.1)
 BOLDNESS = (1.0, 0.5, 0.0)
 """Scales of the samples of what is believed, in turn."""
 
-AGAIN = 10
+AGAIN = 15
 """Every so manieth of a study's trials is a leader's second run."""
 
-AT_BUDGET = 4
+AT_BUDGET = 6
 """Every so manieth proposal lies at the budget."""
 
 BEHIND = 3.0

@@ -101,9 +101,9 @@ def test_directions_start_with_the_knapsack_at_the_budget() -> None:
 
 def test_directions_end_with_the_leaders_again() -> None:
     space, study = toy_space(0.5), new_study(OBJECTIVES["two"])
-    *others, one, two = drive(study, space, "directions", 20)
-    assert len(set(others)) == 18 and one != two
-    best = sorted(study.trials[:18], key=lambda t: -t.user_attrs[SCORE])[:2]
+    *others, one, two = drive(study, space, "directions", 30)
+    assert len(set(others)) == 28 and one != two
+    best = sorted(study.trials[:28], key=lambda t: -t.user_attrs[SCORE])[:2]
     assert [one, two] == [tuple(t.params.values()) for t in best]
 
 

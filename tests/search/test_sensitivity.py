@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rankfront.search.sensitivity import Seen, Sensitivity
+from rankfront.search.sensitivity import POWER, Seen, Sensitivity
 from tests.search.toys import toy_candidates
 
 
@@ -45,11 +45,11 @@ def test_learns_which_layer_matters(model: Sensitivity) -> None:
         assert np.corrcoef(draw.expected(others.picks), others.scores)[0, 1] > 0.95
 
 
-def test_without_trials_draws_are_the_prior_and_its_middle_is_the_knapsack(model: Sensitivity) -> None:
+def test_without_trials_draws_are_the_prior_and_in_its_middle_layers_count_alike(model: Sensitivity) -> None:
     nothing = seen_of(model, np.ones(len(model.candidates.names)), 0)
     likeliest = model.draw(nothing, np.random.default_rng(0), 0.0)
     finite = np.isfinite(model.candidates.errors)
-    assert likeliest.worth[finite] == pytest.approx(model.candidates.errors[finite])
+    assert likeliest.worth[finite] == pytest.approx(model.candidates.errors[finite] ** POWER)
     one, two = (model.draw(nothing, np.random.default_rng(seed)) for seed in (1, 2))
     assert not np.allclose(one.worth[finite], two.worth[finite])
 
