@@ -59,12 +59,14 @@ class Folder:
         """Where a trial's weights lie, while it is on the front."""
         return self.path / "models" / f"{trial}.safetensors"
 
+    def with_weights(self) -> set[int]:
+        """Return the trials whose weights are there."""
+        return {int(path.stem) for path in (self.path / "models").glob("*.safetensors") if path.stem.isdecimal()}
+
     def drop_weights(self, trials: Iterable[int]) -> None:
         """Delete the weights of these trials, where they are there."""
-        dropped = {self.weights(trial) for trial in trials}
-        for path in (self.path / "models").glob("*.safetensors"):
-            if path in dropped:
-                path.unlink(missing_ok=True)
+        for trial in trials:
+            self.weights(trial).unlink(missing_ok=True)
 
     def check(self) -> None:
         """Raise `RankfrontError` where the folder can be seen not to be writable; writes nothing."""

@@ -20,12 +20,15 @@ def non_dominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
     >>> non_dominated(np.array([[1.0, 2.0], [2.0, 1.0], [2.0, 2.0], [1.0, 2.0]])).tolist()
     [True, True, False, False]
     """
-    keep = np.ones(len(points), bool)
-    for i, point in enumerate(points):
-        no_worse = (points <= point).all(1)
-        better = (points < point).any(1)
-        earlier = np.arange(len(points)) < i
-        keep[i] = not (no_worse & (better | earlier)).any()
+    keep = np.zeros(len(points), bool)
+    front = np.empty_like(points)
+    size = 0
+    # In ascending order whatever dominates a point, or equals it, comes before it.
+    for i in np.lexsort((np.arange(len(points)), *points.T[::-1])):
+        if not (front[:size] <= points[i]).all(1).any():
+            keep[i] = True
+            front[size] = points[i]
+            size += 1
     return keep
 
 

@@ -184,11 +184,12 @@ class TrialLoop:
 
     def _tidy(self) -> set[int]:
         """Delete the weights of finished trials that are not wanted; return the numbers on the front."""
-        records = read_trials(self.study)
-        trials = scored(records)
-        kept = {t.trial for t in kept_of(trials)}
-        self.settings.folder.drop_weights(r.trial for r in records if r.state != "running" and r.trial not in kept)
-        return {t.trial for t in front_of(trials)}
+        # What was dropped once never comes back (see `kept_of`), so only trials whose weights are there count.
+        records = read_trials(self.study, self.settings.folder.with_weights())
+        kept = kept_of(scored(records))
+        wanted = {t.trial for t in kept}
+        self.settings.folder.drop_weights(r.trial for r in records if r.state != "running" and r.trial not in wanted)
+        return {t.trial for t in front_of(kept)}
 
     def _interrupt(self, trial: Trial) -> None:
         """Mark a trial as interrupted, unless it is finished."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import mean
 from typing import Any
@@ -64,8 +64,8 @@ def feasible(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.COMPLETE and all(v <= 0 for v in trial.constraints.values())
 
 
-def read_trials(study: Study) -> list[Record]:
-    """Return all trials in the order of their numbers, interrupted ones left out."""
+def read_trials(study: Study, numbers: Collection[int] | None = None) -> list[Record]:
+    """Return all trials, or those of these numbers, in the order of their numbers, interrupted ones left out."""
     return [
         Record(
             trial.number,
@@ -79,7 +79,7 @@ def read_trials(study: Study) -> list[Record]:
             trial.user_attrs.get(KEPT, {}),
         )
         for trial in study.get_trials(deepcopy=False)
-        if not trial.user_attrs.get(INTERRUPTED)
+        if (numbers is None or trial.number in numbers) and not trial.user_attrs.get(INTERRUPTED)
     ]
 
 
