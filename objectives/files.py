@@ -22,6 +22,9 @@ from .fingerprint import fingerprint
 FINGERPRINT = "fingerprint"
 """The entry of a safetensors file's metadata that tells damaged tensors."""
 
+LARGEST_JSON = 2**26
+"""Bytes; a larger file is not read."""
+
 PART = ".part"
 """How names of temporary files end."""
 
@@ -130,6 +133,8 @@ def read_json(path: Path) -> dict[str, Any]:
         RankfrontError: the file is missing, or holds anything else.
     """
     try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise ValueError(f"it has {path.stat().st_size:,} bytes, more than any of ours")
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise RankfrontError(f"{path} must be a readable JSON file, but: {error}") from None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,16 @@ from filelock import FileLock, Timeout
 
 from ..objectives.errors import RankfrontError
 from ..objectives.files import disk_error, write_text
+
+
+def folder_name(name: str) -> str:
+    """Return a folder's name for a study of any name: plain characters, no longer than 80, unlike any other's.
+
+    >>> folder_name("my-net"), folder_name("../../x")
+    ('my-net', 'x-9cdf6a50')
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip(".-")[:70]
+    return plain if name and plain == name else f"{plain or 'study'}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ..objectives.errors import RankfrontError
 from ..objectives.metrics import Metrics
 from ..objectives.task import Task
 from .budget import Budget
-from .folder import Folder
+from .folder import Folder, folder_name
 from .samplers import DEFAULT, check_sampler
 from .storage import check_url
 
@@ -86,7 +86,7 @@ class Settings:
             self,
             Budget.parse(task.budget) if self.budget is None else self.budget,
             task.trials if self.trials is None else self.trials,
-            Folder(Path("runs") / task.name if self.out is None else self.out),
+            Folder(Path("runs") / folder_name(task.name) if self.out is None else self.out),
         )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from ..objectives.errors import RankfrontError
 from ..objectives.metrics import Metrics
 from ..objectives.plan import Plan
 from .repeats import luck_of, runs_of
@@ -66,21 +67,27 @@ def feasible(trial: FrozenTrial) -> bool:
 
 def read_trials(study: Study, numbers: Collection[int] | None = None) -> list[Record]:
     """Return all trials, or those of these numbers, in the order of their numbers, interrupted ones left out."""
-    return [
-        Record(
+    trials = study.get_trials(deepcopy=False)
+    wanted = [t for t in trials if (numbers is None or t.number in numbers) and not t.user_attrs.get(INTERRUPTED)]
+    return [_record(trial) for trial in wanted]
+
+
+def _record(trial: FrozenTrial) -> Record:
+    known = trial.user_attrs
+    try:
+        return Record(
             trial.number,
             trial.state.name.lower(),
             feasible(trial),
-            trial.user_attrs.get(SCORE),
-            Metrics(**trial.user_attrs[METRICS]) if METRICS in trial.user_attrs else None,
-            Plan.from_json(trial.user_attrs[PLAN]) if PLAN in trial.user_attrs else None,
-            trial.user_attrs.get(SECONDS),
-            trial.user_attrs.get(REASON, ""),
-            trial.user_attrs.get(KEPT, {}),
+            known.get(SCORE),
+            Metrics(**known[METRICS]) if METRICS in known else None,
+            Plan.from_json(known[PLAN]) if PLAN in known else None,
+            known.get(SECONDS),
+            known.get(REASON, ""),
+            known.get(KEPT, {}),
         )
-        for trial in study.get_trials(deepcopy=False)
-        if (numbers is None or trial.number in numbers) and not trial.user_attrs.get(INTERRUPTED)
-    ]
+    except (TypeError, RankfrontError) as error:
+        raise RankfrontError(f"trial {trial.number} of the study is damaged: {error}") from None
 
 
 def scored(records: Iterable[Record]) -> list[Scored]:
