@@ -120,6 +120,9 @@ def _row(result: Result, row: Mapping[Hashable, float]) -> dict[str, str]:
     """Return one line of the front's table."""
     costs = {name: f"{count_in_words(row[name], UNITS[name])} · {row[f'{name}_pct']:.3g} %" for name in Metrics._fields}
     shown = {column: _with_interval(result.score, row, column) for column in (result.score, f"test_{result.score}")}
+    if row["runs"] > 1:
+        mean = score_in_words(result.score, row[f"{result.score}_mean"])
+        shown[result.score] += f" · mean of {int(row['runs'])} runs {mean}"
     return {
         "trial": str(int(row["trial"])),
         "validation": shown[result.score],
