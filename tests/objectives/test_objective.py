@@ -234,3 +234,27 @@ def test_what_is_frozen_stays_frozen(dense: nn.Module, task: Task) -> None:
     model = prepared(replace(task, model=frozen)).factorize(Plan({"0": Choice("svd", 2), "2": Choice("svd", 2)}))
     assert not any(p.requires_grad for p in model[0].parameters())
     assert all(p.requires_grad for p in model[2].parameters())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"calibration": 1}, "calibration must be an integer of 16 samples or more, but got 1"),
+        ({"calibration": 30.5}, "calibration must be an integer of 16 samples or more, but got 30.5"),
+        ({"kinds": "svd,tucker"}, "kinds must be some of svd, .*, tt, but got 'tucker'"),
+        ({"kinds": ("dense",)}, "kinds must be some of svd, .*, tt, but got 'dense'"),
+        (
+            {"train": (torch.zeros(40, 7), torch.zeros(40, dtype=torch.long))},
+            "must accept a sample of the training data",
+        ),
+        (
+            {"validation": (torch.zeros(40, 7), torch.zeros(40, dtype=torch.long))},
+            "accept a sample of the validation data",
+        ),
+        ({"train": (torch.zeros(40, 12), torch.arange(40) % 5)}, "classes from 0 to 3, .* but go from 0 to 4"),
+        ({"train": (torch.full((40, 12), torch.nan), torch.arange(40) % 4)}, "finite outputs on the training data"),
+    ],
+)
+def test_what_cannot_be_is_said_with_the_rule(task: Task, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(RankfrontError, match=said):
+        Objective(replace(task, **change), device=torch.device("cpu"))
