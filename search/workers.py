@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from ..objectives.errors import RankfrontError
 from ..objectives.files import disk_error, sweep
 from .folder import Folder
 from .slots import DIED, INTERRUPTED, SLOT
@@ -22,6 +23,9 @@ from .trials import REASON
 
 WORKER = "worker"
 """The trial's user attribute with the name of the worker that runs it."""
+
+PATIENCE_S = 600
+"""How long a worker waits for its turn."""
 
 ATTEMPTS = 10
 """A slot whose processes died so often is left failed."""
@@ -60,8 +64,14 @@ class Worker:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Have the turn: no other worker has it meanwhile."""
-        with self._turn:
+        """Have the turn: no other worker has it meanwhile; raises `RankfrontError` where one does not let go."""
+        try:
+            lock = self._turn.acquire(timeout=PATIENCE_S)
+        except Timeout:
+            raise RankfrontError(
+                f"{self.folder.path} is held by another worker for {PATIENCE_S} s: is it stopped?"
+            ) from None
+        with lock:
             yield
 
     def free_dead(self, study: Study) -> int:

@@ -20,7 +20,7 @@ from rankfront import FineTune, RankfrontError, Result, Task, run
 from tests.conftest import blobs, trained_perceptron
 
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["rankfront", "tests.faults.processes"])
+context.set_forkserver_preload(["torch._dynamo", "rankfront", "tests.faults.processes"])  # imports take seconds
 
 
 def small_task(**changes: Any) -> Task:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+from filelock import FileLock, Timeout
 from optuna.trial import TrialState
 
 from rankfront import Result
@@ -64,7 +65,13 @@ def test_a_stopped_worker_comes_back_after_its_trial_was_given_away(tmp_path: Pa
     while not _has_begun_a_trial(out):
         assert slow.exitcode is None
     assert slow.pid is not None
-    os.kill(slow.pid, signal.SIGSTOP)
+    while True:
+        os.kill(slow.pid, signal.SIGSTOP)
+        try:
+            with FileLock(out / ".lock", timeout=0):
+                break  # stopped while it had the turn, it would only make the others wait
+        except Timeout:
+            os.kill(slow.pid, signal.SIGCONT)
     assert Worker(Folder(out)).free_dead(_study(out)) == 0
     for lock in (out / "workers").glob("*.lock"):
         lock.unlink()
