@@ -200,12 +200,11 @@ def test_nan_and_out_of_memory_are_reasons(task: Task, tmp_path: Path) -> None:
         if calls == 5:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         value = nn.functional.cross_entropy(outputs, targets)
-        return value * float("nan") if 9 <= calls <= 12 else value
+        return value * float("nan") if 14 <= calls <= 17 else value
 
     result = go(replace(task, loss=loss), tmp_path / "out")
-    reasons = [r.reason for r in result.records if r.state == "fail"]
-    assert any("OutOfMemoryError" in reason for reason in reasons)
-    assert any("loss must be finite" in reason for reason in reasons)
+    assert any("in 2 parts" in r.reason for r in result.records)
+    assert any("loss must be finite" in r.reason for r in result.records if r.state == "fail")
 
 
 def test_a_plan_over_budget_costs_no_training(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
