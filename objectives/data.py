@@ -36,6 +36,8 @@ class Batch:
 
     def parts(self, count: int) -> list[Batch]:
         """Cut into so many parts, as equal as can be; fewer if there are fewer samples."""
+        if count == 1:
+            return [self]
         n = length(self.targets)
         ends = [n * i // count for i in range(count + 1)]
         cuts = [slice(a, b) for a, b in pairwise(ends) if a < b]
@@ -179,11 +181,11 @@ class Split:
             return _first(batch, 1).inputs
         raise RankfrontError("data must give at least one batch, but it gave none")
 
-    def check_classes(self, classes: int) -> None:
-        """Refuse targets that are no class from 0 to ``classes - 1`` (-100 is ignored), where all are at hand."""
+    def check_classes(self, classes: int, ignored: int) -> None:
+        """Refuse targets that are no class from 0 to ``classes - 1`` nor the ``ignored`` one, where all are at hand."""
         if not isinstance(self.source, tuple) or self.source[1].is_floating_point():
             return
-        targets = self.source[1][self.source[1] != -100]
+        targets = self.source[1][self.source[1] != ignored]
         if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
             raise RankfrontError(
                 f"targets must be classes from 0 to {classes - 1}, as many as the model's outputs, "

@@ -141,7 +141,7 @@ class Objective:
                         f"but: {type(error).__name__}: {error}"
                     ) from error
                 if name == "loss" and self.task.classifies and isinstance(outputs, Tensor):
-                    split.check_classes(outputs.shape[1])
+                    split.check_classes(outputs.shape[1], getattr(self.task.loss, "ignore_index", -100))
 
     def fingerprint(self) -> dict[str, str]:
         """Return short hashes of the dense model and of each data split."""

@@ -39,10 +39,10 @@ BOLDNESS = (1.0, 0.5, 0.0)
 """Scales of the samples of what is believed, in turn."""
 
 AGAIN = 15
-"""Every so manieth of a study's trials is a leader's second run."""
+"""One in so many of a study's trials is a leader's second run."""
 
 AT_BUDGET = 6
-"""Every so manieth proposal lies at the budget."""
+"""One in so many proposals lies at the budget."""
 
 BEHIND = 3.0
 """How much less a trial counts that is behind the front, per standard deviation of the scores."""

@@ -91,7 +91,7 @@ class Sensitivity:
 
     @cached_property
     def _logs(self) -> Array:
-        """(L, K): logarithms of the errors, about their mean; of no error at all ``-inf``."""
+        """(L, K): logarithms of the errors; of none at all ``-inf``."""
         errors = self.candidates.errors
         with np.errstate(divide="ignore"):
             return np.log(np.where(errors < LEAST, 0.0, errors))

@@ -49,14 +49,14 @@ class Worker:
         life = self._life(self.name)
         try:
             self.folder.workers.mkdir(exist_ok=True)
-            life.acquire(timeout=0)
+            with self.alone():  # a lock that is there but not held yet would be taken for a dead one's
+                others = [path.stem for path in self.folder.workers.glob("*.lock")]
+                if not any([self._is_alive(name) for name in others]):
+                    sweep(self.folder.path)
+                life.acquire(timeout=0)
         except OSError as error:
             raise disk_error(self.folder.workers, error) from error
         try:
-            with self.alone():
-                others = [path.stem for path in self.folder.workers.glob("*.lock") if path.stem != self.name]
-                if not any([self._is_alive(name) for name in others]):
-                    sweep(self.folder.path)
             yield
         finally:
             life.release()
@@ -86,12 +86,9 @@ class Worker:
         died = [t for t in study.get_trials(deepcopy=False) if t.user_attrs.get(DIED)]
         slot = trial.user_attrs.get(SLOT)
         attempts = 1 + sum(t.user_attrs.get(SLOT) == slot for t in died)
-        note = {DIED: True}
-        if slot is None or attempts < ATTEMPTS:
-            note[INTERRUPTED] = True
-        else:
-            study._storage.set_trial_user_attr(trial._trial_id, REASON, f"its process died, {attempts} times in a row")
-        for name, value in note.items():
+        again = slot is None or attempts < ATTEMPTS
+        outcome = (INTERRUPTED, True) if again else (REASON, f"its process died, {attempts} times in a row")
+        for name, value in ((DIED, True), outcome):
             study._storage.set_trial_user_attr(trial._trial_id, name, value)
         study.tell(trial.number, state=TrialState.FAIL)
 

@@ -14,10 +14,14 @@ from rankfront import FineTune, Task
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+torch.manual_seed(0)  # of networks made while the tests are collected
+
+
 @pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
+def same_every_time() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(min(2, before))
+    torch.manual_seed(0)
     yield
     torch.set_num_threads(before)
 

@@ -7,7 +7,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler, TensorDataset
 
 from rankfront import RankfrontError, Split
-from rankfront.objectives.data import apply
+from rankfront.objectives.data import Batch, apply
 
 X, Y = torch.arange(30.0).view(10, 3), torch.arange(10)
 
@@ -112,3 +112,24 @@ def test_training_batches_are_never_of_one_sample(source: Any) -> None:
     sizes = [len(b.targets) for b in split.batches(3, shuffle=torch.Generator().manual_seed(0))]
     assert sizes == [3, 3, 3] and split.steps(3) == 3
     assert [len(b.targets) for b in split.batches(3)] == [3, 3, 3, 1]
+
+
+def test_parts_of_a_batch_are_the_batch() -> None:
+    batch = Batch({"x": torch.arange(10.0)}, torch.arange(10), torch.arange(10))
+    for count in (1, 3, 10, 50):
+        parts = batch.parts(count)
+        assert torch.equal(torch.cat([part.inputs["x"] for part in parts]), batch.inputs["x"])
+        assert torch.equal(torch.cat([part.targets for part in parts]), batch.targets)
+        assert len(parts) == min(count, 10) and all(len(part.targets) for part in parts)
+
+
+def test_a_whole_batch_may_hold_what_cannot_be_cut() -> None:
+    batch = Batch({"x": torch.zeros(4), "mask": None}, torch.zeros(4))
+    assert batch.parts(1) == [batch]
+
+
+def test_classes_that_are_ignored_are_none() -> None:
+    split = Split((torch.zeros(3, 2), torch.tensor([0, 255, 1])))
+    split.check_classes(2, 255)
+    with pytest.raises(RankfrontError, match=r"classes from 0 to 1, .* but go from 0 to 255"):
+        split.check_classes(2, -100)

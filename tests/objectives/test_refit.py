@@ -63,7 +63,7 @@ def test_brings_the_output_closer_to_the_dense_models(name: str, kind: Kind) -> 
         pytest.skip("the kind takes none of its layers")
     before = float((small(unseen) - dense(unseen)).square().mean())
     refit(small, dense, layers, batches)
-    assert float((small(unseen) - dense(unseen)).square().mean()) < 0.95 * before
+    assert float((small(unseen) - dense(unseen)).square().mean()) < 0.99 * before
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in (*small.modules(), *dense.modules()))
 
 

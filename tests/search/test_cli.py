@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rankfront.search import cli
+from rankfront.search.main import main
 from rankfront.search.study_file import GROUP
 
 STUDY = """
@@ -37,7 +37,7 @@ def rankfront(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
 
     def call(*arguments: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as stop:
-            cli.main(list(arguments))
+            main(list(arguments))
         captured = capsys.readouterr()
         return int(stop.value.code or 0), captured.out, captured.err
 

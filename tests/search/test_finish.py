@@ -6,7 +6,7 @@ import torch
 
 from rankfront import RankfrontError, Task, finish, load, run
 from rankfront.objectives import checkpoint as checkpoint_file
-from rankfront.search.cli import main
+from rankfront.search.main import main
 from tests.conftest import blobs, perceptron
 
 
