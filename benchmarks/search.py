@@ -42,7 +42,7 @@ from rankfront.search.progress import Progress
 from rankfront.search.repeats import runs_of
 from rankfront.search.samplers import DEFAULT, SAMPLERS, make_sampler
 from rankfront.search.slots import SLOT, seed_for
-from rankfront.search.trials import SCORE
+from rankfront.search.trials import SCORE, UNTRAINED
 from rankfront.studies import digits, mnist_mlp
 
 TRIALS = {"truth": 205, "digits": 30, "mnist-mlp": 20, "resnet": 12}
@@ -101,7 +101,7 @@ def race(ground: Ground, sampler: str, seed: int, trials: int) -> Iterator[Trial
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = ground.space
     study = optuna.create_study(directions=["maximize", "minimize"])
-    study.sampler = make_sampler(sampler, Problem(space, seed, trials, ground.untrained, ground.samples))
+    study.sampler = make_sampler(sampler, Problem(space, seed, trials, ground.bare, ground.untrained, ground.samples))
     for slot in range(trials):
         began = time.perf_counter()
         trial = study.ask(space.distributions)
@@ -110,8 +110,9 @@ def race(ground: Ground, sampler: str, seed: int, trials: int) -> Iterator[Trial
         plan = space.plan(trial.params)
         for metric, violation in space.violations(plan).items():
             trial.set_constraint(metric, violation)
-        score, test = ground.run(plan, seed_for(seed, slot, "trial"))
+        score, test, untrained = ground.run(plan, seed_for(seed, slot, "trial"))
         trial.set_user_attr(SCORE, score)
+        trial.set_user_attr(UNTRAINED, untrained)
         params = space.candidates.costs.of(plan).params
         study.tell(trial, [score, params])
         used = params / space.limits["params"]
@@ -152,7 +153,18 @@ def page(races: list[Race]) -> go.Figure:
     models = list(dict.fromkeys(one.model for one in races))
     titles = [f"{model}, over {what}" for model in models for what in ("trials", "seconds")]
     figure = make_subplots(len(models), 2, subplot_titles=titles, vertical_spacing=0.3 / len(models))
-    colors = ["#0b6e99", "#e08e0b", "#7b4fa3", "#2e7d32", "#d1495b", "#8c564b", "#17becf", "#999999", "#bcbd22"]
+    colors = [
+        "#0b6e99",
+        "#e08e0b",
+        "#7b4fa3",
+        "#2e7d32",
+        "#d1495b",
+        "#8c564b",
+        "#17becf",
+        "#999999",
+        "#bcbd22",
+        "#e377c2",
+    ]
     shown: set[str] = set()
     for row, model in enumerate(models, 1):
         for name, color in zip(SAMPLERS, colors, strict=True):

@@ -35,9 +35,10 @@ class Ground:
     space: Space
     dense: float
     """The dense model's validation accuracy."""
-    run: Callable[[Plan, int], tuple[float, float]]
-    """``(plan, seed)`` → validation and test accuracy after fine-tuning."""
-    untrained: Callable[[Plan], float]
+    run: Callable[[Plan, int], tuple[float, float, float | None]]
+    """``(plan, seed)`` → validation and test accuracy after fine-tuning, validation accuracy before."""
+    bare: Callable[[Plan], float]
+    untrained: Callable[[Plan], float | None]
     samples: int
 
 
@@ -121,6 +122,7 @@ def thinned(candidates: Candidates, count: int) -> Candidates:
         candidates,
         choices=tuple(tuple(c[i] for i in row) for c, row in zip(candidates.choices, rows, strict=True)),
         errors=np.stack([candidates.errors[layer, row] for layer, row in enumerate(rows)]),
+        narrowness=np.stack([candidates.narrowness[layer, row] for layer, row in enumerate(rows)]),
         changes=np.stack([candidates.changes[layer, row] for layer, row in enumerate(rows)]),
     )
 
@@ -133,15 +135,16 @@ def ground_of(task: Task, share: float, cache: Path, choices: int | None = None)
     if choices is not None:
         candidates = thinned(candidates, choices)
 
-    def run(plan: Plan, seed: int) -> tuple[float, float]:
+    def run(plan: Plan, seed: int) -> tuple[float, float, float | None]:
         outcome = objective(plan, seed)
-        return outcome.score, objective.score(outcome.model, "test")
+        return outcome.score, objective.score(outcome.model, "test"), outcome.untrained
 
     return Ground(
         Space(candidates, {"params": share * candidates.costs.dense.params}),
         objective.score(objective.dense),
         run,
         lambda plan: objective.score(objective.factorize(plan)),
+        objective.untrained,
         len(task.validation),
     )
 
@@ -152,12 +155,12 @@ def tabulated(ground: Ground, cache: Path, progress: Progress) -> tuple[Ground, 
     The table is made where it is not there.
     """
     space, path = ground.space, cache / "truth.json"
-    found: dict[str, list[float]] = json.loads(path.read_text()) if path.exists() else {}
+    found: dict[str, tuple[float, float, float | None, float]] = json.loads(path.read_text()) if path.exists() else {}
     names, choices = space.candidates.names, space.candidates.choices
     plans = [Plan(dict(zip(names, c, strict=True))) for c in itertools.product(*choices)]
     for done, plan in enumerate(plans):
         if (key := name_of(space, plan)) not in found:
-            found[key] = [*ground.run(plan, 0), ground.untrained(plan)]
+            found[key] = (*ground.run(plan, 0), ground.bare(plan))
             if done % 100 == 99:
                 write_text(path, json.dumps(found))
         progress("every plan of truth", done + 1, len(plans))
@@ -168,11 +171,13 @@ def tabulated(ground: Ground, cache: Path, progress: Progress) -> tuple[Ground, 
     volume = area(np.array(used), np.array(gains))
     print(f"truth: {len(inside)} of {len(plans)} plans keep the bound; their front's hypervolume is {volume:.4f}")
 
-    def run(plan: Plan, seed: int) -> tuple[float, float]:
-        score, test, _ = found[name_of(space, plan)]
-        return score, test
+    def of(plan: Plan) -> tuple[float, float, float | None, float]:
+        return found[name_of(space, plan)]
 
-    return replace(ground, run=run, untrained=lambda plan: found[name_of(space, plan)][2]), volume
+    looked_up = replace(
+        ground, run=lambda plan, seed: of(plan)[:3], untrained=lambda plan: of(plan)[2], bare=lambda plan: of(plan)[3]
+    )
+    return looked_up, volume
 
 
 def name_of(space: Space, plan: Plan) -> str:

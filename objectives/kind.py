@@ -102,6 +102,10 @@ class Kind(Protocol):
         """Return what the factorized layer costs; equals what is counted on `skeleton`."""
         ...
 
+    def width(self, layer: Layer, rank: Rank) -> int:
+        """Return how many dimensions can pass through (one group of) the factorized layer at one position."""
+        ...
+
     def skeleton(self, layer: Layer, rank: Rank) -> nn.Module:
         """Return the factorized layer's modules on the meta device, in the layer's dtype."""
         ...
@@ -160,6 +164,10 @@ class Factorization(ABC):
         else:
             fits = all(1 <= r <= most for r, most in zip(rank, full, strict=True))
         return "" if fits else f"{len(full)} integers from {[1] * len(full)} to {list(full)}"
+
+    def width(self, layer: Layer, rank: Rank) -> int:
+        """Return the least of the ranks: every factor but the last hands on as many channels."""
+        return min(layer.width, rank if isinstance(rank, int) else min(rank))
 
     def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
         """Return the decomposition's own."""

@@ -47,6 +47,11 @@ class Layer:
         return self.module.weight[0].numel()
 
     @property
+    def width(self) -> int:
+        """How many dimensions can pass through one group at one position: ``min(out/groups, in_features)``."""
+        return min(self.out_features // self.groups, self.in_features)
+
+    @property
     def groups(self) -> int:
         """Number of a convolution's groups; 1 for a Linear."""
         return self.module.groups if isinstance(self.module, _ConvNd) else 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from .data import Batch, apply
 from .decompositions import Decompositions, Wanted
 from .device import settle
 from .distill import SoftTargets, distillation_loss
-from .errors import RankfrontError
+from .errors import RankfrontError, TrialError
 from .finetune import FineTune, finetune
 from .fingerprint import fingerprint
 from .int8 import entries_of_quantized, quantized
@@ -52,7 +52,9 @@ class Outcome:
     score: float
     metrics: Metrics
     model: nn.Module
-    batchnorm_reestimated: bool
+    batchnorm_reestimated: bool = False
+    untrained: float | None = None
+    """The validation score before fine-tuning; None where it was no finite number."""
     notes: tuple[str, ...] = ()
     """What was unusual."""
 
@@ -206,19 +208,28 @@ class Objective:
         Raises:
             TrialError: a loss or score that is not finite. Whatever the user's own code raises passes.
         """
+        model, helped = self._started(plan)
+        untrained = self._score_or_none(model)
+        outcome = self.finetuned(model, finetune_by or self.task.finetune, seed, progress=progress, stop=stop)
+        return replace(outcome, batchnorm_reestimated=helped, untrained=untrained)
+
+    def untrained(self, plan: Plan) -> float | None:
+        """Return the validation score that a trial's network has before fine-tuning; None if it is not finite."""
+        return self._score_or_none(self._started(plan)[0])
+
+    def _started(self, plan: Plan) -> tuple[nn.Module, bool]:
+        """Return the network that a trial fine-tunes, and whether its batch norm was re-estimated."""
         factors = self.decompositions.in_place(self.dense, plan)
         model = settle(self.decompositions.condensed(factors, plan), self.device)
         if self.task.refit:
             model = self._refitted_where_it_helps(model, settle(factors, self.device), plan)
-        helped = reestimate_where_it_helps(model, self._calibration, self._distance_to_dense)
-        return self.finetuned(
-            model,
-            finetune_by or self.task.finetune,
-            seed,
-            progress=progress,
-            stop=stop,
-            batchnorm_reestimated=helped,
-        )
+        return model, reestimate_where_it_helps(model, self._calibration, self._distance_to_dense)
+
+    def _score_or_none(self, model: nn.Module) -> float | None:
+        try:
+            return self.score(model)
+        except TrialError:
+            return None
 
     def finetuned(
         self,
@@ -229,7 +240,6 @@ class Objective:
         progress: Progress | None = None,
         checkpoint: Checkpoint | None = None,
         stop: Callable[[int, float], bool] | None = None,
-        batchnorm_reestimated: bool = False,
     ) -> Outcome:
         """Fine-tune a factorized network, and make of it what is shipped and scored.
 
@@ -240,7 +250,6 @@ class Objective:
             progress: told the steps done.
             checkpoint: kept after every epoch, and gone on from where it is there.
             stop: asked after every epoch but the last, ``(epoch, score)``, whether to stop.
-            batchnorm_reestimated: what is to be noted of it.
 
         Raises:
             TrialError: a loss or score that is not finite.
@@ -266,7 +275,7 @@ class Objective:
             model = quantized(model)
             score = self.score(model)
             model = model.cpu()
-        return Outcome(score, metrics, model, batchnorm_reestimated, tuple(notes))
+        return Outcome(score, metrics, model, notes=tuple(notes))
 
     def score(self, model: nn.Module, split: str = "validation") -> float:
         """Return a network's score on the named split."""

@@ -89,6 +89,10 @@ class SpatialIdentity:
         params, flops = spatial.KIND.cost(layer, r)
         return Cost(params - r * k, flops - 2 * layer.positions * r * k)
 
+    def width(self, layer: Layer, rank: Rank) -> int:
+        """Return that of `spatial`."""
+        return spatial.KIND.width(layer, self.inner(rank))
+
     def skeleton(self, layer: Layer, rank: Rank) -> CentreIdentity:
         """Return the modules, on the meta device."""
         m = layer.module

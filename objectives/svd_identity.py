@@ -50,6 +50,10 @@ class SvdIdentity:
         weights = r * (layer.groups * layer.in_features + layer.out_features - layer.groups * r)
         return Cost(weights + layer.bias_params, 2 * layer.positions * weights)
 
+    def width(self, layer: Layer, rank: Rank) -> int:
+        """Return that of `svd`."""
+        return svd.KIND.width(layer, self.inner(rank))
+
     def skeleton(self, layer: Layer, rank: Rank) -> Identity:
         """Return the modules, on the meta device."""
         m, r, out = layer.module, one(rank), layer.out_features

@@ -32,6 +32,10 @@ class TensorTrain(Factorization):
         """Return what all cores cost."""
         return _of(layer).cost(layer, rank)
 
+    def width(self, layer: Layer, rank: Rank) -> int:
+        """Return a TT-matrix's or a kernel's."""
+        return _of(layer).width(layer, rank)
+
     def skeleton(self, layer: Layer, rank: Rank) -> nn.Module:
         """Return the cores, on the meta device."""
         return _of(layer).skeleton(layer, rank)

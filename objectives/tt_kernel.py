@@ -48,6 +48,10 @@ class TTKernel:
         flops = layer.input_positions * first + spatial.columns(layer) * down + layer.positions * rest
         return Cost(first + down + rest + layer.bias_params, 2 * flops)
 
+    def width(self, layer: Layer, rank: Rank) -> int:
+        """Return the least of the ranks."""
+        return min(layer.width, *several(rank))
+
     def skeleton(self, layer: Layer, rank: Rank) -> nn.Sequential:
         """Return the four modules, on the meta device."""
         m = layer.module

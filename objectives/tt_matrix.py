@@ -69,6 +69,11 @@ class TTMatrix:
         first, last = m1 * n1 * one(rank), m2 * n2 * one(rank)
         return Cost(first + last + layer.bias_params, 2 * layer.positions * (n2 * first + m1 * last))
 
+    def width(self, layer: Layer, rank: Rank) -> int:
+        """Return the rank that a sum of so many Kronecker products of cores can have."""
+        m1, m2, n1, n2 = modes(layer)
+        return min(layer.width, one(rank) * min(m1, n1) * min(m2, n2))
+
     def skeleton(self, layer: Layer, rank: Rank) -> TTLinear:
         """Return the cores, on the meta device."""
         return TTLinear(modes(layer), one(rank), layer.module.bias is not None, layer.module.weight)

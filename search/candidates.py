@@ -9,10 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..objectives.costs import Costs
+from ..objectives.kinds import KINDS
+from ..objectives.layer import Layer
 from ..objectives.metrics import Metrics
 from ..objectives.objective import Objective
 from ..objectives.plan import DENSE, Choice, Plan
 from .front import non_dominated
+
+NARROW = 3.0
+"""Relative errors that a layer counts as through which but one dimension passes."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +25,15 @@ class Candidates:
     """The choices of ``L`` layers, padded to ``K``; a padded choice has infinite error.
 
     Choices of a layer are in ascending order of parameters, ``dense`` comes last; none is there that another of
-    no more parameters, flops, bytes and error makes needless.
+    no more parameters, flops, bytes, error and narrowness makes needless.
     """
 
     names: tuple[str, ...]
     choices: tuple[tuple[Choice, ...], ...]
     errors: NDArray[np.float64]
     """(L, K): relative error of the layer's output before fine-tuning, 0 for dense."""
+    narrowness: NDArray[np.float64]
+    """(L, K): ``1 / width² - 1 / dense width²`` of the dimensions that can pass the layer, 0 for dense."""
     changes: NDArray[np.float64]
     """(L, K, 3): what the choice adds to the dense model's params, flops and bytes (negative: saves)."""
     costs: Costs
@@ -36,24 +43,33 @@ class Candidates:
         """Tabulate a prepared objective; layers for which only ``dense`` is left are not listed."""
         names: list[str] = []
         choices: list[tuple[Choice, ...]] = []
-        rows: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
+        rows: list[tuple[NDArray[np.float64], ...]] = []
         for name, options in objective.decompositions.choices.items():
             layer = objective.by_name[name]
             error = np.array([objective.decompositions.error(layer, choice) for choice in options])
             change = np.array(objective.costs.changes(layer, options), float)
+            widths = np.array([_width(layer, choice) for choice in options], float)
+            narrow = 1 / widths**2 - 1 / layer.width**2
             order = np.lexsort((error, change[:, 1], change[:, 0]))
             judged = np.where([choice == DENSE for choice in options], -1.0, error)  # dense is always a choice
-            kept = order[non_dominated(np.column_stack((judged, change))[order])]
+            kept = order[non_dominated(np.column_stack((judged, narrow, change))[order])]
             names.append(name)
             choices.append(tuple(options[i] for i in kept))
-            rows.append((error[kept], change[kept]))
+            rows.append((error[kept], narrow[kept], change[kept]))
         width = max(map(len, choices))
         errors = np.full((len(names), width), np.inf)
+        narrowness = np.zeros((len(names), width))
         changes = np.zeros((len(names), width, len(Metrics._fields)))
-        for row, (error, change) in enumerate(rows):
+        for row, (error, narrow, change) in enumerate(rows):
             errors[row, : len(error)] = error
+            narrowness[row, : len(error)] = narrow
             changes[row, : len(error)] = change
-        return cls(tuple(names), tuple(choices), errors, changes, objective.costs)
+        return cls(tuple(names), tuple(choices), errors, narrowness, changes, objective.costs)
+
+    @cached_property
+    def harm(self) -> NDArray[np.float64]:
+        """(L, K): errors, and bottlenecks as errors that no fine-tuning mends."""
+        return self.errors + NARROW * self.narrowness
 
     @cached_property
     def smallest(self) -> Metrics:
@@ -77,3 +93,7 @@ class Candidates:
     def picks(self, plan: Plan) -> NDArray[np.int64]:
         """Return the index of each layer's choice; the inverse of `plan`."""
         return np.array([c.index(plan[n]) for n, c in zip(self.names, self.choices, strict=True)])
+
+
+def _width(layer: Layer, choice: Choice) -> int:
+    return layer.width if choice.rank is None else KINDS[choice.kind].width(layer, choice.rank)

@@ -1,11 +1,11 @@
 """The default sampler: allocation rules first, then knapsacks on what the trials have taught, last the leaders again.
 
-1. The first trials are plans of the allocation rules, at the budget and spread below it. (Equal shares of every layer
-   are left out: they were never near the front.)
+1. The first trials are plans of the allocation rules, at the budget and spread below it: of each point's, the one whose
+   network is best before fine-tuning.
 2. Then every proposal lies at the budget, or in a gap of the front, drawn by how much hypervolume it may hold. What is
    believed of the layers is sampled (see `sensitivity`): bold, less bold and likeliest in turn. Of the knapsack on that
-   belief, and of plans of the front with up to three layers moved, the one is proposed that promises the hypervolume to
-   grow most.
+   belief, and of plans of the front with up to three layers moved, the few that promise the hypervolume to grow most
+   are scored untrained, and what that foretells (see `foretelling`) decides which is proposed.
 3. The last trials run the leaders again with other seeds, so that the plan reported as best is not the luckiest.
 """
 
@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial
 
 from ..objectives.plan import Plan
 from .allocation import knapsack
+from .foretelling import Foretelling
 from .front import LEADERS, area
 from .problem import Problem
 from .proposer import Proposer
@@ -30,18 +31,21 @@ from .repeats import runs_of
 from .rules import RULES
 from .sensitivity import Draw, Seen, Sensitivity
 from .slots import occupied
-from .trials import SCORE, feasible
+from .trials import SCORE, UNTRAINED, feasible
 
-STARTS = (("knapsack", 1.0), ("energy", 0.6), ("knapsack", 0.3), ("energy", 0.1))
-"""Rules, and how far on the way to the budget."""
+STARTS = (1.0, 0.6, 0.3, 0.1)
+"""How far on the way to the budget the first plans are."""
 
-BOLDNESS = (1.0, 0.5, 0.0)
+SCREENED = 4
+"""So many plans are scored untrained for each that is trained."""
+
+BOLDNESS = (0.5, 0.25, 0.0)
 """Scales of the samples of what is believed, in turn."""
 
 AGAIN = 15
 """One in so many of a study's trials is a leader's second run."""
 
-AT_BUDGET = 6
+AT_BUDGET = 8
 """One in so many proposals lies at the budget."""
 
 BEHIND = 3.0
@@ -67,6 +71,8 @@ class Known:
     picks: NDArray[np.int64]
     scores: NDArray[np.float64]
     usage: NDArray[np.float64]
+    untrained: NDArray[np.float64]
+    """(N,): scores before fine-tuning; NaN where there was none."""
 
     @cached_property
     def front(self) -> NDArray[np.int64]:
@@ -87,37 +93,90 @@ class DirectionsSampler(Proposer):
 
     def propose(self, study: Study, trial: FrozenTrial, slot: int, seed: int) -> Plan:
         """Return a rule's plan, or one that what is believed likes best."""
-        if slot < len(STARTS):
-            rule, reach = STARTS[slot]
-            plan = RULES[rule](self.candidates, limits_at(self.space, reach))
-            return plan or self._allocated(1.0, self.candidates.errors)
         rng = np.random.default_rng(seed)
         known = self._known(study)
+        if slot < len(STARTS):
+            return self._start(known, STARTS[slot], rng)
         boldness = BOLDNESS[slot % len(BOLDNESS)]
         at_budget = len(study.directions) == 1 or slot % AT_BUDGET == 0 or not len(known.scores)
         low, high = (0.0, 1.0) if at_budget else self._gap(known, rng)
         there = 1.0 if at_budget else float(np.exp(rng.uniform(np.log(low), np.log(high))))
         seen = self._seen(known, there)
         draw = self._sensitivity.draw(seen, rng, boldness)
-        pool = np.vstack([self.candidates.picks(self._allocated(there, draw.worth)), self._moved(known, there, rng)])
-        pool = pool[~self._alike(pool, known.picks)]
+        allocated = [self._allocated(there, worth) for worth in (draw.worth, self.candidates.harm)]
+        pool = np.vstack([*map(self.candidates.picks, allocated), self._moved(known, there, rng)])
+        moved = np.arange(len(pool)) >= len(allocated)
+        new = ~self._alike(pool, known.picks)
+        pool, moved = pool[new], moved[new]
         usage = self._usage(pool)
-        inside = pool[(usage > low) & (usage < high + 1e-9)]
-        pool = inside if len(inside) else pool
+        inside = (usage > low) & (usage < high + 1e-9)
+        if inside.any():
+            pool, moved = pool[inside], moved[inside]
         if not len(pool):
             return self._allocated(there, self._sensitivity.draw(seen, rng, 2.0).worth)
-        hoped = self._hoped(draw, seen, pool)
-        return self.candidates.plan(pool[int(np.argmax(hoped if at_budget else self._growth(known, pool, hoped)))])
+
+        def liked(values: NDArray[np.float64], picks: NDArray[np.int64]) -> NDArray[np.float64]:
+            return values if at_budget else self._growth(known, picks, values)
+
+        order = np.lexsort(
+            (-liked(self._hoped(draw, seen, pool), pool), moved)
+        )  # what is allocated is screened at least
+        few = self._unlike(pool[order], SCREENED)
+        return self.candidates.plan(few[int(np.argmax(liked(self._screened(draw, seen, few), few)))])
+
+    def _start(self, known: Known, reach: float, rng: np.random.Generator) -> Plan:
+        """Return, of the rules' plans at a point, the one that is best untrained."""
+        limits = limits_at(self.space, reach)
+        plans = [plan for rule in RULES.values() if (plan := rule(self.candidates, limits)) is not None]
+        plans = plans or [self._allocated(1.0, self.candidates.errors)]
+        pool = np.unique([self.candidates.picks(plan) for plan in plans], axis=0)
+        seen = self._seen(known, reach)
+        draw = self._sensitivity.draw(seen, rng, 0.0)
+        return self.candidates.plan(pool[int(np.argmax(self._screened(draw, seen, pool)))])
+
+    def _unlike(self, pool: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+        """Return the first plans of the pool (N, L) that are not alike."""
+        few = pool[:1]
+        for plan in pool[1:]:
+            if len(few) == most:
+                break
+            if not self._alike(plan[None], few)[0]:
+                few = np.vstack([few, plan])
+        return few
+
+    def _screened(self, draw: Draw, seen: Seen, pool: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the values (N,) expected of plans (N, L) once their networks are scored untrained."""
+        scores = [self.problem.untrained(self.candidates.plan(picks)) for picks in pool]
+        untrained, _ = self._values(np.array([np.nan if score is None else score for score in scores], float))
+        known = ~np.isnan(seen.untrained)
+        if known.any():
+            told = Foretelling.of(draw.expected(seen.picks[known]), seen.untrained[known], seen.scores[known])
+        elif not np.isnan(untrained).all():
+            told = Foretelling.new(draw.expected(pool), untrained)
+        else:
+            return self._hoped(draw, seen, pool)
+        values = self._hoped(draw, seen, pool, told) + told.beyond(draw.expected(pool), untrained)
+        return np.where(np.isnan(untrained), -np.inf, values)
 
     def _gap(self, known: Known, rng: np.random.Generator) -> tuple[float, float]:
         """Return the ends of a gap of the front, as shares of the budget, drawn by how much area it may hold."""
         usage, scores = known.usage[known.front], known.scores[known.front]
         least = max(getattr(self.candidates.smallest, m) / limit for m, limit in self._limits.items())
         ends = np.concatenate([[min(least, usage[0])], usage, [max(1.0, usage[-1])]])
-        heights = np.concatenate([[known.scores.min()], scores, [2 * scores[-1] - scores[max(0, len(scores) - 2)]]])
+        heights = np.concatenate([[self._floor(known)], scores, [2 * scores[-1] - scores[max(0, len(scores) - 2)]]])
         areas = np.diff(ends) * np.maximum(np.diff(heights), 1e-9)
         n = rng.choice(len(areas), p=areas / areas.sum()) if areas.sum() > 0 else 0
         return float(ends[n]), float(max(ends[n + 1], ends[n] * 1.001))
+
+    def _floor(self, known: Known) -> float:
+        """Return the least score that counts: of all trials and of the smallest network, untrained."""
+        return min(known.scores.min(), self._least)
+
+    @cached_property
+    def _least(self) -> float:
+        cheapest = self.candidates.changes[:, :, 0].argmin(1)
+        score = self.problem.untrained(self.candidates.plan(cheapest))
+        return np.inf if score is None else score
 
     def _moved(self, known: Known, there: float, rng: np.random.Generator) -> NDArray[np.int64]:
         """Return plans (MOVES, L) that fit: plans on the front near that point, up to three layers moved."""
@@ -132,18 +191,23 @@ class DirectionsSampler(Proposer):
         moved = np.clip(parents + (steps * which).astype(np.int64), 0, self.candidates.sizes - 1)
         return moved[self._usage(moved) <= 1.0]
 
-    def _hoped(self, draw: Draw, seen: Seen, pool: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _hoped(
+        self, draw: Draw, seen: Seen, pool: NDArray[np.int64], told: Foretelling | None = None
+    ) -> NDArray[np.float64]:
         """Return the values (N,) expected of plans (N, L), put right by what was wrongly expected near them."""
         expected = draw.expected(pool)
         if not len(seen.scores):
             return expected
+        wrong = seen.scores - draw.expected(seen.picks)
+        if told is not None:  # what the untrained scores had told is not wrong
+            wrong -= np.nan_to_num(told.beyond(draw.expected(seen.picks), seen.untrained))
         rows = np.arange(pool.shape[1])
         errors = self.candidates.errors
         ours, theirs = errors[rows, pool], errors[rows, seen.picks]
         apart = np.abs(ours[:, None] - theirs[None]).sum(2) / ours.sum(1)[:, None].clip(1e-12)
         usage = np.log(self._usage(pool)[:, None] / self._usage(seen.picks)[None])
         near = np.exp(-0.5 * ((apart / NEAR) ** 2 + (usage / NEAR) ** 2))
-        return expected + near @ (seen.scores - draw.expected(seen.picks)) / (near.sum(1) + 0.5)
+        return expected + near @ wrong / (near.sum(1) + 0.5)
 
     def repeat(self, study: Study, slot: int) -> Plan | None:
         """Return a leader's plan in the study's last slots: of the best by their first score, that of fewest runs."""
@@ -167,7 +231,8 @@ class DirectionsSampler(Proposer):
         values = [self.space.values(t.params) for t in trials]
         picks = np.array(values, np.int64).reshape(-1, len(self.candidates.names)) - 1
         scores = np.array([t.user_attrs[SCORE] for t in trials], float)
-        return Known(picks, scores, self._usage(picks))
+        untrained = np.array([t.user_attrs.get(UNTRAINED) for t in trials], float)
+        return Known(picks, scores, self._usage(picks), untrained)
 
     def _seen(self, known: Known, there: float) -> Seen:
         """Return what is known, as it counts for plans that use so much of the budget."""
@@ -175,10 +240,11 @@ class DirectionsSampler(Proposer):
         order = np.lexsort((-values, known.usage))
         best = np.empty(len(values))
         best[order] = np.maximum.accumulate(values[order])
-        unit = values.std() or 1.0
+        unit = (values.std() if len(values) else 0.0) or 1.0
         far = np.hypot(np.log(known.usage / there), BEHIND * (best - values) / unit)
         nearest = np.argsort(far, kind="stable")[:MOST]
-        return Seen(known.picks[nearest], values[nearest], errors[nearest], far[nearest])
+        untrained, _ = self._values(known.untrained)
+        return Seen(known.picks[nearest], values[nearest], errors[nearest], far[nearest], untrained[nearest])
 
     def _values(self, scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return what is fitted, and its standard errors: accuracies as log odds, other scores as they are."""
@@ -193,7 +259,7 @@ class DirectionsSampler(Proposer):
         if not len(known.scores):
             return np.zeros(len(values))
         scores = 1 / (1 + np.exp(-values)) if self.problem.samples else values
-        floor = known.scores.min()
+        floor = self._floor(known)
         usage, gains = known.usage[known.front], known.scores[known.front] - floor
         now = area(usage, gains)
         each = zip(self._usage(picks), (scores - floor).clip(0), strict=True)

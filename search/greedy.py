@@ -80,6 +80,6 @@ class GreedySampler(Proposer):
                 choices = self.space.candidates.choices[layer]
                 whole = dict.fromkeys(names, DENSE)
                 *picks, _ = self._tried[0][layer].tolist()
-                known[name] = [self.problem.untrained(Plan({**whole, name: choices[p]})) for p in picks]
+                known[name] = [self.problem.bare(Plan({**whole, name: choices[p]})) for p in picks]
                 study._storage.set_study_system_attr(study._study_id, KEY, known)
         return [known[name] for name in names]

@@ -17,7 +17,9 @@ class Problem:
     seed: int
     trials: int
     """How many the study is to have."""
-    untrained: Callable[[Plan], float]
-    """The validation score of a plan's network before any training."""
+    bare: Callable[[Plan], float]
+    """The validation score of a plan's network as it is factorized."""
+    untrained: Callable[[Plan], float | None]
+    """That of the network that a trial fine-tunes: refitted, batch norm re-estimated; None if it is not finite."""
     samples: int
     """Of the validation split, where the score is an accuracy; else 0."""

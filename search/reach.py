@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .space import Space
 
-NARROWEST = 8
+NARROWEST = 16
 """Under a budget, the least that is proposed is this part of it."""
 
 WIDEST = 0.7

@@ -6,6 +6,7 @@ Each takes the candidates and limits (metric → upper bound) and returns a plan
 - ``energy``: the same relative error in every layer; what ALDS (Liebenwein et al., NeurIPS 2021) minimises,
   the largest error of any layer, and energy thresholds equalise.
 - ``knapsack``: the least summed error (see `allocation`).
+- ``bottleneck``: the least sum of errors and narrownesses (see `sensitivity`, where they come from).
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ def energy(candidates: Candidates, limits: Mapping[str, float]) -> Plan | None:
     return largest(candidates, limits, at)
 
 
+def bottleneck(candidates: Candidates, limits: Mapping[str, float]) -> Plan | None:
+    """Return the plan of the least summed error, bottlenecks counted as errors that fine-tuning does not mend."""
+    return knapsack(candidates, limits, candidates.harm)
+
+
 def largest(
     candidates: Candidates, limits: Mapping[str, float], at: Callable[[float], NDArray[np.int64]]
 ) -> Plan | None:
@@ -78,4 +84,4 @@ def largest(
     return best
 
 
-RULES: dict[str, Rule] = {"uniform": uniform, "energy": energy, "knapsack": knapsack}
+RULES: dict[str, Rule] = {"uniform": uniform, "energy": energy, "knapsack": knapsack, "bottleneck": bottleneck}

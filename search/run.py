@@ -125,6 +125,7 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: W
                 settings.told.seed,
                 settings.trials,
                 lambda plan: objective.score(objective.factorize(plan)),
+                objective.untrained,
                 objective.samples,
             ),
         )

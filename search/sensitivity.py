@@ -2,13 +2,14 @@
 
 The model: a score falls with the logarithm of the summed error,
 
-    score ≈ b - exp(β) · log Σ_l exp(θ_l + κ_kind) · e_l^p,        θ = F c + δ,
+    score ≈ b - exp(β) · log Σ_l exp(θ_l + κ_kind) · (e_l^p + w · n_l),        θ = F c + δ,
 
-over the plan's relative output errors ``e_l``. ``F`` are a few features of the layers (depth, its square, size, being
-first, being last, the role that its name's end tells), ``κ`` what each kind's error is worth, ``δ`` small offsets of
-single layers; ``p = 1`` sums errors as the knapsack does, a large ``p`` minds the worst layer alone, as energy
-thresholds do. All have Gaussian priors, in the middle layers that count alike (c = δ = κ = 0) and between the two rules
-(p = 2, which served both models of `benchmarks/search.py` that it was chosen on best: truth and digits).
+over the plan's relative output errors ``e_l`` and narrownesses ``n_l = 1/width² - 1/dense width²``: fine-tuning mends
+errors, but gets no more dimensions through a bottleneck than it is wide. ``F`` are a few features of the layers
+(depth, its square, size, being first, being last, the role that its name's end tells), ``κ`` what each kind is worth,
+``δ`` small offsets of single layers; ``p = 1`` sums errors as the knapsack does, a large ``p`` minds the worst layer
+alone, as energy thresholds do. All have Gaussian priors, in the middle layers that count alike (c = δ = κ = 0), and the
+p and w that told apart best, on all models of `benchmarks/search.py`, some hundred plans of about equal cost.
 
 `draw` takes one sample of the posterior by randomised maximum a posteriori (perturbed scores, perturbed prior means,
 Oliver, He & Reynolds, 1996; Bardsley et al., SIAM J. Sci. Comput. 2014). A knapsack on its errors is Thompson sampling:
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from .candidates import Candidates
+from .candidates import NARROW, Candidates
 
 Array = NDArray[np.float64]
 
@@ -34,10 +35,10 @@ STEPS = 12
 LEAST = 1e-9
 """Relative errors below this one are none."""
 
-POWER = 2.0
-"""The prior's middle of p."""
+POWER = 1.2
+"""The prior's middle of p; that of w is the rule `bottleneck`'s."""
 
-PRIORS = {"direction": 1.0, "role": 0.5, "kind": 0.3, "offset": 0.3, "power": 0.5}
+PRIORS = {"direction": 1.0, "role": 0.5, "kind": 0.3, "offset": 0.3, "power": 0.4, "weight": 1.0}
 """Standard deviations of the prior, in logarithms of an error's worth."""
 
 MISFIT = 0.2
@@ -52,6 +53,8 @@ class Seen:
     scores: Array
     errors: Array
     distances: Array
+    untrained: Array
+    """(N,): their scores before fine-tuning."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,9 @@ class Sensitivity:
         self._directions = np.column_stack([features, np.eye(layers)])
         kinds = np.full(len(self._kinds), PRIORS["kind"])
         # The slope's and the level's are in units of the scores' own spread.
-        self._spread = np.concatenate([[1.0, 1.0, PRIORS["power"]], spread, np.full(layers, PRIORS["offset"]), kinds])
+        own = [1.0, 1.0, PRIORS["power"], PRIORS["weight"]]
+        self._middle = np.array([0.0, 0.0, np.log(POWER), np.log(NARROW)])
+        self._spread = np.concatenate([own, spread, np.full(layers, PRIORS["offset"]), kinds])
 
     @cached_property
     def _kind_of(self) -> NDArray[np.int64]:
@@ -102,7 +107,7 @@ class Sensitivity:
         With no trials at all it is a sample of the prior.
         """
         prior = scale * self._spread * rng.standard_normal(len(self._spread))
-        prior[2] += np.log(POWER)
+        prior[:4] += self._middle
         centre = float(seen.scores.mean()) if len(seen.scores) else 0.0
         unit = float(seen.scores.std()) if len(seen.scores) > 1 else 0.0
         theta = prior
@@ -112,11 +117,11 @@ class Sensitivity:
             theta = self._fitted(prior, seen.picks, wanted, sigma)
         worth = self._worth(theta)
         rise = float(np.exp(theta[1]))
-        return Draw(worth, centre + unit * (float(theta[0]) + rise * self._middle(seen.picks)), unit * rise)
+        return Draw(worth, centre + unit * (float(theta[0]) + rise * self._centre(seen.picks)), unit * rise)
 
     def _fitted(self, prior: Array, picks: NDArray[np.int64], wanted: Array, sigma: Array) -> Array:
         """Minimise the squared misfit and the squared distance to ``prior``, both in standard deviations."""
-        middle = self._middle(picks)
+        middle = self._centre(picks)
 
         def misses(moved: Array) -> Array:
             guess, _ = self._guess(prior + self._spread * moved, picks, middle)
@@ -137,22 +142,25 @@ class Sensitivity:
         sums = np.maximum(terms.sum(1), LEAST)
         shares = terms / sums[:, None]
         rise, at = float(np.exp(theta[1])), np.log(sums) - middle
-        powered = np.exp(theta[2]) * (shares * np.where(np.isfinite(logs), logs, 0.0)).sum(1)
+        narrow = np.exp(theta[3]) * self.candidates.narrowness[rows, picks]
+        whole = np.exp(np.exp(theta[2]) * logs) + narrow
+        narrow_shares = shares * narrow / np.where(whole > 0, whole, 1.0)
+        powered = np.exp(theta[2]) * ((shares - narrow_shares) * np.where(np.isfinite(logs), logs, 0.0)).sum(1)
         of_kind = np.stack([(shares * (kinds == kind)).sum(1) for kind in range(len(self._kinds))], 1)
-        inner = np.column_stack([powered, shares @ self._directions, of_kind])
+        inner = np.column_stack([powered, narrow_shares.sum(1), shares @ self._directions, of_kind])
         return theta[0] - rise * at, np.column_stack([np.ones(len(picks)), -rise * at, -rise * inner])
 
     def _worth(self, theta: Array) -> Array:
         """Return what every choice's error is worth, (L, K); padding is infinite."""
         width = self._directions.shape[1]
-        layers, kinds = self._directions @ theta[3 : 3 + width], theta[3 + width :]
+        layers, kinds = self._directions @ theta[4 : 4 + width], theta[4 + width :]
         with np.errstate(invalid="ignore"):
-            powered = np.exp(np.exp(theta[2]) * self._logs)
+            harm = np.exp(np.exp(theta[2]) * self._logs) + np.exp(theta[3]) * self.candidates.narrowness
         return np.where(
-            np.isfinite(self.candidates.errors), powered * np.exp(layers[:, None] + kinds[self._kind_of]), np.inf
+            np.isfinite(self.candidates.errors), harm * np.exp(layers[:, None] + kinds[self._kind_of]), np.inf
         )
 
-    def _middle(self, picks: NDArray[np.int64]) -> float:
+    def _centre(self, picks: NDArray[np.int64]) -> float:
         """Return the mean log sum of plain errors, about which the line is fitted."""
         if not len(picks):
             return 0.0

@@ -30,6 +30,7 @@ from .trials import (
     REASON,
     SCORE,
     SECONDS,
+    UNTRAINED,
     dense_of,
     feasible,
     read_trials,
@@ -127,6 +128,7 @@ class TrialLoop:
         seconds = time.monotonic() - began
         found = {
             SCORE: outcome.score,
+            UNTRAINED: outcome.untrained,
             METRICS: outcome.metrics._asdict(),
             SECONDS: seconds,
             "batchnorm_reestimated": outcome.batchnorm_reestimated,

@@ -36,7 +36,14 @@ def _two_limits() -> Space:
 
 def problem(space: Space, trials: int, seed: int = 0) -> Problem:
     """What a sampler is told: untrained, a plan scores as it does in the end."""
-    return Problem(space, seed, trials, lambda plan: -error_of(space.candidates, plan), 0)
+    return Problem(
+        space,
+        seed,
+        trials,
+        lambda plan: -error_of(space.candidates, plan),
+        lambda plan: -error_of(space.candidates, plan),
+        0,
+    )
 
 
 def drive(
