@@ -103,7 +103,7 @@ class Kind(Protocol):
         ...
 
     def width(self, layer: Layer, rank: Rank) -> int:
-        """Return how many dimensions can pass through (one group of) the factorized layer at one position."""
+        """Return how many values a position pass between the narrowest factors, a group's; at most the layer's."""
         ...
 
     def skeleton(self, layer: Layer, rank: Rank) -> nn.Module:

@@ -48,7 +48,7 @@ class Layer:
 
     @property
     def width(self) -> int:
-        """How many dimensions can pass through one group at one position: ``min(out/groups, in_features)``."""
+        """How many dimensions one group can hand on at one position: ``min(out/groups, in_features)``."""
         return min(self.out_features // self.groups, self.in_features)
 
     @property

@@ -70,9 +70,9 @@ class TTMatrix:
         return Cost(first + last + layer.bias_params, 2 * layer.positions * (n2 * first + m1 * last))
 
     def width(self, layer: Layer, rank: Rank) -> int:
-        """Return the rank that a sum of so many Kronecker products of cores can have."""
-        m1, m2, n1, n2 = modes(layer)
-        return min(layer.width, one(rank) * min(m1, n1) * min(m2, n2))
+        """Return ``rank · m1 · n2``, at most the Linear's own."""
+        m1, _, _, n2 = modes(layer)
+        return min(layer.width, one(rank) * m1 * n2)
 
     def skeleton(self, layer: Layer, rank: Rank) -> TTLinear:
         """Return the cores, on the meta device."""

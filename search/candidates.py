@@ -33,7 +33,7 @@ class Candidates:
     errors: NDArray[np.float64]
     """(L, K): relative error of the layer's output before fine-tuning, 0 for dense."""
     narrowness: NDArray[np.float64]
-    """(L, K): ``1 / width² - 1 / dense width²`` of the dimensions that can pass the layer, 0 for dense."""
+    """(L, K): ``1 / width² - 1 / dense width²`` (see `Kind.width`), 0 for dense."""
     changes: NDArray[np.float64]
     """(L, K, 3): what the choice adds to the dense model's params, flops and bytes (negative: saves)."""
     costs: Costs

@@ -104,6 +104,25 @@ def test_full_rank_reproduces_the_layer(kind: Kind, name: str, whitened: bool) -
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
+def test_width_is_that_of_the_narrowest_map_inside(kind: Kind, name: str) -> None:
+    model, layer, inputs = layer_and_inputs(*LAYERS[name])
+    decomposition = decomposed(kind, model, layer, inputs)
+    positions = inputs.numel() // inputs.shape[-1]
+    for rank in (*proposed(kind, layer, decomposition), kind.full_rank(layer)):
+        factors = decomposition.factors(kind.inner(rank))  # before they are condensed: the same function
+        inside: list[int] = []
+
+        def note(part: nn.Module, _: Any, output: Tensor, inside: list[int] = inside) -> None:
+            inside.append(output.numel() // positions if isinstance(part, nn.Linear) else output.shape[1])
+
+        for part in factors.modules():
+            if isinstance(part, (nn.Linear, nn.modules.conv._ConvNd)):
+                part.register_forward_hook(note)
+        factors(inputs)
+        assert kind.width(layer, rank) == min(layer.width, *(width // layer.groups for width in inside))
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
 def test_predicted_error_is_the_measured_one_and_falls_with_rank(kind: Kind, name: str) -> None:
     model, layer, inputs = layer_and_inputs(*LAYERS[name])
     decomposition = decomposed(kind, model, layer, inputs)

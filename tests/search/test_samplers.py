@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import optuna
 import pytest
@@ -15,7 +16,7 @@ from rankfront.search.rules import RULES
 from rankfront.search.samplers import SAMPLERS, make_sampler
 from rankfront.search.slots import SLOT, next_slot
 from rankfront.search.space import Space
-from rankfront.search.trials import SCORE
+from rankfront.search.trials import SCORE, UNTRAINED
 from tests.search.toys import error_of, toy_candidates, toy_space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -60,6 +61,7 @@ def drive(
             trial.set_constraint(metric, violation)
         score = -error_of(space.candidates, plan)
         trial.set_user_attr(SCORE, score)
+        trial.set_user_attr(UNTRAINED, score)
         study.tell(trial, [score, space.candidates.costs.of(plan).params][: len(study.directions)])
         proposals.append(tuple(trial.params.values()))
     return proposals
@@ -97,13 +99,24 @@ def test_another_seed_proposes_otherwise(sampler: str) -> None:
     assert first != second
 
 
-def test_directions_start_with_the_knapsack_at_the_budget() -> None:
-    from rankfront.search.allocation import knapsack
-
+def test_directions_start_with_the_rule_that_is_best_untrained() -> None:
     space = toy_space(0.5)
-    first = drive(new_study(OBJECTIVES["one"]), space, "directions", 1)[0]
-    plan = knapsack(space.candidates, space.limits)
-    assert plan is not None and first == tuple(space.params(plan).values())
+    candidates = space.candidates
+    plans = {name: rule(candidates, space.limits) for name, rule in RULES.items()}
+    picks = {name: tuple(space.params(plan).values()) for name, plan in plans.items() if plan is not None}
+    assert len(set(picks.values())) > 1
+    for liked in picks:
+        study = new_study(OBJECTIVES["one"])
+        told = replace(problem(space, 10), untrained=lambda plan, liked=liked: -float(plan != plans[liked]))
+        study.sampler = DirectionsSampler(told)
+        assert tuple(study.ask(space.distributions).params.values()) == picks[liked]
+
+
+def test_directions_stand_networks_without_an_untrained_score() -> None:
+    space, study = toy_space(0.5), new_study(OBJECTIVES["two"])
+    study.sampler = DirectionsSampler(replace(problem(space, 10), untrained=lambda plan: None))
+    plans = {tuple(study.ask(space.distributions).params.values()) for _ in range(3)}
+    assert len(plans) == 3
 
 
 def test_directions_end_with_the_leaders_again() -> None:

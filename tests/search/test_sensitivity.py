@@ -1,8 +1,11 @@
 """The model of what layers' errors cost: its derivatives, what it learns, what it leaves open."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from rankfront.search.candidates import NARROW
 from rankfront.search.sensitivity import POWER, Seen, Sensitivity
 from tests.search.toys import toy_candidates
 
@@ -13,7 +16,7 @@ def seen_of(model: Sensitivity, weights: np.ndarray, count: int, noise: float = 
     picks = rng.integers(0, model.candidates.sizes, (count, len(weights)))
     errors = model.candidates.errors[np.arange(len(weights)), picks]
     scores = 3 - 0.5 * np.log((errors * weights).sum(1) + 1e-6) + noise * rng.standard_normal(count)
-    return Seen(picks, scores, np.full(count, noise), np.zeros(count))
+    return Seen(picks, scores, np.full(count, noise), np.zeros(count), np.full(count, np.nan))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,8 @@ def test_without_trials_draws_are_the_prior_and_in_its_middle_layers_count_alike
     nothing = seen_of(model, np.ones(len(model.candidates.names)), 0)
     likeliest = model.draw(nothing, np.random.default_rng(0), 0.0)
     finite = np.isfinite(model.candidates.errors)
-    assert likeliest.worth[finite] == pytest.approx(model.candidates.errors[finite] ** POWER)
+    harm = model.candidates.errors[finite] ** POWER + NARROW * model.candidates.narrowness[finite]
+    assert likeliest.worth[finite] == pytest.approx(harm)
     one, two = (model.draw(nothing, np.random.default_rng(seed)) for seed in (1, 2))
     assert not np.allclose(one.worth[finite], two.worth[finite])
 
@@ -66,5 +70,16 @@ def test_more_trials_leave_less_open(model: Sensitivity) -> None:
 @pytest.mark.parametrize("scores", [[0.5, 0.5, 0.5], [0.0, 1.0, 1.0]])
 def test_scores_without_order_do_no_harm(model: Sensitivity, scores: list[float]) -> None:
     seen = seen_of(model, np.ones(len(model.candidates.names)), 3)
-    draw = model.draw(Seen(seen.picks, np.array(scores), np.zeros(3), np.zeros(3)), np.random.default_rng(0))
+    draw = model.draw(replace(seen, scores=np.array(scores)), np.random.default_rng(0))
     assert np.isfinite(draw.expected(seen.picks)).all()
+
+
+def test_learns_that_bottlenecks_matter(model: Sensitivity) -> None:
+    seen = seen_of(model, np.ones(len(model.candidates.names)), 60)
+    narrow = model.candidates.narrowness[np.arange(seen.picks.shape[1]), seen.picks].sum(1)
+    learnt = [
+        model._fitted(middle, seen.picks, (scores - scores.mean()) / scores.std(), np.full(60, 0.2))[3]
+        for middle in [np.concatenate([model._middle, np.zeros(len(model._spread) - 4)])]
+        for scores in (-np.log(narrow + 1e-3), seen.scores)
+    ]
+    assert learnt[0] > np.log(NARROW) > learnt[1]

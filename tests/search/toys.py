@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 
@@ -15,6 +16,7 @@ from rankfront.search.space import Space
 from tests.conftest import blobs, perceptron
 
 
+@functools.cache
 def toy_candidates(depth: int = 3, width: int = 12) -> Candidates:
     """Candidates of a small perceptron: ``depth`` hidden layers."""
     layers: list[nn.Module] = []
