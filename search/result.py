@@ -25,10 +25,10 @@ from .front import best_within, front_of, kept_of
 from .intervals import wilson
 from .settings import SCORE_OBJECTIVE
 from .storage import IDENTITY, database_of, load_existing, storage_errors
-from .trials import COSTS, DIGEST, Record, Scored, dense_of, read_trials, score_name, scored, trial_table
+from .trials import COSTS, DIGEST, MACHINE, Record, Scored, dense_of, read_trials, score_name, scored, trial_table
 
-TEST = "test"
-"""The study's user attribute with test scores by trial number."""
+TEST, TEST_MACHINES = "test", "test machines"
+"""The study's user attributes with test scores, and where they were taken, by trial number."""
 
 
 class Result:
@@ -141,11 +141,12 @@ class Result:
                     f"the task must be the study's, but its {name} is {found} and the study's is {known}"
                 )
 
-    @property
-    def machine(self) -> dict[str, str]:
-        """What the study's scores depend on besides model, data and settings: see `manifest.machine`."""
-        known = read_json(self.folder.manifest).get("machine") if self.folder.manifest.exists() else None
-        return known if isinstance(known, dict) else {}
+    def machines(self, trial: int) -> dict[str, dict[str, str] | None]:
+        """Return split → what a trial's score depends on besides model, data and settings: see `manifest.machine`."""
+        return {
+            "validation": self.study.get_trials(deepcopy=False)[trial].user_attrs.get(MACHINE),
+            "test": self.study.user_attrs.get(TEST_MACHINES, {}).get(str(trial)),
+        }
 
     @property
     def objectives(self) -> list[str]:

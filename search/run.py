@@ -16,12 +16,12 @@ from .allocation import knapsack
 from .budget import check_possible
 from .candidates import Candidates
 from .folder import Folder
-from .manifest import manifest_of
+from .manifest import machine, manifest_of
 from .problem import Problem
 from .progress import Progress
 from .pruning import PRUNER
 from .report import write_report
-from .result import TEST, Result
+from .result import TEST, TEST_MACHINES, Result
 from .samplers import DEFAULT, make_sampler
 from .settings import DEFAULT_OBJECTIVES, RunSettings, Settings
 from .slots import next_slot, occupied
@@ -175,6 +175,7 @@ def _score_on_test(study: Study, objective: Objective, folder: Folder, progress:
     if objective.task.test is None:
         return False
     scores: dict[str, float | None] = dict(study.user_attrs.get(TEST, {}))
+    machines: dict[str, dict[str, str]] = dict(study.user_attrs.get(TEST_MACHINES, {}))
     result = Result(study, folder)
     wanted = {str(t.trial): t for t in result.kept}
     missing = [name for name in ("dense", *wanted) if name not in scores]
@@ -189,6 +190,8 @@ def _score_on_test(study: Study, objective: Objective, folder: Folder, progress:
         except Exception as error:  # the user's score may raise anything
             progress.say(f"no test score for {'trial ' * (name != 'dense')}{name}: {type(error).__name__}: {error}")
             scores[name] = None
+        machines[name] = machine(objective.device)
+        study.set_user_attr(TEST_MACHINES, machines)
         study.set_user_attr(TEST, scores)
     if missing:
         progress("scoring the front on the test split", len(missing), len(missing))

@@ -21,7 +21,7 @@ from ..objectives.errors import RankfrontError
 IDENTITY = "identity"
 """The study's user attribute that says which model, data and settings it belongs to."""
 
-BUSY_TIMEOUT_S = 60
+BUSY_TIMEOUT_S = 300
 
 
 def database_of(folder: Path, storage: str | None) -> str:

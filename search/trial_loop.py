@@ -17,6 +17,7 @@ from ..objectives.model_files import save_weights
 from ..objectives.objective import Objective, Outcome
 from ..objectives.plan import Plan
 from .front import front_of, kept_of
+from .manifest import machine
 from .progress import TRIALS, Progress
 from .pruning import watcher
 from .settings import SCORE_OBJECTIVE, RunSettings
@@ -25,6 +26,7 @@ from .space import Space
 from .trials import (
     DIGEST,
     KEPT,
+    MACHINE,
     METRICS,
     PLAN,
     REASON,
@@ -129,6 +131,7 @@ class TrialLoop:
         found = {
             SCORE: outcome.score,
             UNTRAINED: outcome.untrained,
+            MACHINE: machine(self.objective.device),
             METRICS: outcome.metrics._asdict(),
             SECONDS: seconds,
             "batchnorm_reestimated": outcome.batchnorm_reestimated,

@@ -18,7 +18,7 @@ from .repeats import luck_of, runs_of
 from .slots import INTERRUPTED
 
 PLAN, SCORE, METRICS, REASON, SECONDS, KEPT = "plan", "score", "metrics", "reason", "seconds", "kept"
-DIGEST, UNTRAINED = "weights sha256", "untrained score"
+DIGEST, UNTRAINED, MACHINE = "weights sha256", "untrained score", "machine"
 """Names of a trial's user attributes."""
 
 COSTS = Metrics._fields

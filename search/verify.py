@@ -36,8 +36,8 @@ def verify(
     """Load, recount and score every model of a study's front again.
 
     Params are the sum of ``numel`` over the model's distinct parameters, flops torch's count of one forward pass, bytes
-    the size of the file. Scores must be equal on the same machine with the same threads and versions; elsewhere the
-    stored score must lie within the 95 % interval of the new one (a score of the user's own: within a thousandth).
+    the size of the file. Scores must be equal on the machine that took them, with its threads and versions; elsewhere
+    the stored score must lie within the 95 % interval of the new one (a score of the user's own: within a thousandth).
 
     Args:
         task: the one that ``run`` was given.
@@ -64,16 +64,16 @@ def verify_with(task: Task, out: Path, device: str, storage: str | None, progres
         raise RankfrontError(f"{out} must hold a front, but no trial of it is complete within the budget yet")
     objective = Objective(task, device=choose_device(device))
     result.check_belongs(objective)
-    exact = machine(objective.device) == result.machine
+    here = machine(objective.device)
     checks: list[Check] = []
     for done, trial in enumerate(trials):
         progress("verifying the front", done, len(trials))
-        checks += _checks_of(trial, result, objective, exact)
+        checks += _checks_of(trial, result, objective, here)
     progress("verifying the front", len(trials), len(trials))
     return checks
 
 
-def _checks_of(trial: Scored, result: Result, objective: Objective, exact: bool) -> Sequence[Check]:
+def _checks_of(trial: Scored, result: Result, objective: Objective, here: dict[str, str]) -> Sequence[Check]:
     try:
         weights = result.weights(trial)
         model = result.load(trial, objective.task.model)
@@ -89,10 +89,11 @@ def _checks_of(trial: Scored, result: Result, objective: Objective, exact: bool)
         if name != "params" or not result.int8:
             checks.append(Check(trial.trial, name, f"{stored:,}", f"{value:,}", value == stored))
     scores = {"validation": trial.score, "test": result.test_score(trial.trial)}
+    machines = result.machines(trial.trial)
     for split, stored in scores.items():
         if stored is not None and getattr(objective.task, split) is not None:
             found = objective.score(model, split)
-            if exact:
+            if machines[split] == here:
                 holds = found == stored
             elif result.score == "accuracy":
                 low, high = wilson(found, result.samples[split])
