@@ -1,7 +1,7 @@
 """The default sampler: allocation rules first, then knapsacks on what the trials have taught, last the leaders again.
 
-1. The first trials are plans of the allocation rules, at the budget and spread below it: of each point's, the one whose
-   network is best before fine-tuning.
+1. The first trials are plans of the allocation rules, at the budget and (where costs are objectives) spread below it: of
+   each point's, the one whose network is best before fine-tuning.
 2. Then every proposal lies at the budget, or in a gap of the front, drawn by how much hypervolume it may hold. What is
    believed of the layers is sampled (see `sensitivity`): bold, less bold and likeliest in turn. Of the knapsack on that
    belief, and of plans of the front with up to three layers moved, the few that promise the hypervolume to grow most
@@ -95,10 +95,11 @@ class DirectionsSampler(Proposer):
         """Return a rule's plan, or one that what is believed likes best."""
         rng = np.random.default_rng(seed)
         known = self._known(study)
-        if slot < len(STARTS):
+        one = len(study.directions) == 1
+        if slot < (1 if one else len(STARTS)):
             return self._start(known, STARTS[slot], rng)
         boldness = BOLDNESS[slot % len(BOLDNESS)]
-        at_budget = len(study.directions) == 1 or slot % AT_BUDGET == 0 or not len(known.scores)
+        at_budget = one or slot % AT_BUDGET == 0 or not len(known.scores)
         low, high = (0.0, 1.0) if at_budget else self._gap(known, rng)
         there = 1.0 if at_budget else float(np.exp(rng.uniform(np.log(low), np.log(high))))
         seen = self._seen(known, there)
@@ -118,10 +119,8 @@ class DirectionsSampler(Proposer):
         def liked(values: NDArray[np.float64], picks: NDArray[np.int64]) -> NDArray[np.float64]:
             return values if at_budget else self._growth(known, picks, values)
 
-        order = np.lexsort(
-            (-liked(self._hoped(draw, seen, pool), pool), moved)
-        )  # what is allocated is screened at least
-        few = self._unlike(pool[order], SCREENED)
+        promise = liked(self._hoped(draw, seen, pool), pool)
+        few = self._unlike(pool[np.lexsort((-promise, moved))], SCREENED)  # what is allocated in any case
         return self.candidates.plan(few[int(np.argmax(liked(self._screened(draw, seen, few), few)))])
 
     def _start(self, known: Known, reach: float, rng: np.random.Generator) -> Plan:
