@@ -1,7 +1,7 @@
 """The default sampler: allocation rules first, then knapsacks on what the trials have taught, last the leaders again.
 
-1. The first trials are plans of the allocation rules, at the budget and (where costs are objectives) spread below it: of
-   each point's, the one whose network is best before fine-tuning.
+1. The first trials are plans of the allocation rules, at the budget and, where costs are objectives, spread below it:
+   of each point's, the one whose network is best before fine-tuning.
 2. Then every proposal lies at the budget, or in a gap of the front, drawn by how much hypervolume it may hold. What is
    believed of the layers is sampled (see `sensitivity`): bold, less bold and likeliest in turn. Of the knapsack on that
    belief, and of plans of the front with up to three layers moved, the few that promise the hypervolume to grow most
