@@ -48,6 +48,12 @@ AGAIN = 15
 AT_BUDGET = 8
 """One in so many proposals lies at the budget."""
 
+KEEN = 3.0
+"""The power of their areas by which gaps are drawn."""
+
+MIDDLE = (0.25, 0.75)
+"""Where in a gap proposals lie, on the logarithmic way through it."""
+
 BEHIND = 3.0
 """How much less a trial counts that is behind the front, per standard deviation of the scores."""
 
@@ -101,7 +107,7 @@ class DirectionsSampler(Proposer):
         boldness = BOLDNESS[slot % len(BOLDNESS)]
         at_budget = one or slot % AT_BUDGET == 0 or not len(known.scores)
         low, high = (0.0, 1.0) if at_budget else self._gap(known, rng)
-        there = 1.0 if at_budget else float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        there = 1.0 if at_budget else float(low * (high / low) ** rng.uniform(*MIDDLE))
         seen = self._seen(known, there)
         draw = self._sensitivity.draw(seen, rng, boldness)
         allocated = [self._allocated(there, worth) for worth in (draw.worth, self.candidates.harm)]
@@ -158,13 +164,19 @@ class DirectionsSampler(Proposer):
         return np.where(np.isnan(untrained), -np.inf, values)
 
     def _gap(self, known: Known, rng: np.random.Generator) -> tuple[float, float]:
-        """Return the ends of a gap of the front, as shares of the budget, drawn by how much area it may hold."""
+        """Return the ends of a gap of the front, as shares of the budget, drawn by how much area it may hold.
+
+        Trials that were in it for nothing make it hold less.
+        """
         usage, scores = known.usage[known.front], known.scores[known.front]
         least = max(getattr(self.candidates.smallest, m) / limit for m, limit in self._limits.items())
         ends = np.concatenate([[min(least, usage[0])], usage, [max(1.0, usage[-1])]])
         heights = np.concatenate([[self._floor(known)], scores, [2 * scores[-1] - scores[max(0, len(scores) - 2)]]])
-        areas = np.diff(ends) * np.maximum(np.diff(heights), 1e-9)
-        n = rng.choice(len(areas), p=areas / areas.sum()) if areas.sum() > 0 else 0
+        inside = np.searchsorted(ends, np.delete(known.usage, known.front), side="right") - 1
+        tries = np.bincount(inside.clip(0, len(ends) - 2), minlength=len(ends) - 1)
+        areas = np.diff(ends) * np.maximum(np.diff(heights), 1e-9) / (1 + tries)
+        chances = (areas / areas.max()) ** KEEN
+        n = rng.choice(len(areas), p=chances / chances.sum())
         return float(ends[n]), float(max(ends[n + 1], ends[n] * 1.001))
 
     def _floor(self, known: Known) -> float:
