@@ -111,7 +111,7 @@ def finetune(
         torch.manual_seed(seed)
         step, kept = checkpoint.load(model, optimizer) if checkpoint else (0, {})
         if step:
-            best, best_state = _restore(kept, best_state, order)
+            best, best_state = _restore(kept, best_state, order, device)
         epoch = 0
         parts = noted = 1
         while step < total:
@@ -155,7 +155,7 @@ def finetune(
             if stop is not None and step < total and stop(epoch, score):
                 break
             if checkpoint:
-                checkpoint.save(step, model, optimizer, _kept(best, best_state, order))
+                checkpoint.save(step, model, optimizer, _kept(best, best_state, order, device))
     model.load_state_dict(best_state)
     return best
 
@@ -177,9 +177,13 @@ def _backward(
     return total
 
 
-def _kept(best: float, best_state: Mapping[str, Tensor], order: torch.Generator) -> dict[str, Tensor]:
+def _kept(
+    best: float, best_state: Mapping[str, Tensor], order: torch.Generator, device: torch.device
+) -> dict[str, Tensor]:
     """Return what a fine-tune needs to go on, besides the model and the optimizer."""
     kept = {f"best.{name}": value for name, value in best_state.items()}
+    if device.type == "cuda":
+        kept["random on cuda"] = torch.cuda.get_rng_state(device)
     return kept | {
         "score": torch.tensor(best, dtype=torch.float64),
         "order": order.get_state(),
@@ -188,11 +192,13 @@ def _kept(best: float, best_state: Mapping[str, Tensor], order: torch.Generator)
 
 
 def _restore(
-    kept: Mapping[str, Tensor], like: Mapping[str, Tensor], order: torch.Generator
+    kept: Mapping[str, Tensor], like: Mapping[str, Tensor], order: torch.Generator, device: torch.device
 ) -> tuple[float, dict[str, Tensor]]:
     """Set the random states and return the best score and state; the inverse of `_kept`."""
     order.set_state(kept["order"])
     torch.set_rng_state(kept["random"])
+    if "random on cuda" in kept and device.type == "cuda":
+        torch.cuda.set_rng_state(kept["random on cuda"], device)
     return float(kept["score"]), {name: kept[f"best.{name}"].to(value.device) for name, value in like.items()}
 
 

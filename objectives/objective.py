@@ -54,7 +54,7 @@ class Outcome:
     model: nn.Module
     batchnorm_reestimated: bool = False
     untrained: float | None = None
-    """The validation score before fine-tuning; None where it was no finite number."""
+    """The validation score before fine-tuning; None where it is not known."""
     notes: tuple[str, ...] = ()
     """What was unusual."""
 
@@ -209,13 +209,15 @@ class Objective:
             TrialError: a loss or score that is not finite. Whatever the user's own code raises passes.
         """
         model, helped = self._started(plan)
-        untrained = self._score_or_none(model)
         outcome = self.finetuned(model, finetune_by or self.task.finetune, seed, progress=progress, stop=stop)
-        return replace(outcome, batchnorm_reestimated=helped, untrained=untrained)
+        return replace(outcome, batchnorm_reestimated=helped)
 
     def untrained(self, plan: Plan) -> float | None:
         """Return the validation score that a trial's network has before fine-tuning; None if it is not finite."""
-        return self._score_or_none(self._started(plan)[0])
+        try:
+            return self.score(self._started(plan)[0])
+        except TrialError:
+            return None
 
     def _started(self, plan: Plan) -> tuple[nn.Module, bool]:
         """Return the network that a trial fine-tunes, and whether its batch norm was re-estimated."""
@@ -224,12 +226,6 @@ class Objective:
         if self.task.refit:
             model = self._refitted_where_it_helps(model, settle(factors, self.device), plan)
         return model, reestimate_where_it_helps(model, self._calibration, self._distance_to_dense)
-
-    def _score_or_none(self, model: nn.Module) -> float | None:
-        try:
-            return self.score(model)
-        except TrialError:
-            return None
 
     def finetuned(
         self,
@@ -255,11 +251,17 @@ class Objective:
             TrialError: a loss or score that is not finite.
         """
         notes: list[str] = []
+        scores: list[float] = []
+
+        def validate(model: nn.Module) -> float:
+            scores.append(self.score(model))
+            return scores[-1]
+
         score = finetune(
             model,
             self.task.train,
             functools.partial(self._loss, settings),
-            self.score,
+            validate,
             settings,
             seed=seed,
             device=self.device,
@@ -275,7 +277,7 @@ class Objective:
             model = quantized(model)
             score = self.score(model)
             model = model.cpu()
-        return Outcome(score, metrics, model, notes=tuple(notes))
+        return Outcome(score, metrics, model, untrained=scores[0], notes=tuple(notes))
 
     def score(self, model: nn.Module, split: str = "validation") -> float:
         """Return a network's score on the named split."""

@@ -258,3 +258,18 @@ def test_what_is_frozen_stays_frozen(dense: nn.Module, task: Task) -> None:
 def test_what_cannot_be_is_said_with_the_rule(task: Task, change: dict[str, Any], said: str) -> None:
     with pytest.raises(RankfrontError, match=said):
         Objective(replace(task, **change), device=torch.device("cpu"))
+
+
+def test_the_untrained_score_is_that_of_the_network_that_is_trained(task: Task) -> None:
+    objective = Objective(task, device=torch.device("cpu"))
+    objective.prepare()
+    plan = Plan(dict.fromkeys(PLAN, Choice("svd", 2)))
+    assert (
+        objective(plan, 0).untrained == objective.untrained(plan) == objective(plan, 0, finetune_by=FineTune(0)).score
+    )
+
+
+def test_an_untrained_score_that_is_not_finite_is_none(task: Task) -> None:
+    objective = Objective(replace(task, score=lambda outputs, targets: float("nan")), device=torch.device("cpu"))
+    objective.prepare()
+    assert objective.untrained(Plan(dict.fromkeys(PLAN, Choice("svd", 2)))) is None
