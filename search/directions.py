@@ -45,7 +45,7 @@ BOLDNESS = (0.5, 0.25, 0.0)
 AGAIN = 15
 """One in so many of a study's trials is a leader's second run."""
 
-AT_BUDGET = 8
+AT_BUDGET = 12
 """One in so many proposals lies at the budget."""
 
 KEEN = 3.0
