@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 
 LOG_INTERVAL_S = 10.0
-TRIALS = "trials"
+TRIALS, SCREENING = "trials", "[screening] an untrained network"
 
 
 class Progress:

@@ -11,6 +11,7 @@ from optuna.study import Study
 from ..objectives.errors import RankfrontError
 from ..objectives.files import write_json, write_whole
 from ..objectives.objective import Objective
+from ..objectives.plan import Plan
 from ..objectives.task import Task
 from .allocation import knapsack
 from .budget import check_possible
@@ -18,7 +19,7 @@ from .candidates import Candidates
 from .folder import Folder
 from .manifest import machine, manifest_of
 from .problem import Problem
-from .progress import Progress
+from .progress import SCREENING, Progress
 from .pruning import PRUNER
 from .report import write_report
 from .result import TEST, TEST_MACHINES, Result
@@ -117,6 +118,14 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: W
         space = Space(Candidates.of(objective), limits)
         if knapsack(space.candidates, limits) is None:
             raise RankfrontError(f"budget {settings.budget} is kept by no plan: its bounds cannot hold all at once")
+
+        def untrained(plan: Plan) -> float | None:
+            progress(SCREENING, 0, 1)
+            try:
+                return objective.untrained(plan)
+            finally:
+                progress.finish(SCREENING)
+
         study.pruner = PRUNER
         study.sampler = make_sampler(
             settings.told.sampler,
@@ -125,7 +134,7 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: W
                 settings.told.seed,
                 settings.trials,
                 lambda plan: objective.score(objective.factorize(plan)),
-                objective.untrained,
+                untrained,
                 objective.samples,
             ),
         )
