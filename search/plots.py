@@ -20,6 +20,9 @@ VOLUMES = (FRONT, "#e08e0b", "#7b4fa3")
 UNITS = {"params": "", "flops": "FLOP", "bytes": "B"}
 HOVER_LINES = 24
 
+MOST_DOTS = 1000
+"""Of trials off the front: more make a page slow, and cover each other."""
+
 
 @dataclass(frozen=True)
 class Dot:
@@ -39,7 +42,8 @@ class ScorePlot:
     """The score's name."""
     cost: str
     others: list[Dot]
-    """Feasible trials off the front."""
+    """Feasible trials off the front, `MOST_DOTS` at most: every ``nth`` of them."""
+    nth: int
     front: list[Dot]
     """The front of this score and this cost, cheapest first."""
     intervals: list[tuple[float, float]]
@@ -72,6 +76,8 @@ def score_data(
     whole = getattr(dense, cost)
     front = front_of(trials, [cost])
     on_front = {t.trial for t in front}
+    others = [t for t in trials if t.trial not in on_front]
+    nth = -(-len(others) // MOST_DOTS) or 1
 
     def dots(some: Sequence[Scored]) -> list[Dot]:
         return [Dot(t.trial, 100 * getattr(t.metrics, cost) / whole, t.score, _hover(t, score, dense)) for t in some]
@@ -79,7 +85,8 @@ def score_data(
     return ScorePlot(
         score,
         cost,
-        dots([t for t in trials if t.trial not in on_front]),
+        dots(others[::nth]),
+        nth,
         dots(front),
         [wilson(t.score, samples) for t in front] if score == "accuracy" else [],
         dense_score,
@@ -96,7 +103,7 @@ def draw_score(data: ScorePlot) -> go.Figure:
         x=[dot.share for dot in data.others],
         y=[scale * dot.score for dot in data.others],
         mode="markers",
-        name="trial",
+        name="trial" if data.nth == 1 else f"trial (one in {data.nth})",
         marker={"color": OTHER, "size": 7},
         hovertext=[dot.hover for dot in data.others],
         hoverinfo="text",

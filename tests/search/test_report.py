@@ -12,7 +12,7 @@ import pytest
 from torch import nn
 
 from rankfront import Result, Task, run
-from rankfront.search.plots import score_data
+from rankfront.search.plots import MOST_DOTS, draw_score, score_data
 from rankfront.search.report import write_report
 from tests.conftest import blobs
 
@@ -78,7 +78,16 @@ def test_data_of_the_score_plot(result: Result) -> None:
     assert [dot.score for dot in data.front] == sorted({dot.score for dot in data.front})
     assert all(low <= dot.score <= high for dot, (low, high) in zip(data.front, data.intervals, strict=True))
     assert data.limit_share == 100 * 100 / result.dense.params
-    assert "0: svd" in data.front[0].hover
+    assert "<br>0: " in data.front[0].hover
+
+
+def test_of_very_many_trials_some_are_drawn_and_the_whole_front(result: Result) -> None:
+    many = [replace(t, trial=n) for n, t in enumerate(result.scored * 400)]
+    data = score_data(many, "accuracy", "params", result.dense, result.dense_score, 100.0, 200)
+    few = score_data(result.scored, "accuracy", "params", result.dense, result.dense_score, 100.0, 200)
+    assert few.nth == 1 and [dot.score for dot in data.front] == [dot.score for dot in few.front]
+    assert data.nth == 4 and len(data.others) == -(-(len(many) - len(data.front)) // 4) <= MOST_DOTS
+    assert draw_score(data).data[0].name == "trial (one in 4)"  # pyright: ignore
 
 
 def test_page_of_a_study_with_one_trial_and_its_own_score(task: Task, tmp_path: Path) -> None:
