@@ -27,7 +27,7 @@ from .data import Batch, apply
 from .decompositions import Decompositions, Wanted
 from .device import settle
 from .distill import SoftTargets, distillation_loss
-from .errors import RankfrontError, TrialError
+from .errors import RankfrontError
 from .finetune import FineTune, finetune
 from .fingerprint import fingerprint
 from .int8 import entries_of_quantized, quantized
@@ -213,10 +213,10 @@ class Objective:
         return replace(outcome, batchnorm_reestimated=helped)
 
     def untrained(self, plan: Plan) -> float | None:
-        """Return the validation score that a trial's network has before fine-tuning; None if it is not finite."""
+        """Return the validation score that a trial's network has before fine-tuning; None where there is none."""
         try:
             return self.score(self._started(plan)[0])
-        except TrialError:
+        except Exception:  # the user's score may raise anything: a trial would say so
             return None
 
     def _started(self, plan: Plan) -> tuple[nn.Module, bool]:

@@ -269,7 +269,9 @@ def test_the_untrained_score_is_that_of_the_network_that_is_trained(task: Task) 
     )
 
 
-def test_an_untrained_score_that_is_not_finite_is_none(task: Task) -> None:
-    objective = Objective(replace(task, score=lambda outputs, targets: float("nan")), device=torch.device("cpu"))
+@pytest.mark.parametrize("score", [lambda outputs, targets: float("nan"), lambda outputs, targets: 1 // 0])
+def test_where_there_is_no_untrained_score_it_is_none(task: Task, score: Any) -> None:
+    objective = Objective(task, device=torch.device("cpu"))
     objective.prepare()
+    objective.task = replace(task, score=score)
     assert objective.untrained(Plan(dict.fromkeys(PLAN, Choice("svd", 2)))) is None

@@ -136,23 +136,24 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_front(tmp_path: Path) -> No
     pd.testing.assert_frame_equal(*fronts)
 
 
-def test_ctrl_c_stores_what_is_finished(task: Task, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("sampler", "finished"), [("knapsack", 2), ("directions", 0)])
+def test_ctrl_c_stores_what_is_finished(task: Task, tmp_path: Path, sampler: str, finished: int) -> None:
     calls = 0
 
     def score(outputs: Any, targets: Any) -> float:
         nonlocal calls
         calls += 1
-        if calls == 6:  # the dense model's, then two for each trial: in the middle of the third trial
+        if calls == 6:  # the dense model's, then two for each trial: in the middle of the third, or while screening
             raise KeyboardInterrupt
         return float((outputs.argmax(1) == targets).float().mean())
 
     interrupted = replace(task, score=score)
     with pytest.raises(KeyboardInterrupt):
-        go(interrupted, tmp_path / "out")
+        go(interrupted, tmp_path / "out", sampler=sampler)
     result = Result.open(tmp_path / "out")
-    assert len(result.trials) == 2
+    assert len(result.trials) == finished
     assert (tmp_path / "out" / "front.csv").exists()
-    result = go(interrupted, tmp_path / "out")
+    result = go(interrupted, tmp_path / "out", sampler=sampler)
     assert len(result.trials) == 6
     states = [t.state for t in result.study.trials]
     assert states.count(TrialState.COMPLETE) == 6 and states.count(TrialState.FAIL) == 1
