@@ -151,6 +151,8 @@ class DirectionsSampler(Proposer):
 
     def _screened(self, draw: Draw, seen: Seen, pool: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the values (N,) expected of plans (N, L) once their networks are scored untrained."""
+        if len(pool) == 1:
+            return self._hoped(draw, seen, pool)
         scores = [self.problem.untrained(self.candidates.plan(picks)) for picks in pool]
         untrained, _ = self._values(np.array([np.nan if score is None else score for score in scores], float))
         known = ~np.isnan(seen.untrained)
@@ -174,7 +176,7 @@ class DirectionsSampler(Proposer):
         heights = np.concatenate([[self._floor(known)], scores, [2 * scores[-1] - scores[max(0, len(scores) - 2)]]])
         inside = np.searchsorted(ends, np.delete(known.usage, known.front), side="right") - 1
         tries = np.bincount(inside.clip(0, len(ends) - 2), minlength=len(ends) - 1)
-        areas = np.diff(ends) * np.maximum(np.diff(heights), 1e-9) / (1 + tries)
+        areas = np.maximum(np.diff(ends), 1e-9) * np.maximum(np.diff(heights), 1e-9) / (1 + tries)
         chances = (areas / areas.max()) ** KEEN
         n = rng.choice(len(areas), p=chances / chances.sum())
         return float(ends[n]), float(max(ends[n + 1], ends[n] * 1.001))

@@ -119,6 +119,12 @@ def test_directions_stand_networks_without_an_untrained_score() -> None:
     assert len(plans) == 3
 
 
+def test_directions_stand_a_budget_that_a_single_plan_keeps() -> None:
+    candidates = toy_candidates()
+    space = Space(candidates, {"params": candidates.smallest.params})
+    assert len(set(drive(new_study(OBJECTIVES["two"]), space, "directions", 6))) == 1
+
+
 def test_directions_end_with_the_leaders_again() -> None:
     space, study = toy_space(0.5), new_study(OBJECTIVES["two"])
     *others, one, two = drive(study, space, "directions", 30)
