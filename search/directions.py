@@ -5,7 +5,7 @@
 2. Then every proposal lies at the budget, or in a gap of the front, drawn by how much hypervolume it may hold. What is
    believed of the layers is sampled (see `sensitivity`): bold, less bold and likeliest in turn. Of the knapsack on that
    belief, and of plans of the front with up to three layers moved, the few that promise the hypervolume to grow most
-   are scored untrained, and what that foretells (see `foretelling`) decides which is proposed.
+   are scored untrained, and what that foretells (see `low_fidelity`) decides which is proposed.
 3. The last trials run the leaders again with other seeds, so that the plan reported as best is not the luckiest.
 """
 
@@ -22,8 +22,8 @@ from optuna.trial import FrozenTrial
 
 from ..objectives.plan import Plan
 from .allocation import knapsack
-from .foretelling import Foretelling
 from .front import LEADERS, area
+from .low_fidelity import LowFidelity
 from .problem import Problem
 from .proposer import Proposer
 from .reach import limits_at
@@ -157,9 +157,9 @@ class DirectionsSampler(Proposer):
         untrained, _ = self._values(np.array([np.nan if score is None else score for score in scores], float))
         known = ~np.isnan(seen.untrained)
         if known.any():
-            told = Foretelling.of(draw.expected(seen.picks[known]), seen.untrained[known], seen.scores[known])
+            told = LowFidelity.of(draw.expected(seen.picks[known]), seen.untrained[known], seen.scores[known])
         elif not np.isnan(untrained).all():
-            told = Foretelling.new(draw.expected(pool), untrained)
+            told = LowFidelity.new(draw.expected(pool), untrained)
         else:
             return self._hoped(draw, seen, pool)
         values = self._hoped(draw, seen, pool, told) + told.beyond(draw.expected(pool), untrained)
@@ -205,7 +205,7 @@ class DirectionsSampler(Proposer):
         return moved[self._usage(moved) <= 1.0]
 
     def _hoped(
-        self, draw: Draw, seen: Seen, pool: NDArray[np.int64], told: Foretelling | None = None
+        self, draw: Draw, seen: Seen, pool: NDArray[np.int64], told: LowFidelity | None = None
     ) -> NDArray[np.float64]:
         """Return the values (N,) expected of plans (N, L), put right by what was wrongly expected near them."""
         expected = draw.expected(pool)

@@ -1,9 +1,10 @@
-"""What a network scores before fine-tuning foretells of what it scores after.
+"""The score before fine-tuning as a low fidelity: what it foretells of the score after.
 
 How much it foretells differs (much on convolutional networks, nothing on some perceptrons), so it is learnt from the
 study's trials, each of which is scored before and after: first what is expected of the untrained score where a certain
-final one is expected, then what it is worth in the end to be better than that. Both are least squares with one more
-observation of the prior's, as far out as the scores spread.
+final one is expected, then what it is worth in the end to be better than that (a linear link between fidelities, as in
+Kennedy & O'Hagan, Biometrika 2000). Both are least squares with one more observation of the prior's, as far out as the
+scores spread.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ SLOPE, GAIN = 1.0, 0.5
 
 
 @dataclass(frozen=True)
-class Foretelling:
+class LowFidelity:
     """``untrained ≈ level + slope · expected``, and ``gain`` of what it is better than that."""
 
     level: float
@@ -28,7 +29,7 @@ class Foretelling:
     gain: float
 
     @classmethod
-    def of(cls, expected: Array, untrained: Array, scores: Array) -> Foretelling:
+    def of(cls, expected: Array, untrained: Array, scores: Array) -> LowFidelity:
         """Learn from trials, all (N,), N > 0: what was expected of them, and what they scored before and after."""
         unit = float(scores.var()) or 1.0
         mean, before = expected.mean(), untrained.mean()
@@ -40,7 +41,7 @@ class Foretelling:
         return cls(level, slope, gain)
 
     @classmethod
-    def new(cls, expected: Array, untrained: Array) -> Foretelling:
+    def new(cls, expected: Array, untrained: Array) -> LowFidelity:
         """Return the prior, its level that of plans not yet run: NaN of ``untrained`` are passed over."""
         return cls(float(np.nanmean(untrained - SLOPE * expected)), SLOPE, GAIN)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rankfront.search.foretelling import GAIN, SLOPE, Foretelling
+from rankfront.search.low_fidelity import GAIN, SLOPE, LowFidelity
 
 
 def trials(worth: float, count: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -16,17 +16,17 @@ def trials(worth: float, count: int = 200) -> tuple[np.ndarray, np.ndarray, np.n
 @pytest.mark.parametrize("worth", [0.0, 0.5, 1.0])
 def test_learns_what_a_surprise_is_worth(worth: float) -> None:
     expected, untrained, scores = trials(worth)
-    told = Foretelling.of(expected, untrained, scores)
+    told = LowFidelity.of(expected, untrained, scores)
     assert (told.slope, told.gain) == (pytest.approx(0.7, abs=0.1), pytest.approx(worth, abs=0.1))
     assert np.abs(expected + told.beyond(expected, untrained) - scores).mean() < 0.06 + 0.05 * worth
 
 
 def test_a_single_trial_tells_but_the_level() -> None:
-    told = Foretelling.of(np.array([1.0]), np.array([0.2]), np.array([1.1]))
+    told = LowFidelity.of(np.array([1.0]), np.array([0.2]), np.array([1.1]))
     assert (told.slope, told.gain) == (SLOPE, GAIN)
     assert told.beyond(np.array([1.0, 1.0]), np.array([0.2, 0.6])) == pytest.approx([0.0, GAIN * 0.4])
 
 
 def test_without_trials_the_level_is_that_of_the_plans() -> None:
-    told = Foretelling.new(np.array([1.0, 1.0, 1.0]), np.array([0.0, 1.0, np.nan]))
+    told = LowFidelity.new(np.array([1.0, 1.0, 1.0]), np.array([0.0, 1.0, np.nan]))
     assert told.beyond(np.array([1.0, 1.0]), np.array([0.0, 1.0])) == pytest.approx([-0.5 * GAIN, 0.5 * GAIN])
