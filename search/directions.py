@@ -113,7 +113,8 @@ class DirectionsSampler(Proposer):
         allocated = [self._allocated(there, worth) for worth in (draw.worth, self.candidates.harm)]
         pool = np.vstack([*map(self.candidates.picks, allocated), self._moved(known, there, rng)])
         moved = np.arange(len(pool)) >= len(allocated)
-        new = ~self._alike(pool, known.picks)
+        tried = np.array(list(self.space.tried(study)), np.int64).reshape(-1, pool.shape[1]) - 1
+        new = ~self._alike(pool, tried)
         pool, moved = pool[new], moved[new]
         usage = self._usage(pool)
         inside = (usage > low) & (usage < high + 1e-9)

@@ -73,9 +73,10 @@ class GreedySampler(Proposer):
 
     def _table(self, study: Study) -> list[list[float]]:
         """Return the table (L, T), made where it is not in the study yet; dense scores infinitely well."""
-        known: dict[str, list[float]] = dict(study._storage.get_study_system_attrs(study._study_id).get(KEY, {}))
         names = self.space.candidates.names
+        known: dict[str, list[float]] = {}
         for layer, name in enumerate(names):
+            known |= study._storage.get_study_system_attrs(study._study_id).get(KEY, {})  # other workers add to it
             if name not in known:
                 choices = self.space.candidates.choices[layer]
                 whole = dict.fromkeys(names, DENSE)

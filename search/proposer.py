@@ -13,19 +13,20 @@ from optuna.trial import FrozenTrial
 
 from ..objectives.plan import Plan
 from .problem import Problem
-from .slots import next_slot, seed_for
+from .slots import SLOT, next_slot, seed_for
 
 
 class Proposer(BaseSampler):
     """A sampler that proposes all parameters together, as a plan.
 
     It keeps nothing between trials: all it knows it reads from the study, so that a resumed study goes on as an
-    undisturbed one.
+    undisturbed one. A trial is proposed for when its first parameter is asked for: by then its slot is known to all.
     """
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.space = problem.space
+        self._proposed: tuple[int, dict[str, int]] = (-1, {})
 
     @abstractmethod
     def propose(self, study: Study, trial: FrozenTrial, slot: int, seed: int) -> Plan:
@@ -43,22 +44,28 @@ class Proposer(BaseSampler):
         return None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return the whole space: all parameters are proposed together."""
-        return self.space.distributions
+        """Return nothing: see `sample_independent`."""
+        return {}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return the parameters of the proposal, or of a plan near it where that was tried."""
-        slot = next_slot(study)
-        if (again := self.repeat(study, slot)) is not None:
-            return self.space.params(again)
-        seed = seed_for(self.problem.seed, slot, "proposal")
-        plan = self.propose(study, trial, slot, seed)
-        return self.space.params(self.space.unlike(plan, self.space.tried(study), np.random.default_rng(seed)))
+        """Return nothing: see `sample_independent`."""
+        return {}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """Not reached: `sample_relative` proposes every parameter of the space."""
-        raise NotImplementedError(f"parameter {param_name!r} is not of this study's space")
+        """Return the parameter that the trial's plan gives to a layer."""
+        if self._proposed[0] != trial.number:
+            self._proposed = trial.number, self.space.params(self._new(study, trial))
+        return self._proposed[1][param_name]
+
+    def _new(self, study: Study, trial: FrozenTrial) -> Plan:
+        """Return the proposal, or a plan near it where that was tried."""
+        slot = trial.user_attrs.get(SLOT, next_slot(study))
+        if (again := self.repeat(study, slot)) is not None:
+            return again
+        seed = seed_for(self.problem.seed, slot, "proposal")
+        plan = self.propose(study, trial, slot, seed)
+        return self.space.unlike(plan, self.space.tried(study), np.random.default_rng(seed))

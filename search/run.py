@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from optuna.study import Study
 
@@ -31,6 +31,8 @@ from .storage import create_or_resume, database_of, open_storage, storage_errors
 from .trial_loop import TrialLoop
 from .words import count_in_words, metrics_in_words, score_in_words
 from .workers import Worker
+
+Score = TypeVar("Score", float, float | None)
 
 
 def run(
@@ -119,12 +121,16 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: W
         if knapsack(space.candidates, limits) is None:
             raise RankfrontError(f"budget {settings.budget} is kept by no plan: its bounds cannot hold all at once")
 
-        def untrained(plan: Plan) -> float | None:
-            progress(SCREENING, 0, 1)
-            try:
-                return objective.untrained(plan)
-            finally:
-                progress.finish(SCREENING)
+        def screened(score: Callable[[Plan], Score]) -> Callable[[Plan], Score]:
+            def shown(plan: Plan) -> Score:
+                progress(SCREENING, 0, 1)
+                try:
+                    with worker.aside():
+                        return score(plan)
+                finally:
+                    progress.finish(SCREENING)
+
+            return shown
 
         study.pruner = PRUNER
         study.sampler = make_sampler(
@@ -133,8 +139,8 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: W
                 space,
                 settings.told.seed,
                 settings.trials,
-                lambda plan: objective.score(objective.factorize(plan)),
-                untrained,
+                screened(lambda plan: objective.score(objective.factorize(plan))),
+                screened(objective.untrained),
                 objective.samples,
             ),
         )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.study import Study
+from optuna.trial import Trial
 
 from ..objectives.plan import Plan
 from .candidates import Candidates
@@ -70,6 +71,11 @@ class Space:
         trials = study.get_trials(deepcopy=False)
         known = (trial.params for trial in trials if not trial.user_attrs.get(INTERRUPTED))
         return {self.values(params) for params in known if params.keys() == self.distributions.keys()}
+
+    def suggest(self, trial: Trial) -> None:
+        """Have all parameters of a trial proposed."""
+        for name, size in zip(self.distributions, self.candidates.sizes, strict=True):
+            trial.suggest_int(name, 1, int(size), log=True)
 
     def values(self, params: Mapping[str, int]) -> tuple[int, ...]:
         """Return the values of all parameters, in the order of `distributions`."""

@@ -71,7 +71,11 @@ class TrialLoop:
             if timeout_s is not None and time.monotonic() - began > timeout_s:
                 self.progress.say(f"time is over after {slot} of {total} trials; the same command goes on from here")
                 return
-            if (asked := self._ask()) is None:
+            try:
+                asked = self._ask()
+            except UpdateFinishedTrialError:
+                continue  # taken for dead while its networks were screened: its slot was given to another worker
+            if asked is None:
                 return
             trial, slot = asked
             try:
@@ -90,15 +94,23 @@ class TrialLoop:
                 raise RankfrontError(f"{FIRST_FAILURES} trials failed, none succeeded before; the first: {failures[0]}")
 
     def _ask(self) -> tuple[Trial, int] | None:
-        """Return a new trial and its slot, None if all slots are taken; one worker at a time."""
+        """Return a new trial and its slot, None if all slots are taken; one worker at a time.
+
+        While the sampler scores networks, others have the turn (see `Worker.aside`): the slot is taken by then.
+        """
         with self.worker.alone():
             self.worker.free_dead(self.study)
             slot = next_slot(self.study)
             if slot >= self.settings.trials:
                 return None
-            trial = self.study.ask(self.space.distributions)
-            trial.set_user_attr(WORKER, self.worker.name)
-            trial.set_user_attr(SLOT, slot)
+            trial = self.study.ask()
+            try:
+                trial.set_user_attr(WORKER, self.worker.name)
+                trial.set_user_attr(SLOT, slot)
+                self.space.suggest(trial)
+            except BaseException:
+                self._interrupt(trial)
+                raise
             return trial, slot
 
     def _run(self, trial: Trial, slot: int) -> str:

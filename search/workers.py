@@ -11,7 +11,7 @@ import contextlib
 import uuid
 from collections.abc import Iterator
 
-from filelock import FileLock, Timeout
+from filelock import AcquireReturnProxy, FileLock, Timeout
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -65,14 +65,15 @@ class Worker:
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Have the turn: no other worker has it meanwhile; raises `RankfrontError` where one does not let go."""
-        try:
-            lock = self._turn.acquire(timeout=PATIENCE_S)
-        except Timeout:
-            raise RankfrontError(
-                f"{self.folder.path} is held by another worker for {PATIENCE_S} s: is it stopped?"
-            ) from None
-        with lock:
+        with self._take():
             yield
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let others have the turn during something that takes long; to be called in `alone`, which goes on then."""
+        self._turn.release()
+        yield  # what is raised here ends the turn in any case
+        self._take()
 
     def free_dead(self, study: Study) -> int:
         """Free the slots of trials whose process died; returns how many. To be called in `alone`."""
@@ -107,6 +108,14 @@ class Worker:
         lock.release()
         path.unlink(missing_ok=True)
         return False
+
+    def _take(self) -> AcquireReturnProxy:
+        try:
+            return self._turn.acquire(timeout=PATIENCE_S)
+        except Timeout:
+            raise RankfrontError(
+                f"{self.folder.path} is held by another worker for {PATIENCE_S} s: is it stopped?"
+            ) from None
 
     def _life(self, name: str) -> FileLock:
         return FileLock(self.folder.workers / f"{name}.lock")

@@ -1,9 +1,13 @@
 """Files and databases that are damaged, locked, full or read-only."""
 
+import ctypes
 import os
 import resource
+import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +43,31 @@ class LimitFileSize:
         resource.setrlimit(resource.RLIMIT_FSIZE, (self.size, self.size))
 
 
+CLONE_NEWNS = 0x00020000
+NO_MOUNT = 77
+"""Exit code of a process that may not mount anything."""
+
+
+def study_on_a_small_disk(out: Path, size: str, copy: Path) -> None:
+    """Run the small study on a file system of that size, then on a larger one, and copy what it leaves."""
+    out.mkdir()
+    alone = ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) == 0
+    for mount in (["--make-rprivate", "/"], ["-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(out)]):
+        if not alone or subprocess.run(["mount", *mount], check=False, capture_output=True).returncode:
+            sys.exit(NO_MOUNT)
+    try:
+        study(out, TRIALS)
+    except SystemExit as full:
+        assert full.code == 2
+        assert shutil.disk_usage(out).free < shutil.disk_usage(out).total / 2
+    else:
+        raise AssertionError("the disk was large enough")
+    subprocess.run(["mount", "-o", "remount,size=64m", str(out)], check=True)
+    shutil.move(out.with_suffix(".err"), copy.with_suffix(".err"))
+    study(out, TRIALS)
+    shutil.copytree(out, copy)
+
+
 def become_nobody() -> None:
     """Give up all rights."""
     os.setgroups([])
@@ -52,6 +81,17 @@ def test_a_full_disk_is_told_and_the_study_goes_on_when_there_is_room(tmp_path: 
     assert code_of(study, tmp_path / "full", TRIALS, LimitFileSize(size)) == 2
     assert "cannot" in (tmp_path / "full.err").read_text() or "failed" in (tmp_path / "full.err").read_text()
     assert code_of(study, tmp_path / "full", TRIALS) == 0
+    assert front_of(tmp_path / "full") == front_of(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("size", ["100k", "200k", "300k", "400k"])
+def test_a_full_file_system_is_told_and_the_study_goes_on_when_there_is_room(tmp_path: Path, size: str) -> None:
+    code = code_of(study_on_a_small_disk, tmp_path / "disk", size, tmp_path / "full")
+    if code == NO_MOUNT:
+        pytest.skip("file systems cannot be mounted here")
+    assert code == 0
+    assert "No space left" in (tmp_path / "full.err").read_text() or "full" in (tmp_path / "full.err").read_text()
+    assert code_of(study, tmp_path / "whole", TRIALS) == 0
     assert front_of(tmp_path / "full") == front_of(tmp_path / "whole")
 
 

@@ -167,7 +167,13 @@ def test_stopped_in_the_middle_it_says_how_to_go_on(tmp_path: Path, number: sign
     command += ["run", str(script), "--trials", "100000", "--out", str(tmp_path / "out")]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=root
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=root,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's `&` has it ignored
     )
     assert process.stdout is not None
     while "[2/100000]" not in process.stdout.readline():

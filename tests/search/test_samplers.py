@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from rankfront import RankfrontError
+from rankfront import Plan, RankfrontError
 from rankfront.search.directions import DirectionsSampler
 from rankfront.search.problem import Problem
 from rankfront.search.rules import RULES
@@ -90,6 +90,45 @@ def test_resumes_to_the_same_proposals(sampler: str) -> None:
     study = new_study(OBJECTIVES["two"])
     parts = drive(study, space, sampler, 6, trials=14) + drive(study, space, sampler, 14)
     assert parts == whole
+
+
+@pytest.mark.parametrize("toy", TOYS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_workers_do_not_propose_the_same_plan(sampler: str, toy: str) -> None:
+    """Each asks while the others' trials run."""
+    space, study = TOYS[toy](), new_study(OBJECTIVES["two"])
+    drive(study, space, sampler, 3, trials=40)
+    plans: set[tuple[int, ...]] = set()
+    for slot in range(3, 15):
+        study.sampler = make_sampler(sampler, problem(space, 40))  # each worker has one of its own
+        trial = study.ask()
+        trial.set_user_attr(SLOT, slot)
+        space.suggest(trial)
+        plans.add(tuple(trial.params.values()))
+    assert len(plans) == 12
+
+
+def test_a_worker_that_proposes_while_another_screens_proposes_another_plan() -> None:
+    space, study = toy_space(0.5), new_study(OBJECTIVES["two"])
+    others: list[tuple[int, ...] | None] = []
+
+    def untrained(plan: Plan) -> float:
+        if not others:
+            others.append(None)
+            study.sampler = DirectionsSampler(problem(space, 40))
+            trial = study.ask()
+            trial.set_user_attr(SLOT, 1)
+            space.suggest(trial)
+            others.append(tuple(trial.params.values()))
+            study.sampler = mine
+        return -error_of(space.candidates, plan)
+
+    mine = DirectionsSampler(replace(problem(space, 40), untrained=untrained))
+    study.sampler = mine
+    trial = study.ask()
+    trial.set_user_attr(SLOT, 0)
+    space.suggest(trial)
+    assert others[1] is not None and tuple(trial.params.values()) != others[1]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS.keys() - RULES.keys())
