@@ -164,6 +164,7 @@ def page(races: list[Race]) -> go.Figure:
         "#999999",
         "#bcbd22",
         "#e377c2",
+        "#393b79",
     ]
     shown: set[str] = set()
     for row, model in enumerate(models, 1):

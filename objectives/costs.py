@@ -23,7 +23,9 @@ class Costs:
         self.int8 = int8
         self.layers = {layer.name: layer for layer in layers}
         self._entries = {entry.name: entry for entry in self._saved(model)}
+        self._old_entries = {name: self._dense_entries(layer) for name, layer in self.layers.items()}
         self._new_entries: dict[tuple[str, Choice], list[Entry]] = {}
+        self._changes: dict[tuple[str, Choice], Cost] = {}
         self.start = self.of(Plan({}))
         """What the model costs with every layer dense: less bytes than the dense model where it ships as int8."""
 
@@ -35,7 +37,7 @@ class Costs:
             change = self._change(self.layers[name], choice)
             params += change.params
             flops += change.flops
-            for entry in self._old(name):
+            for entry in self._old_entries[name]:
                 del tensors[entry.name]
             tensors.update((entry.name, entry) for entry in self._new(name, choice))
         return Metrics(params, flops, file_bytes(tensors.values()))
@@ -58,11 +60,11 @@ class Costs:
         file differs from the sum by a few bytes.
         """
         if self.int8 and isinstance(layer.module, nn.Linear):
-            dense_bytes = file_bytes(self._old(layer.name))
+            dense_bytes = file_bytes(self._old_entries[layer.name])
             added = [(self._change(layer, c), file_bytes(self._new(layer.name, c)) - dense_bytes) for c in choices]
             return [Metrics(cost.params, cost.flops, more) for cost, more in added]
         itemsize = layer.module.weight.element_size()
-        old = file_bytes(self._old(layer.name)) - itemsize * layer.params
+        old = file_bytes(self._old_entries[layer.name]) - itemsize * layer.params
         headers: dict[str, int] = {}
         rows = []
         for choice in reversed(choices):
@@ -87,19 +89,20 @@ class Costs:
         """Return what a choice adds in parameters and flops."""
         if choice.rank is None:
             return Cost(0, 0)
-        cost = kind_named(choice.kind).cost(layer, choice.rank)
-        return Cost(cost.params - layer.params, cost.flops - layer.flops)
+        if (layer.name, choice) not in self._changes:
+            cost = kind_named(choice.kind).cost(layer, choice.rank)
+            self._changes[layer.name, choice] = Cost(cost.params - layer.params, cost.flops - layer.flops)
+        return self._changes[layer.name, choice]
 
-    def _old(self, name: str) -> list[Entry]:
+    def _dense_entries(self, layer: Layer) -> list[Entry]:
         """Return the dense layer's tensors in a saved file."""
-        layer = self.layers[name]
         names = (under(path, part.name) for path in layer.paths for part in self._saved(layer.module))
         return [self._entries[n] for n in names if n in self._entries]
 
     def _new(self, name: str, choice: Choice) -> list[Entry]:
         """Return the factorized layer's tensors in a saved file."""
         if choice.rank is None:
-            return self._old(name)
+            return self._old_entries[name]
         if (name, choice) not in self._new_entries:
             module = kind_named(choice.kind).skeleton(self.layers[name], choice.rank)
             self._new_entries[name, choice] = [Entry(under(name, n), s, d) for n, s, d in self._saved(module)]

@@ -12,12 +12,16 @@ from ..objectives.costs import Costs
 from ..objectives.kinds import KINDS
 from ..objectives.layer import Layer
 from ..objectives.metrics import Metrics
+from ..objectives.noise import noise_share
 from ..objectives.objective import Objective
 from ..objectives.plan import DENSE, Choice, Plan
 from .front import non_dominated
 
 NARROW = 3.0
 """Relative errors that a layer counts as through which but one dimension passes."""
+
+WORST = 1e3
+"""Relative errors beyond are taken for this: outputs that hardly vary make any error large."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Candidates:
     """(L, K): ``1 / width² - 1 / dense width²`` (see `Kind.width`), 0 for dense."""
     changes: NDArray[np.float64]
     """(L, K, 3): what the choice adds to the dense model's params, flops and bytes (negative: saves)."""
+    noise: NDArray[np.float64]
+    """(L,): the share of the layer's weights that is noise (see `noise_share`)."""
     costs: Costs
 
     @classmethod
@@ -46,7 +52,7 @@ class Candidates:
         rows: list[tuple[NDArray[np.float64], ...]] = []
         for name, options in objective.decompositions.choices.items():
             layer = objective.by_name[name]
-            error = np.array([objective.decompositions.error(layer, choice) for choice in options])
+            error = np.array([objective.decompositions.error(layer, choice) for choice in options]).clip(max=WORST)
             change = np.array(objective.costs.changes(layer, options), float)
             widths = np.array([_width(layer, choice) for choice in options], float)
             narrow = 1 / widths**2 - 1 / layer.width**2
@@ -64,7 +70,8 @@ class Candidates:
             errors[row, : len(error)] = error
             narrowness[row, : len(error)] = narrow
             changes[row, : len(error)] = change
-        return cls(tuple(names), tuple(choices), errors, narrowness, changes, objective.costs)
+        noise = np.array([noise_share(objective.by_name[name]) for name in names])
+        return cls(tuple(names), tuple(choices), errors, narrowness, changes, noise, objective.costs)
 
     @cached_property
     def harm(self) -> NDArray[np.float64]:

@@ -1,12 +1,14 @@
 """The default sampler: allocation rules first, then knapsacks on what the trials have taught, last the leaders again.
 
-1. The first trials are plans of the allocation rules, at the budget and, where costs are objectives, spread below it:
-   of each point's, the one whose network is best before fine-tuning.
-2. Then every proposal lies at the budget, or in a gap of the front, drawn by how much hypervolume it may hold. What is
-   believed of the layers is sampled (see `sensitivity`): bold, less bold and likeliest in turn. Of the knapsack on that
-   belief, and of plans of the front with up to three layers moved, the few that promise the hypervolume to grow most
-   are scored untrained, and what that foretells (see `low_fidelity`) decides which is proposed.
-3. The last trials run the leaders again with other seeds, so that the plan reported as best is not the luckiest.
+1. Every proposal lies at the budget or, where costs are objectives, in a gap of the front, drawn by how much
+   hypervolume it may hold.
+2. The first ones are plans of the allocation rules: of a point's, the one whose network is best before fine-tuning.
+3. Then what is believed of the layers is sampled (see `sensitivity`): bold, less bold and likeliest in turn. Of the
+   knapsack on that belief, the rules' plans, and plans of the front with up to three layers moved, the few that promise
+   most are scored untrained, and what that foretells (see `low_fidelity`) decides which is proposed: that of the best
+   expected score or, in a gap, of the largest expected growth of the hypervolume (Emmerich et al., 2006; the cost is
+   known, so the integral is one over the score alone).
+4. The last trials run the leaders again with other seeds, so that the plan reported as best is not the luckiest.
 """
 
 from __future__ import annotations
@@ -19,10 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial
+from scipy.stats import norm
 
 from ..objectives.plan import Plan
 from .allocation import knapsack
-from .front import LEADERS, area
+from .front import LEADERS
 from .low_fidelity import LowFidelity
 from .problem import Problem
 from .proposer import Proposer
@@ -33,8 +36,8 @@ from .sensitivity import Draw, Seen, Sensitivity
 from .slots import occupied
 from .trials import SCORE, UNTRAINED, feasible
 
-STARTS = (1.0, 0.6, 0.3, 0.1)
-"""How far on the way to the budget the first plans are."""
+STARTS = 4
+"""So many of the first plans are rules'."""
 
 SCREENED = 4
 """So many plans are scored untrained for each that is trained."""
@@ -51,7 +54,7 @@ AT_BUDGET = 12
 KEEN = 3.0
 """The power of their areas by which gaps are drawn."""
 
-MIDDLE = (0.25, 0.75)
+MIDDLE = (0.4, 0.6)
 """Where in a gap proposals lie, on the logarithmic way through it."""
 
 BEHIND = 3.0
@@ -88,6 +91,14 @@ class Known:
         return order[self.scores[order] > best[:-1]]
 
 
+@dataclass(frozen=True)
+class Hope:
+    """The values expected of plans, (N,), and how wrong they typically are."""
+
+    values: NDArray[np.float64]
+    error: float
+
+
 @final
 class DirectionsSampler(Proposer):
     """Few, meaningful directions, learnt from fine-tuned scores; see the module."""
@@ -102,43 +113,44 @@ class DirectionsSampler(Proposer):
         rng = np.random.default_rng(seed)
         known = self._known(study)
         one = len(study.directions) == 1
-        if slot < (1 if one else len(STARTS)):
-            return self._start(known, STARTS[slot], rng)
-        boldness = BOLDNESS[slot % len(BOLDNESS)]
         at_budget = one or slot % AT_BUDGET == 0 or not len(known.scores)
         low, high = (0.0, 1.0) if at_budget else self._gap(known, rng)
         there = 1.0 if at_budget else float(low * (high / low) ** rng.uniform(*MIDDLE))
         seen = self._seen(known, there)
-        draw = self._sensitivity.draw(seen, rng, boldness)
-        allocated = [self._allocated(there, worth) for worth in (draw.worth, self.candidates.harm)]
-        pool = np.vstack([*map(self.candidates.picks, allocated), self._moved(known, there, rng)])
-        moved = np.arange(len(pool)) >= len(allocated)
-        tried = np.array(list(self.space.tried(study)), np.int64).reshape(-1, pool.shape[1]) - 1
-        new = ~self._alike(pool, tried)
-        pool, moved = pool[new], moved[new]
+        starting = slot < (1 if one else STARTS)
+        draw = self._sensitivity.draw(seen, rng, 0.0 if starting else BOLDNESS[slot % len(BOLDNESS)])
+        thought_of = [self._ruled(there)]
+        if not starting:
+            drawn = self.candidates.picks(self._allocated(there, draw.worth))
+            thought_of += [drawn[None], self._moved(known, there, rng)]
+        pool, source = np.vstack(thought_of), np.repeat(range(len(thought_of)), list(map(len, thought_of)))
+        new = ~self._alike(pool, self._tried(study))
+        pool, source = pool[new], source[new]
         usage = self._usage(pool)
         inside = (usage > low) & (usage < high + 1e-9)
         if inside.any():
-            pool, moved = pool[inside], moved[inside]
+            pool, source = pool[inside], source[inside]
         if not len(pool):
             return self._allocated(there, self._sensitivity.draw(seen, rng, 2.0).worth)
 
-        def liked(values: NDArray[np.float64], picks: NDArray[np.int64]) -> NDArray[np.float64]:
-            return values if at_budget else self._growth(known, picks, values)
+        def liked(hope: Hope, picks: NDArray[np.int64]) -> NDArray[np.float64]:
+            return hope.values if at_budget else self._growth(known, picks, hope)
 
         promise = liked(self._hoped(draw, seen, pool), pool)
-        few = self._unlike(pool[np.lexsort((-promise, moved))], SCREENED)  # what is allocated in any case
+        sure = (source == 1) | (promise == promise[source == 0].max(initial=-np.inf))  # what is drawn, and a rule's
+        few = pool if starting else self._unlike(pool[np.lexsort((-promise, ~sure))], SCREENED)
         return self.candidates.plan(few[int(np.argmax(liked(self._screened(draw, seen, few), few)))])
 
-    def _start(self, known: Known, reach: float, rng: np.random.Generator) -> Plan:
-        """Return, of the rules' plans at a point, the one that is best untrained."""
-        limits = limits_at(self.space, reach)
+    def _tried(self, study: Study) -> NDArray[np.int64]:
+        """Return the plans (N, L) of all trials, those that run included."""
+        return np.array(list(self.space.tried(study)), np.int64).reshape(-1, len(self.candidates.names)) - 1
+
+    def _ruled(self, there: float) -> NDArray[np.int64]:
+        """Return the rules' plans (N, L) at a point, each once."""
+        limits = {metric: there * limit for metric, limit in self._limits.items()}
         plans = [plan for rule in RULES.values() if (plan := rule(self.candidates, limits)) is not None]
         plans = plans or [self._allocated(1.0, self.candidates.errors)]
-        pool = np.unique([self.candidates.picks(plan) for plan in plans], axis=0)
-        seen = self._seen(known, reach)
-        draw = self._sensitivity.draw(seen, rng, 0.0)
-        return self.candidates.plan(pool[int(np.argmax(self._screened(draw, seen, pool)))])
+        return np.unique([self.candidates.picks(plan) for plan in plans], axis=0)
 
     def _unlike(self, pool: NDArray[np.int64], most: int) -> NDArray[np.int64]:
         """Return the first plans of the pool (N, L) that are not alike."""
@@ -150,8 +162,8 @@ class DirectionsSampler(Proposer):
                 few = np.vstack([few, plan])
         return few
 
-    def _screened(self, draw: Draw, seen: Seen, pool: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the values (N,) expected of plans (N, L) once their networks are scored untrained."""
+    def _screened(self, draw: Draw, seen: Seen, pool: NDArray[np.int64]) -> Hope:
+        """Return what is expected of plans (N, L) once their networks are scored untrained."""
         if len(pool) == 1:
             return self._hoped(draw, seen, pool)
         scores = [self.problem.untrained(self.candidates.plan(picks)) for picks in pool]
@@ -163,8 +175,9 @@ class DirectionsSampler(Proposer):
             told = LowFidelity.new(draw.expected(pool), untrained)
         else:
             return self._hoped(draw, seen, pool)
-        values = self._hoped(draw, seen, pool, told) + told.beyond(draw.expected(pool), untrained)
-        return np.where(np.isnan(untrained), -np.inf, values)
+        hope = self._hoped(draw, seen, pool, told)
+        values = hope.values + told.beyond(draw.expected(pool), untrained)
+        return Hope(np.where(np.isnan(untrained), -np.inf, values), hope.error)
 
     def _gap(self, known: Known, rng: np.random.Generator) -> tuple[float, float]:
         """Return the ends of a gap of the front, as shares of the budget, drawn by how much area it may hold.
@@ -205,13 +218,11 @@ class DirectionsSampler(Proposer):
         moved = np.clip(parents + (steps * which).astype(np.int64), 0, self.candidates.sizes - 1)
         return moved[self._usage(moved) <= 1.0]
 
-    def _hoped(
-        self, draw: Draw, seen: Seen, pool: NDArray[np.int64], told: LowFidelity | None = None
-    ) -> NDArray[np.float64]:
-        """Return the values (N,) expected of plans (N, L), put right by what was wrongly expected near them."""
+    def _hoped(self, draw: Draw, seen: Seen, pool: NDArray[np.int64], told: LowFidelity | None = None) -> Hope:
+        """Return what is expected of plans (N, L), put right by what was wrongly expected near them."""
         expected = draw.expected(pool)
         if not len(seen.scores):
-            return expected
+            return Hope(expected, 0.0)
         wrong = seen.scores - draw.expected(seen.picks)
         if told is not None:  # what the untrained scores had told is not wrong
             wrong -= np.nan_to_num(told.beyond(draw.expected(seen.picks), seen.untrained))
@@ -221,7 +232,8 @@ class DirectionsSampler(Proposer):
         apart = np.abs(ours[:, None] - theirs[None]).sum(2) / ours.sum(1)[:, None].clip(1e-12)
         usage = np.log(self._usage(pool)[:, None] / self._usage(seen.picks)[None])
         near = np.exp(-0.5 * ((apart / NEAR) ** 2 + (usage / NEAR) ** 2))
-        return expected + near @ wrong / (near.sum(1) + 0.5)
+        typical = float(np.sqrt(np.average(wrong**2, weights=1 / (1 + seen.distances**2))))
+        return Hope(expected + near @ wrong / (near.sum(1) + 0.5), typical)
 
     def repeat(self, study: Study, slot: int) -> Plan | None:
         """Return a leader's plan in the study's last slots: of the best by their first score, that of fewest runs."""
@@ -268,16 +280,20 @@ class DirectionsSampler(Proposer):
         shares = (n * scores + 0.5) / (n + 1)
         return np.log(shares / (1 - shares)), 1 / np.sqrt(n * shares * (1 - shares))
 
-    def _growth(self, known: Known, picks: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return by how much the front's hypervolume would grow with each plan (N, L) of those values, (N,)."""
+    def _growth(self, known: Known, picks: NDArray[np.int64], hope: Hope) -> NDArray[np.float64]:
+        """Return by how much the front's hypervolume is expected to grow with each plan (N, L), (N,)."""
         if not len(known.scores):
-            return np.zeros(len(values))
-        scores = 1 / (1 + np.exp(-values)) if self.problem.samples else values
-        floor = self._floor(known)
-        usage, gains = known.usage[known.front], known.scores[known.front] - floor
-        now = area(usage, gains)
-        each = zip(self._usage(picks), (scores - floor).clip(0), strict=True)
-        return np.array([area(np.append(usage, u), np.append(gains, g)) - now for u, g in each])
+            return np.zeros(len(picks))
+        scores, errors = hope.values, np.full(len(picks), hope.error)
+        if self.problem.samples:
+            scores = 1 / (1 + np.exp(-scores))
+            errors *= scores * (1 - scores)
+        ends = np.concatenate([[0.0], known.usage[known.front], [1.0]])
+        heights = np.concatenate([[self._floor(known)], known.scores[known.front]])
+        widths = (ends[1:] - np.maximum(ends[:-1], self._usage(picks)[:, None])).clip(0)  # (N, steps of the front)
+        errors = np.maximum(errors, 1e-9)[:, None]
+        above = (scores[:, None] - heights) / errors
+        return (widths * errors * (above.clip(-9) * norm.cdf(above) + norm.pdf(above))).sum(1)
 
     def _usage(self, picks: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return how much of the budget plans (N, L) use, (N,): the largest share of any limit."""

@@ -5,6 +5,8 @@ Each takes the candidates and limits (metric → upper bound) and returns a plan
 - ``uniform``: the same share of every layer's parameters and flops.
 - ``energy``: the same relative error in every layer; what ALDS (Liebenwein et al., NeurIPS 2021) minimises,
   the largest error of any layer, and energy thresholds equalise.
+- ``evbmf``: errors in the proportion of the noise that EVBMF finds in the layers' weights (see `noise`): its own ranks,
+  scaled to the limits.
 - ``knapsack``: the least summed error (see `allocation`).
 - ``bottleneck``: the least sum of errors and narrownesses (see `sensitivity`, where they come from).
 """
@@ -26,6 +28,9 @@ Rule = Callable[[Candidates, Mapping[str, float]], Plan | None]
 STEPS = 40
 """Halvings of a rule's one knob."""
 
+NOISELESS = 1e-3
+"""A layer's noise is taken for no less, so that none has to stay dense."""
+
 
 def uniform(candidates: Candidates, limits: Mapping[str, float]) -> Plan | None:
     """Return the plan that keeps the same share of every layer, the largest share that fits."""
@@ -43,15 +48,26 @@ def uniform(candidates: Candidates, limits: Mapping[str, float]) -> Plan | None:
 
 def energy(candidates: Candidates, limits: Mapping[str, float]) -> Plan | None:
     """Return the plan whose layers all err by the same, as little as fits."""
+    return _level(candidates, limits, np.ones(len(candidates.names)))
+
+
+def evbmf(candidates: Candidates, limits: Mapping[str, float]) -> Plan | None:
+    """Return the plan whose layers err in the proportion of their noise, as little as fits."""
+    return _level(candidates, limits, np.maximum(candidates.noise, NOISELESS))
+
+
+def _level(candidates: Candidates, limits: Mapping[str, float], parts: NDArray[np.float64]) -> Plan | None:
+    """Return the plan of errors in the proportion of ``parts`` (L,), as little as fits."""
     columns = [Metrics._fields.index(name) for name in limits] or [0]
     dense = np.array([candidates.costs.dense[c] for c in columns], float)
     cost = (candidates.changes[:, :, columns] / dense).sum(2)
-    errors = candidates.errors
-    low = np.log(max(float(errors[errors > 0].min(initial=1.0)), 1e-12))
+    levels = candidates.errors / parts[:, None]
+    known = levels[np.isfinite(levels)]
+    low, high = np.log(known[known > 1e-12].min(initial=1.0)), np.log(max(1.0, known.max()))
 
     def at(knob: float) -> NDArray[np.int64]:
-        error = np.exp(low * knob) if knob < 1 else 0.0  # from 1, where anything goes, down to 0
-        return np.where(errors <= error, cost, np.inf).argmin(1)
+        level = np.exp(high + (low - high) * knob) if knob < 1 else 0.0  # from where anything goes down to 0
+        return np.where(levels <= level, cost, np.inf).argmin(1)
 
     return largest(candidates, limits, at)
 
@@ -66,22 +82,31 @@ def largest(
 ) -> Plan | None:
     """Return the plan of the largest knob from 0 to 1 that fits, or None where not even 0 does."""
 
-    def fits(plan: Plan) -> bool:
-        cost = candidates.costs.of(plan)._asdict()
-        return all(cost[name] <= bound for name, bound in limits.items())
+    def fits(picks: NDArray[np.int64]) -> bool:
+        cost = candidates.costs_of(picks[None])
+        if any(cost[name][0] > bound for name, bound in limits.items()):
+            return False
+        # Only bytes have to be counted: a file's header is not quite the sum of its entries.
+        return "bytes" not in limits or candidates.costs.of(candidates.plan(picks)).bytes <= limits["bytes"]
 
-    if fits(plan := candidates.plan(at(1.0))):
-        return plan
-    if not fits(best := candidates.plan(at(0.0))):
+    if fits(picks := at(1.0)):
+        return candidates.plan(picks)
+    if not fits(best := at(0.0)):
         return knapsack(candidates, limits)  # the rule's own smallest plan is not the smallest there is
     low, high = 0.0, 1.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        if fits(plan := candidates.plan(at(middle))):
-            low, best = middle, plan
+        if fits(picks := at(middle)):
+            low, best = middle, picks
         else:
             high = middle
-    return best
+    return candidates.plan(best)
 
 
-RULES: dict[str, Rule] = {"uniform": uniform, "energy": energy, "knapsack": knapsack, "bottleneck": bottleneck}
+RULES: dict[str, Rule] = {
+    "uniform": uniform,
+    "energy": energy,
+    "evbmf": evbmf,
+    "knapsack": knapsack,
+    "bottleneck": bottleneck,
+}

@@ -1,5 +1,7 @@
 """The contract of an allocation rule, and what each of them promises."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,6 +58,15 @@ def test_energy_has_the_least_largest_error() -> None:
     worst = float(KNOWN.errors[range(len(picks)), picks].max())
     cost = np.where(KNOWN.errors < worst - 1e-12, KNOWN.changes[:, :, 0], np.inf).min(1).sum()
     assert cost + KNOWN.costs.start.params > asked["params"]
+
+
+def test_evbmf_takes_its_own_ranks_where_they_are_the_limit() -> None:
+    """What it finds to be noise, and no more, is cut where that is what the limit asks for."""
+    rng = np.random.default_rng(0)
+    known = replace(KNOWN, noise=rng.uniform(0.01, 0.3, len(KNOWN.names)))
+    picks = np.where(known.errors <= known.noise[:, None], known.changes[:, :, 0], np.inf).argmin(1)
+    plan = RULES["evbmf"](known, {"params": known.costs.of(known.plan(picks)).params})
+    assert plan == known.plan(picks)
 
 
 def test_uniform_keeps_no_layer_much_fuller_than_another() -> None:
