@@ -79,7 +79,7 @@ def main() -> None:
             memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
             return super().__call__(plan, seed, **keywords)
 
-    Proposer.sample_relative = timed(Proposer.sample_relative, proposals)
+    Proposer.proposal = timed(Proposer.proposal, proposals)
     run.__globals__["Objective"] = Watched
     with tempfile.TemporaryDirectory() as folder:
         result = run(

@@ -58,11 +58,11 @@ class Proposer(BaseSampler):
     ) -> Any:
         """Return the parameter that the trial's plan gives to a layer."""
         if self._proposed[0] != trial.number:
-            self._proposed = trial.number, self.space.params(self._new(study, trial))
+            self._proposed = trial.number, self.space.params(self.proposal(study, trial))
         return self._proposed[1][param_name]
 
-    def _new(self, study: Study, trial: FrozenTrial) -> Plan:
-        """Return the proposal, or a plan near it where that was tried."""
+    def proposal(self, study: Study, trial: FrozenTrial) -> Plan:
+        """Return what is proposed for a trial, or a plan near it where that was tried."""
         slot = trial.user_attrs.get(SLOT, next_slot(study))
         if (again := self.repeat(study, slot)) is not None:
             return again

@@ -49,14 +49,8 @@ def _content(result: Result) -> dict[str, Any]:
         {
             "name": name,
             "title": titles[name],
-            "html": figure.to_html(
-                full_html=False,
-                include_plotlyjs=False,
-                div_id=f"plot-{name}",
-                default_width="100%",
-                default_height=f"{figure.layout.height}px",
-                config={"displaylogo": False, "responsive": True},
-            ),
+            "height": figure.layout.height,
+            "json": str(figure.to_json()).replace("<", "\\u003c"),  # a name must not end the script it is in
         }
         for name, figure in result.figures.items()
     ]
