@@ -49,7 +49,7 @@ def _content(result: Result) -> dict[str, Any]:
         {
             "name": name,
             "title": titles[name],
-            "height": figure.layout.height,
+            "height": figure.layout["height"],
             "json": str(figure.to_json()).replace("<", "\\u003c"),  # a name must not end the script it is in
         }
         for name, figure in result.figures.items()
