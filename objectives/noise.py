@@ -16,6 +16,9 @@ from .layer import Layer
 
 Array = NDArray[np.float64]
 
+GRID = 100
+"""Logarithms of the noise's variance that are looked at before the best is refined."""
+
 
 def noise_share(layer: Layer) -> float:
     """Return the share of a layer's squared weights that EVBMF takes for noise, over all its groups."""
@@ -41,10 +44,11 @@ def evbmf_rank(squares: Array, columns: int) -> int:
     limit = (1 + edge) * (1 + alpha / edge)  # squares above limit · M · variance are signal
     if squares[0] <= 0:
         return 0
+    squares = squares / squares.mean()
 
-    def energy(variance: float) -> float:
+    def energy(log_variance: float) -> float:
         """The free energy, but for constants, as a function of the noise's variance."""
-        x = squares / (columns * variance)
+        x = squares / (columns * np.exp(log_variance))
         small, large = x[x <= limit], x[x > limit]
         tau = 0.5 * (large - (1 + alpha) + np.sqrt((large - (1 + alpha)) ** 2 - 4 * alpha))
         told = (large - tau + np.log((tau + 1) / large) + alpha * np.log(tau / alpha + 1)).sum()
@@ -53,7 +57,8 @@ def evbmf_rank(squares: Array, columns: int) -> int:
     most = min(int(np.ceil(rows / (1 + alpha))) - 1, rows - 1)
     upper = squares.sum() / (rows * columns)
     lower = max(squares[most] / (columns * limit), squares[most:].mean() / columns, 1e-12 * upper)
-    if lower >= upper:
-        return 0
-    variance = minimize_scalar(energy, bounds=(lower, upper), method="bounded").x
-    return int((squares > limit * columns * variance).sum())
+    grid = np.linspace(np.log(lower), np.log(upper), GRID)  # the energy has several valleys
+    best = int(np.argmin([energy(point) for point in grid]))
+    around = (grid[max(0, best - 1)], grid[min(GRID - 1, best + 1)])
+    log_variance = minimize_scalar(energy, bounds=around, method="bounded").x
+    return int((squares > limit * columns * np.exp(log_variance)).sum())

@@ -214,8 +214,15 @@ class Objective:
 
     def untrained(self, plan: Plan) -> float | None:
         """Return the validation score that a trial's network has before fine-tuning; None where there is none."""
+        return self._score_if_any(lambda: self._started(plan)[0])
+
+    def bare(self, plan: Plan) -> float | None:
+        """Return the validation score of a plan's network as it is factorized; None where there is none."""
+        return self._score_if_any(lambda: self.factorize(plan))
+
+    def _score_if_any(self, make: Callable[[], nn.Module]) -> float | None:
         try:
-            return self.score(self._started(plan)[0])
+            return self.score(make())
         except Exception:  # the user's score may raise anything: a trial would say so
             return None
 

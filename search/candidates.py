@@ -40,8 +40,6 @@ class Candidates:
     """(L, K): ``1 / width² - 1 / dense width²`` (see `Kind.width`), 0 for dense."""
     changes: NDArray[np.float64]
     """(L, K, 3): what the choice adds to the dense model's params, flops and bytes (negative: saves)."""
-    noise: NDArray[np.float64]
-    """(L,): the share of the layer's weights that is noise (see `noise_share`)."""
     costs: Costs
 
     @classmethod
@@ -70,13 +68,17 @@ class Candidates:
             errors[row, : len(error)] = error
             narrowness[row, : len(error)] = narrow
             changes[row, : len(error)] = change
-        noise = np.array([noise_share(objective.by_name[name]) for name in names])
-        return cls(tuple(names), tuple(choices), errors, narrowness, changes, noise, objective.costs)
+        return cls(tuple(names), tuple(choices), errors, narrowness, changes, objective.costs)
 
     @cached_property
     def harm(self) -> NDArray[np.float64]:
         """(L, K): errors, and bottlenecks as errors that no fine-tuning mends."""
         return self.errors + NARROW * self.narrowness
+
+    @cached_property
+    def noise(self) -> NDArray[np.float64]:
+        """(L,): the share of each layer's weights that is noise (see `noise_share`)."""
+        return np.array([noise_share(self.costs.layers[name]) for name in self.names])
 
     @cached_property
     def smallest(self) -> Metrics:

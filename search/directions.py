@@ -2,7 +2,8 @@
 
 1. Every proposal lies at the budget or, where costs are objectives, in a gap of the front, drawn by how much
    hypervolume it may hold.
-2. The first ones are plans of the allocation rules: of a point's, the one whose network is best before fine-tuning.
+2. The first ones are plans of the allocation rules: of a point's, the one that promises most once its network is scored
+   before fine-tuning.
 3. Then what is believed of the layers is sampled (see `sensitivity`): bold, less bold and likeliest in turn. Of the
    knapsack on that belief, the rules' plans, and plans of the front with up to three layers moved, the few that promise
    most are scored untrained, and what that foretells (see `low_fidelity`) decides which is proposed: that of the best
@@ -13,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from typing import final
@@ -21,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from ..objectives.plan import Plan
 from .allocation import knapsack
@@ -29,10 +31,10 @@ from .front import LEADERS
 from .low_fidelity import LowFidelity
 from .problem import Problem
 from .proposer import Proposer
-from .reach import limits_at
+from .reach import NARROWEST, limits_at, spread
 from .repeats import runs_of
 from .rules import RULES
-from .sensitivity import Draw, Seen, Sensitivity
+from .sensitivity import MISFIT, Draw, Seen, Sensitivity
 from .slots import occupied
 from .trials import SCORE, UNTRAINED, feasible
 
@@ -116,6 +118,8 @@ class DirectionsSampler(Proposer):
         at_budget = one or slot % AT_BUDGET == 0 or not len(known.scores)
         low, high = (0.0, 1.0) if at_budget else self._gap(known, rng)
         there = 1.0 if at_budget else float(low * (high / low) ** rng.uniform(*MIDDLE))
+        if not one and not len(known.scores):  # several workers begin at several points
+            there = NARROWEST ** (spread(slot) - 1)
         seen = self._seen(known, there)
         starting = slot < (1 if one else STARTS)
         draw = self._sensitivity.draw(seen, rng, 0.0 if starting else BOLDNESS[slot % len(BOLDNESS)])
@@ -136,10 +140,12 @@ class DirectionsSampler(Proposer):
         def liked(hope: Hope, picks: NDArray[np.int64]) -> NDArray[np.float64]:
             return hope.values if at_budget else self._growth(known, picks, hope)
 
-        promise = liked(self._hoped(draw, seen, pool), pool)
+        hope = self._hoped(draw, seen, pool)
+        promise = liked(hope, pool)
         sure = (source == 1) | (promise == promise[source == 0].max(initial=-np.inf))  # what is drawn, and a rule's
-        few = pool if starting else self._unlike(pool[np.lexsort((-promise, ~sure))], SCREENED)
-        return self.candidates.plan(few[int(np.argmax(liked(self._screened(draw, seen, few), few)))])
+        few = pool if starting else self._unlike(pool[np.lexsort((-hope.values, -promise, ~sure))], SCREENED)
+        hope = self._screened(draw, seen, few)
+        return self.candidates.plan(few[np.lexsort((hope.values, liked(hope, few)))[-1]])
 
     def _tried(self, study: Study) -> NDArray[np.int64]:
         """Return the plans (N, L) of all trials, those that run included."""
@@ -190,7 +196,8 @@ class DirectionsSampler(Proposer):
         heights = np.concatenate([[self._floor(known)], scores, [2 * scores[-1] - scores[max(0, len(scores) - 2)]]])
         inside = np.searchsorted(ends, np.delete(known.usage, known.front), side="right") - 1
         tries = np.bincount(inside.clip(0, len(ends) - 2), minlength=len(ends) - 1)
-        areas = np.maximum(np.diff(ends), 1e-9) * np.maximum(np.diff(heights), 1e-9) / (1 + tries)
+        rises = np.maximum(np.diff(heights), 1e-9 * (np.ptp(heights) or 1.0))
+        areas = np.maximum(np.diff(ends), 1e-9) * rises / (1 + tries)
         chances = (areas / areas.max()) ** KEEN
         n = rng.choice(len(areas), p=chances / chances.sum())
         return float(ends[n]), float(max(ends[n + 1], ends[n] * 1.001))
@@ -233,6 +240,7 @@ class DirectionsSampler(Proposer):
         usage = np.log(self._usage(pool)[:, None] / self._usage(seen.picks)[None])
         near = np.exp(-0.5 * ((apart / NEAR) ** 2 + (usage / NEAR) ** 2))
         typical = float(np.sqrt(np.average(wrong**2, weights=1 / (1 + seen.distances**2))))
+        typical = float(np.hypot(typical, MISFIT * seen.scores.std()))  # with few trials nothing seems wrong
         return Hope(expected + near @ wrong / (near.sum(1) + 0.5), typical)
 
     def repeat(self, study: Study, slot: int) -> Plan | None:
@@ -242,7 +250,14 @@ class DirectionsSampler(Proposer):
         known = self._known(study)
         runs = runs_of(zip(map(tuple, known.picks.tolist()), known.scores.tolist(), strict=True))
         leaders = sorted(runs, key=lambda plan: -runs[plan][0])[: self.again]
-        return self.candidates.plan(np.array(min(leaders, key=lambda plan: len(runs[plan])))) if leaders else None
+        if not leaders:
+            return None
+        others = occupied(study).values()  # other workers' runs are not finished yet
+        running = Counter(self.space.values(t.params) for t in others if not t.state.is_finished() and t.params)
+        plans = [self.candidates.plan(np.array(leader)) for leader in leaders]
+        at_work = [running[tuple(self.space.params(plan).values())] for plan in plans]
+        fewest = min(range(len(plans)), key=lambda n: len(runs[leaders[n]]) + at_work[n])
+        return plans[fewest]
 
     def _allocated(self, share: float, worth: NDArray[np.float64]) -> Plan:
         for part in (share, 1.0):  # each limit lies above its smallest plan, but one that keeps all need not
@@ -282,18 +297,18 @@ class DirectionsSampler(Proposer):
 
     def _growth(self, known: Known, picks: NDArray[np.int64], hope: Hope) -> NDArray[np.float64]:
         """Return by how much the front's hypervolume is expected to grow with each plan (N, L), (N,)."""
-        if not len(known.scores):
-            return np.zeros(len(picks))
         scores, errors = hope.values, np.full(len(picks), hope.error)
-        if self.problem.samples:
-            scores = 1 / (1 + np.exp(-scores))
-            errors *= scores * (1 - scores)
+        if n := self.problem.samples:  # back from log odds, see `_values`
+            shares = 1 / (1 + np.exp(-scores))
+            scores = ((shares * (n + 1) - 0.5) / n).clip(0, 1)
+            errors *= shares * (1 - shares)
         ends = np.concatenate([[0.0], known.usage[known.front], [1.0]])
         heights = np.concatenate([[self._floor(known)], known.scores[known.front]])
         widths = (ends[1:] - np.maximum(ends[:-1], self._usage(picks)[:, None])).clip(0)  # (N, steps of the front)
-        errors = np.maximum(errors, 1e-9)[:, None]
-        above = (scores[:, None] - heights) / errors
-        return (widths * errors * (above.clip(-9) * norm.cdf(above) + norm.pdf(above))).sum(1)
+        errors = np.maximum(errors, 1e-9 * (np.ptp(heights) or 1.0))[:, None]
+        above = ((scores[:, None] - heights) / errors).clip(-9)
+        density = np.exp(-(above**2) / 2) / np.sqrt(2 * np.pi)
+        return (widths * errors * (above * ndtr(above) + density)).sum(1)
 
     def _usage(self, picks: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return how much of the budget plans (N, L) use, (N,): the largest share of any limit."""

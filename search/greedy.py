@@ -36,8 +36,8 @@ class GreedySampler(Proposer):
         """Return the plan of the highest common score at the slot's point."""
         candidates = self.space.candidates
         tried, costs = self._tried
-        scores = np.full(tried.shape, np.inf)
-        for layer, row in enumerate(self._table(study)):
+        scores = np.full(tried.shape, np.inf)  # dense, the last of a row, scores infinitely well
+        for layer, row in enumerate(self._table(study, seed)):
             scores[layer, : len(row)] = row
         cheapest = tried[:, 0]
         levels = np.unique(scores[np.isfinite(scores)])
@@ -71,16 +71,19 @@ class GreedySampler(Proposer):
             prices.append(change[picks])
         return np.array(rows), np.array(prices)
 
-    def _table(self, study: Study) -> list[list[float]]:
-        """Return the table (L, T), made where it is not in the study yet; dense scores infinitely well."""
+    def _table(self, study: Study, seed: int) -> list[list[float | None]]:
+        """Return the table (L, T - 1), made where it is not in the study yet; None where there is no score."""
         names = self.space.candidates.names
-        known: dict[str, list[float]] = {}
-        for layer, name in enumerate(names):
-            known |= study._storage.get_study_system_attrs(study._study_id).get(KEY, {})  # other workers add to it
-            if name not in known:
+
+        def known() -> dict[str, list[float | None]]:
+            return study._storage.get_study_system_attrs(study._study_id).get(KEY, {})
+
+        for layer in np.random.default_rng(seed).permutation(len(names)).tolist():  # other workers take other layers
+            if (name := names[layer]) not in known():
                 choices = self.space.candidates.choices[layer]
                 whole = dict.fromkeys(names, DENSE)
                 *picks, _ = self._tried[0][layer].tolist()
-                known[name] = [self.problem.bare(Plan({**whole, name: choices[p]})) for p in picks]
-                study._storage.set_study_system_attr(study._study_id, KEY, known)
-        return [known[name] for name in names]
+                scores = [self.problem.bare(Plan({**whole, name: choices[p]})) for p in picks]
+                study._storage.set_study_system_attr(study._study_id, KEY, {**known(), name: scores})
+        table = known()
+        return [table[name] for name in names]

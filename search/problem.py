@@ -17,9 +17,9 @@ class Problem:
     seed: int
     trials: int
     """How many the study is to have."""
-    bare: Callable[[Plan], float]
-    """The validation score of a plan's network as it is factorized."""
+    bare: Callable[[Plan], float | None]
+    """The validation score of a plan's network as it is factorized; None if there is none."""
     untrained: Callable[[Plan], float | None]
-    """That of the network that a trial fine-tunes: refitted, batch norm re-estimated; None if it is not finite."""
+    """That of the network that a trial fine-tunes: refitted, batch norm re-estimated; None if there is none."""
     samples: int
     """Of the validation split, where the score is an accuracy; else 0."""

@@ -63,7 +63,7 @@ class Proposer(BaseSampler):
 
     def proposal(self, study: Study, trial: FrozenTrial) -> Plan:
         """Return what is proposed for a trial, or a plan near it where that was tried."""
-        slot = trial.user_attrs.get(SLOT, next_slot(study))
+        slot = trial.user_attrs[SLOT] if SLOT in trial.user_attrs else next_slot(study)
         if (again := self.repeat(study, slot)) is not None:
             return again
         seed = seed_for(self.problem.seed, slot, "proposal")

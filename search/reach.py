@@ -5,7 +5,7 @@ from __future__ import annotations
 from .space import Space
 
 NARROWEST = 16
-"""Under a budget, the least that is proposed is this part of it."""
+"""Under a budget, the least that a rule proposes by itself is this part of it."""
 
 WIDEST = 0.7
 """The largest share of the dense model that is proposed where there is no budget."""

@@ -5,8 +5,8 @@ Each takes the candidates and limits (metric → upper bound) and returns a plan
 - ``uniform``: the same share of every layer's parameters and flops.
 - ``energy``: the same relative error in every layer; what ALDS (Liebenwein et al., NeurIPS 2021) minimises,
   the largest error of any layer, and energy thresholds equalise.
-- ``evbmf``: errors in the proportion of the noise that EVBMF finds in the layers' weights (see `noise`): its own ranks,
-  scaled to the limits.
+- ``evbmf``: output errors in the proportion of the share of each layer's weights that EVBMF takes for noise (see
+  `noise`): its judgement of the layers, scaled to the limits, where EVBMF alone has no budget.
 - ``knapsack``: the least summed error (see `allocation`).
 - ``bottleneck``: the least sum of errors and narrownesses (see `sensitivity`, where they come from).
 """
@@ -84,10 +84,9 @@ def largest(
 
     def fits(picks: NDArray[np.int64]) -> bool:
         cost = candidates.costs_of(picks[None])
-        if any(cost[name][0] > bound for name, bound in limits.items()):
-            return False
-        # Only bytes have to be counted: a file's header is not quite the sum of its entries.
-        return "bytes" not in limits or candidates.costs.of(candidates.plan(picks)).bytes <= limits["bytes"]
+        if "bytes" in limits:  # to be counted: a file's header is not quite the sum of its entries
+            cost["bytes"] = np.array([candidates.costs.of(candidates.plan(picks)).bytes])
+        return all(cost[name][0] <= bound for name, bound in limits.items())
 
     if fits(picks := at(1.0)):
         return candidates.plan(picks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from optuna.study import Study
 
@@ -31,8 +31,6 @@ from .storage import create_or_resume, database_of, open_storage, storage_errors
 from .trial_loop import TrialLoop
 from .words import count_in_words, metrics_in_words, score_in_words
 from .workers import Worker
-
-Score = TypeVar("Score", float, float | None)
 
 
 def run(
@@ -121,8 +119,8 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: W
         if knapsack(space.candidates, limits) is None:
             raise RankfrontError(f"budget {settings.budget} is kept by no plan: its bounds cannot hold all at once")
 
-        def screened(score: Callable[[Plan], Score]) -> Callable[[Plan], Score]:
-            def shown(plan: Plan) -> Score:
+        def screened(score: Callable[[Plan], float | None]) -> Callable[[Plan], float | None]:
+            def shown(plan: Plan) -> float | None:
                 progress(SCREENING, 0, 1)
                 try:
                     with worker.aside():
@@ -139,7 +137,7 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: W
                 space,
                 settings.told.seed,
                 settings.trials,
-                screened(lambda plan: objective.score(objective.factorize(plan))),
+                screened(objective.bare),
                 screened(objective.untrained),
                 objective.samples,
             ),
@@ -154,7 +152,7 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: W
     with worker.alone():
         result = write_outputs(Result(study, folder, task.model))
         ended = all(t.state.is_finished() for t in occupied(study).values()) and next_slot(study) >= settings.trials
-        if ended and _score_on_test(study, objective, folder, progress):
+        if ended and _score_on_test(study, objective, folder, worker, progress):
             result = write_outputs(Result(study, folder, task.model))
     _say_outputs(result, progress)
     if result.records and not result.scored:
@@ -185,29 +183,27 @@ def _note_dense_model(study: Study, objective: Objective, settings: RunSettings,
         progress.say(f"  left dense: {name} ({reason})")
 
 
-def _score_on_test(study: Study, objective: Objective, folder: Folder, progress: Progress) -> bool:
+def _score_on_test(study: Study, objective: Objective, folder: Folder, worker: Worker, progress: Progress) -> bool:
     """Score the finished front on the test split, each of its trials once; returns whether anything was new."""
     if objective.task.test is None:
         return False
-    scores: dict[str, float | None] = dict(study.user_attrs.get(TEST, {}))
-    machines: dict[str, dict[str, str]] = dict(study.user_attrs.get(TEST_MACHINES, {}))
     result = Result(study, folder)
     wanted = {str(t.trial): t for t in result.kept}
-    missing = [name for name in ("dense", *wanted) if name not in scores]
+    missing = [name for name in ("dense", *wanted) if name not in study.user_attrs.get(TEST, {})]
     for done, name in enumerate(missing):
         progress("scoring the front on the test split", done, len(missing))
         model = objective.dense
         if name != "dense":
             trial = wanted[name]
             model = result.load(trial, objective.task.model)
-        try:
-            scores[name] = objective.score(model, "test")
-        except Exception as error:  # the user's score may raise anything
-            progress.say(f"no test score for {'trial ' * (name != 'dense')}{name}: {type(error).__name__}: {error}")
-            scores[name] = None
-        machines[name] = machine(objective.device)
-        study.set_user_attr(TEST_MACHINES, machines)
-        study.set_user_attr(TEST, scores)
+        with worker.aside():
+            try:
+                score = objective.score(model, "test")
+            except Exception as error:  # the user's score may raise anything
+                progress.say(f"no test score for {'trial ' * (name != 'dense')}{name}: {type(error).__name__}: {error}")
+                score = None
+        for attribute, value in ((TEST_MACHINES, machine(objective.device)), (TEST, score)):
+            study.set_user_attr(attribute, {**study.user_attrs.get(attribute, {}), name: value})
     if missing:
         progress("scoring the front on the test split", len(missing), len(missing))
     return bool(missing)

@@ -74,8 +74,8 @@ class Space:
 
     def suggest(self, trial: Trial) -> None:
         """Have all parameters of a trial proposed."""
-        for name, size in zip(self.distributions, self.candidates.sizes, strict=True):
-            trial.suggest_int(name, 1, int(size), log=True)
+        for name, size in zip(self.distributions, self.candidates.sizes.tolist(), strict=True):
+            trial.suggest_int(name, 1, size, log=True)
 
     def values(self, params: Mapping[str, int]) -> tuple[int, ...]:
         """Return the values of all parameters, in the order of `distributions`."""

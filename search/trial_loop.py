@@ -214,3 +214,4 @@ class TrialLoop:
             if not self.study.get_trials(deepcopy=False)[trial.number].state.is_finished():
                 trial.set_user_attr(INTERRUPTED, True)
                 self.study.tell(trial, state=TrialState.FAIL)
+                self.settings.folder.drop_weights([trial.number])

@@ -92,6 +92,7 @@ class Worker:
         for name, value in ((DIED, True), outcome):
             study._storage.set_trial_user_attr(trial._trial_id, name, value)
         study.tell(trial.number, state=TrialState.FAIL)
+        self.folder.drop_weights([trial.number])
 
     def _is_alive(self, name: str | None) -> bool:
         """Return whether a worker of that name holds its lock; what is left of a dead one's is taken away."""

@@ -99,6 +99,19 @@ def test_a_trial_whose_process_died_is_run_again_a_set_number_of_times(tmp_path:
     assert next_slot(found) == (1 if died == ATTEMPTS - 1 else 0)
 
 
+def test_others_have_the_turn_while_a_worker_screens(tmp_path: Path) -> None:
+    worker, other = Worker(Folder(tmp_path)), FileLock(tmp_path / ".lock")
+    with worker.alone():
+        with pytest.raises(Timeout):
+            other.acquire(timeout=0)
+        with worker.aside(), other.acquire(timeout=0):
+            pass
+        with pytest.raises(Timeout):
+            other.acquire(timeout=0)
+    with other.acquire(timeout=0):
+        pass
+
+
 def _study(out: Path) -> optuna.Study:
     return optuna.load_study(study_name="blobs", storage=open_storage(f"sqlite:///{out / 'study.db'}"))
 

@@ -60,10 +60,10 @@ def test_energy_has_the_least_largest_error() -> None:
     assert cost + KNOWN.costs.start.params > asked["params"]
 
 
-def test_evbmf_takes_its_own_ranks_where_they_are_the_limit() -> None:
-    """What it finds to be noise, and no more, is cut where that is what the limit asks for."""
-    rng = np.random.default_rng(0)
-    known = replace(KNOWN, noise=rng.uniform(0.01, 0.3, len(KNOWN.names)))
+def test_evbmf_cuts_layers_in_the_proportion_of_their_noise() -> None:
+    """What is noise, and no more, is cut where that is what the limit asks for."""
+    known = replace(KNOWN)
+    known.__dict__["noise"] = np.random.default_rng(0).uniform(0.01, 0.3, len(KNOWN.names))
     picks = np.where(known.errors <= known.noise[:, None], known.changes[:, :, 0], np.inf).argmin(1)
     plan = RULES["evbmf"](known, {"params": known.costs.of(known.plan(picks)).params})
     assert plan == known.plan(picks)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from rankfront import Plan, RankfrontError
-from rankfront.search.directions import DirectionsSampler
+from rankfront.objectives.plan import DENSE
+from rankfront.search.directions import DirectionsSampler, Hope
+from rankfront.search.front import area
 from rankfront.search.problem import Problem
 from rankfront.search.rules import RULES
 from rankfront.search.samplers import SAMPLERS, make_sampler
@@ -191,6 +194,36 @@ def test_directions_find_what_the_knapsack_does_not_know() -> None:
         scores.append(score(trial))
         study.tell(trial, scores[-1])
     assert max(scores) > 0.7 * scores[0]
+
+
+def test_expected_growth_is_that_of_sampled_scores() -> None:
+    """The oracle: scores drawn from the normal distribution that is expected, the front's area with each."""
+    space, study = toy_space(0.5), new_study(OBJECTIVES["two"])
+    sampler = DirectionsSampler(problem(space, 40))
+    study.sampler = sampler
+    drive(study, space, "directions", 8, trials=40)
+    known = sampler._known(study)
+    picks = known.picks[::2]
+    hope = Hope(known.scores[::2] + np.array([-0.2, 0.0, 0.1, 0.3]), 0.15)
+    floor, front = sampler._floor(known), known.front
+    usage, gains = known.usage[front], known.scores[front] - floor
+    now = area(usage, gains)
+    rng = np.random.default_rng(0)
+    for plan, value, found in zip(picks, hope.values, sampler._growth(known, picks, hope), strict=True):
+        drawn = (value + hope.error * rng.standard_normal(4000) - floor).clip(0)
+        with_it = [area(np.append(usage, sampler._usage(plan[None])), np.append(gains, gain)) - now for gain in drawn]
+        assert found == pytest.approx(np.mean(with_it), abs=4 * np.std(with_it) / np.sqrt(4000) + 1e-12)
+
+
+def test_greedy_stands_networks_without_a_score() -> None:
+    space, study = toy_space(0.5), new_study(OBJECTIVES["two"])
+    first = space.candidates.names[0]
+
+    def bare(plan: Plan) -> float | None:
+        return None if plan[first] != DENSE else -error_of(space.candidates, plan)
+
+    study.sampler = make_sampler("greedy", replace(problem(space, 10), bare=bare))
+    assert space.fits(space.plan(study.ask(space.distributions).params))
 
 
 def test_unknown_sampler() -> None:
