@@ -25,7 +25,7 @@ TITLES = {
     "hypervolume": "Hypervolume over trials",
 }
 
-SHOWN_FAILURES = 20
+SHOWN_REMARKS = 20
 
 
 def write_report(result: Result) -> Path:
@@ -41,6 +41,7 @@ def write_report(result: Result) -> Path:
 def _content(result: Result) -> dict[str, Any]:
     """Return all that the template shows, in words."""
     states = Counter(record.state for record in result.records)
+    remarked = [record for record in result.records if record.reason]
     titles = {
         **TITLES,
         **{cost: f"{result.score.capitalize()} {TITLES[cost]}" for cost in ("params", "flops")},
@@ -72,9 +73,10 @@ def _content(result: Result) -> dict[str, Any]:
         "tested": f"test_{result.score}" in result.front,
         "figures": figures,
         "front": [_row(result, row) for row in result.front.to_dict("records")],
-        "failed": [
+        "remarks": len(remarked),
+        "remarked": [
             {"trial": record.trial, "state": record.state, "reason": record.reason.splitlines()[0][:300]}
-            for record in [record for record in result.records if record.reason][:SHOWN_FAILURES]
+            for record in remarked[:SHOWN_REMARKS]
         ],
         "settings": {**result.identity, **_manifest(result)},
     }

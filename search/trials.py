@@ -138,5 +138,5 @@ def score_name(study: Study) -> str:
 
 
 def dense_of(study: Study) -> dict[str, Any]:
-    """Return what is noted of the dense model: score, metrics, each layer's full rank, sizes of the splits."""
+    """Return what is noted of the dense model: score, metrics, sizes of the splits."""
     return study.user_attrs["dense"]
