@@ -34,7 +34,7 @@ from .proposer import Proposer
 from .reach import NARROWEST, limits_at, spread
 from .repeats import runs_of
 from .rules import RULES
-from .sensitivity import MISFIT, Draw, Seen, Sensitivity
+from .sensitivity import Draw, Seen, Sensitivity
 from .slots import occupied
 from .trials import SCORE, UNTRAINED, feasible
 
@@ -240,7 +240,6 @@ class DirectionsSampler(Proposer):
         usage = np.log(self._usage(pool)[:, None] / self._usage(seen.picks)[None])
         near = np.exp(-0.5 * ((apart / NEAR) ** 2 + (usage / NEAR) ** 2))
         typical = float(np.sqrt(np.average(wrong**2, weights=1 / (1 + seen.distances**2))))
-        typical = float(np.hypot(typical, MISFIT * seen.scores.std()))  # with few trials nothing seems wrong
         return Hope(expected + near @ wrong / (near.sum(1) + 0.5), typical)
 
     def repeat(self, study: Study, slot: int) -> Plan | None:
