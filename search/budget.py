@@ -82,7 +82,7 @@ def _bound(text: str) -> Bound:
     if metric not in UNITS:
         raise RankfrontError(f"budget must be on one of {', '.join(UNITS)}, but got {metric!r:.60}")
     if number == 0:
-        raise RankfrontError(f"budget must be positive, but got {text.strip()!r:.60}")
+        raise RankfrontError(f"budget must be positive (a share to keep: params=5%), but got {text.strip()!r:.60}")
     shown = f"{metric}={match[2]}{unit}"
     if unit == "%":
         if number > 100:

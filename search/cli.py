@@ -143,6 +143,7 @@ def finish(
 ) -> None:
     """Fine-tune the best model for longer, or go on with it; the result goes to DIR/finished."""
     asked = Budget.parse(budget) if budget else None
+    Result.open(folder, storage)  # says it at once where there is no study
     with Progress() as progress:
         task = _task_of(folder, device, progress)
         finish_with(task, folder, epochs, asked, lr, device, storage, progress)
@@ -151,12 +152,13 @@ def finish(
 @app.command()
 def verify(folder: Dir, device: Device = "auto", storage: Storage = None, debug: Debug = False) -> None:
     """Load every model of the front again, recount it and score it again; exit code 1 on any mismatch."""
+    Result.open(folder, storage)  # says it at once where there is no study
     with Progress() as progress:
         task = _task_of(folder, device, progress)
         checks = verify_with(task, folder, device, storage, progress)
     wrong = [check for check in checks if not check.holds]
     for check in wrong:
-        typer.echo(f"trial {check.trial}: {check.what} is {check.found}, but the study says {check.stored}")
+        typer.echo(check)
     trials = len({check.trial for check in checks})
     typer.echo(f"{trials} models, {len(checks)} figures, {len(wrong)} that do not hold")
     if wrong:

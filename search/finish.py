@@ -10,6 +10,7 @@ from torch import nn
 from ..objectives.checkpoint import Checkpoint
 from ..objectives.device import choose_device, settle
 from ..objectives.errors import RankfrontError
+from ..objectives.files import digest
 from ..objectives.fingerprint import fingerprint
 from ..objectives.int8 import dequantized
 from ..objectives.metrics import Metrics
@@ -100,7 +101,7 @@ def finish_with(
         if result.int8:
             model = dequantized(model, task.model, chosen.plan)
         checkpoint = Checkpoint(folder / "checkpoint.safetensors", key)
-        what = f"finishing trial {chosen.trial} (steps)"
+        what = f"fine-tuning trial {chosen.trial}, steps"
         outcome = objective.finetuned(
             settle(model, objective.device),
             settings,
@@ -121,7 +122,7 @@ def finish_with(
             "dense": {result.score: result.dense_score, **result.dense._asdict()},
         }
         save_weights(weights, outcome.model, int8=result.int8)
-        save_plan(plan, chosen.plan, about)
+        save_plan(plan, chosen.plan, {**about, "sha256": digest(weights)})
         checkpoint.remove()
     write_report(result)
     told = metrics_in_words(result.score, outcome.score, outcome.metrics, result.dense)

@@ -47,12 +47,13 @@ class Result:
         return f"<Result of {self.study.study_name!r}: {len(self.records)} trials, {len(self.on_front)} on the front>"
 
     @classmethod
-    def open(cls, path: str | Path, storage: str | None = None) -> Result:
+    def open(cls, path: str | Path, storage: str | None = None, model: nn.Module | None = None) -> Result:
         """Open a study's folder.
 
         Args:
             path: the folder that ``run`` wrote.
             storage: the database's URL, where ``run`` was given one.
+            model: a network of the dense architecture, for `best` and `model`; its weights do not matter.
 
         Raises:
             RankfrontError: there is no study, or it has not got beyond its first trial.
@@ -68,7 +69,7 @@ class Result:
             study = load_existing(url, name)
             if "dense" not in study.user_attrs:
                 raise RankfrontError(f"{folder.path} must hold trials, but its study has only just begun")
-            return cls(study, folder)
+            return cls(study, folder, model)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -171,16 +172,15 @@ class Result:
         """The best model within the study's budget, in eval mode on the CPU.
 
         Raises:
-            RankfrontError: no trial keeps the budget, or the result was opened without a model (see
-                `rankfront.load` then).
+            RankfrontError: no trial keeps the budget, or the result was opened without a model.
         """
         return self.model()
 
     def model(self, budget: str | Budget | None = None) -> nn.Module:
         """Return the best model within a budget asked for afterwards; as `best` otherwise."""
-        if self.architecture is None:
-            raise RankfrontError("best needs the model's architecture: use rankfront.load(folder, model)")
         trial = self.best_trial(budget)
+        if self.architecture is None:
+            raise RankfrontError("best and model() need the dense architecture: Result.open(folder, model=MyNet())")
         return self.load(trial, self.architecture)
 
     def load(self, trial: Scored, architecture: nn.Module) -> nn.Module:
@@ -202,7 +202,10 @@ class Result:
             raise RankfrontError(f"the weights of trial {trial.trial} must lie at {path}, but are not there")
         known = self.study.get_trials(deepcopy=False)[trial.trial].user_attrs.get(DIGEST)
         if known is not None and digest(path) != known:
-            raise RankfrontError(f"{path} must be those that were scored as trial {trial.trial}, but has changed since")
+            raise RankfrontError(
+                f"{path} must be those that were scored as trial {trial.trial}, but has changed since: "
+                "restore it from a copy, or begin again in another --out"
+            )
         return path
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.study import Study
 
 from ..objectives.errors import RankfrontError
-from ..objectives.files import write_json, write_whole
+from ..objectives.files import read_json, write_json, write_whole
 from ..objectives.objective import Objective
 from ..objectives.plan import Plan
 from ..objectives.task import Task
@@ -89,6 +89,8 @@ def run_with(task: Task, told: Settings, progress: Progress, source: Mapping[str
     check_possible(settings.budget, objective.costs.dense, objective.smallest)
     url = database_of(folder.path, told.storage)
     folder.prepare()
+    if folder.manifest.exists() and (other := read_json(folder.manifest).get("study")) != task.name:
+        raise RankfrontError(f"{folder.path} holds study {other!r}, not {task.name!r}; give another --out")
     worker = Worker(folder)
     with worker.at_work(), storage_errors(url), progress:
         with worker.alone():
@@ -98,6 +100,7 @@ def run_with(task: Task, told: Settings, progress: Progress, source: Mapping[str
                 told.objectives,
                 {**settings.identity(task), **objective.fingerprint()},
                 told.storage or str(folder.path / "study.db"),
+                alone=told.storage is None,
             )
             worker.free_dead(study)
             write_json(folder.manifest, manifest_of(study, settings.trials, objective.device, source))
@@ -227,5 +230,6 @@ def _say_outputs(result: Result, progress: Progress) -> None:
     best = result.best_trial()
     told = metrics_in_words(result.score, best.score, best.metrics, result.dense)
     progress.say(f"best within the budget: trial {best.trial}, validation {told}")
-    progress.say(f"{len(result.front)} trials on the front: {folder.front}")
+    count = len(result.front)
+    progress.say(f"{count} trial{'s' * (count != 1)} on the front: {folder.front}")
     progress.say(f"best model: {folder.best}   page: {folder.report}")

@@ -70,9 +70,11 @@ def _tune_sqlite(connection: Any, _: object) -> None:
 
 
 def create_or_resume(
-    storage: RDBStorage, name: str, objectives: Sequence[str], identity: dict[str, Any], where: str
+    storage: RDBStorage, name: str, objectives: Sequence[str], identity: dict[str, Any], where: str, alone: bool
 ) -> Study:
     """Return the study of that name: the stored one if it is of the same identity, else a new one.
+
+    ``alone`` says that no other study may be stored there.
 
     Raises:
         RankfrontError: the stored study belongs to another model, other data or other settings.
@@ -82,6 +84,8 @@ def create_or_resume(
     ]
     known = optuna.get_all_study_names(storage)
     if name not in known:
+        if known and alone:
+            raise RankfrontError(f"{where} holds study {known[0]!r}, not {name!r}; give another --out")
         study = optuna.create_study(study_name=name, storage=storage, directions=directions)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -99,6 +103,8 @@ def create_or_resume(
         told = "; ".join(
             f"its {key} is {_shown(stored.get(key))}, not {_shown(identity.get(key))}" for key in differing
         )
+        if differing == ["dense model"]:
+            told += " (does the code that makes the model give the same weights every time?)"
         raise RankfrontError(f"{where} belongs to another study: {told}; give another --out, or what it was begun with")
     return study
 

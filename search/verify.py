@@ -1,4 +1,7 @@
-"""``verify``: every model of the front loaded again, recounted and scored again, beside what the study says."""
+"""``verify``: every model of the front loaded again, recounted and scored again, beside what the study says.
+
+And the files to ship: whether they are still those that were written.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from pathlib import Path
 
 from ..objectives.device import choose_device
 from ..objectives.errors import RankfrontError
+from ..objectives.files import digest
 from ..objectives.metrics import count
+from ..objectives.model_files import model_paths, read_plan
 from ..objectives.objective import Objective
 from ..objectives.task import Task
 from .intervals import wilson
@@ -28,6 +33,10 @@ class Check:
     stored: str
     found: str
     holds: bool
+
+    def __str__(self) -> str:
+        told = f"{self.found}, but the study says {self.stored}" if self.stored else self.found
+        return f"trial {self.trial}: {self.what}: {told}"
 
 
 def verify(
@@ -70,7 +79,20 @@ def verify_with(task: Task, out: Path, device: str, storage: str | None, progres
         progress("verifying the front", done, len(trials))
         checks += _checks_of(trial, result, objective, here)
     progress("verifying the front", len(trials), len(trials))
+    for shipped in (result.folder.best, result.folder.finished):
+        checks += _shipped(shipped)
     return checks
+
+
+def _shipped(folder: Path) -> Sequence[Check]:
+    """Return whether the files to ship are those that were written, where there are any."""
+    weights, plan = model_paths(folder)
+    if not plan.exists():
+        return []
+    about = read_plan(plan)[1]
+    whole = weights.exists() and digest(weights) == about.get("sha256", "")
+    found = f"{weights} is " + ("the one" if whole else "not the one that plan.json was written for: make it again")
+    return [Check(int(about.get("trial", -1)), folder.name, "", found, whole)]
 
 
 def _checks_of(trial: Scored, result: Result, objective: Objective, here: dict[str, str]) -> Sequence[Check]:
@@ -78,7 +100,7 @@ def _checks_of(trial: Scored, result: Result, objective: Objective, here: dict[s
         weights = result.weights(trial)
         model = result.load(trial, objective.task.model)
     except RankfrontError as error:
-        return [Check(trial.trial, "weights", "as they were scored", str(error), False)]
+        return [Check(trial.trial, "weights", "", str(error), False)]
     checks: list[Check] = []
     counted = count(model, objective.example)._asdict()
     if not result.int8:  # whose weights are no parameters

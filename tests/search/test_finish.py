@@ -85,7 +85,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     for wrong, said in (
         (["run", str(study), "--weights", "w.pt"], "takes no --weights"),
         (["run", str(study), "--kinds", "svd,pca"], "but got 'pca'"),
-        (["finish", str(tmp_path), "--epochs", "2"], "does not say how its model and data are loaded"),
+        (["finish", str(tmp_path), "--epochs", "2"], "must hold a study.db, but has none"),
     ):
         with pytest.raises(SystemExit) as ended:
             main(wrong)

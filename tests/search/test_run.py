@@ -76,6 +76,28 @@ def test_same_seed_same_front(task: Task, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(first.front, second.front)
 
 
+@pytest.mark.parametrize("missing", [(), ("manifest.json",), ("study.db",)])
+def test_another_study_does_not_get_into_the_folder(task: Task, tmp_path: Path, missing: tuple[str, ...]) -> None:
+    result = go(task, tmp_path / "out", trials=2)
+    weights = {path.name: path.read_bytes() for path in (tmp_path / "out" / "models").iterdir()}
+    for name in missing:
+        (tmp_path / "out" / name).unlink()
+    with pytest.raises(RankfrontError, match=f"holds study '{result.study.study_name}', not 'other'; give another"):
+        go(replace(task, name="other"), tmp_path / "out", trials=3)
+    assert weights == {path.name: path.read_bytes() for path in (tmp_path / "out" / "models").iterdir()}
+
+
+def test_an_opened_result_gives_models(task: Task, tmp_path: Path, dense: nn.Module) -> None:
+    result = go(task, tmp_path / "out", trials=3)
+    opened = Result.open(tmp_path / "out", model=perceptron(seed=5))
+    x = blobs(20, 9)[0]
+    assert torch.equal(opened.best(x), result.best(x))
+    with pytest.raises(RankfrontError, match=r"Result\.open\(folder, model=MyNet\(\)\)"):
+        _ = Result.open(tmp_path / "out").best
+    with pytest.raises(RankfrontError, match="is kept by no trial"):
+        Result.open(tmp_path / "out").model("params=0.1%")
+
+
 def test_goes_on_where_it_stopped_and_ends_at_n(task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     go(task, tmp_path / "whole", trials=8)
     go(task, tmp_path / "parts", trials=3)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from rankfront import RankfrontError, Result, Task, load, run, verify
+from rankfront import RankfrontError, Result, Task, finish, load, run, verify
 from rankfront.objectives.files import digest
 from rankfront.search.trials import DIGEST, METRICS, SCORE
 
@@ -36,7 +36,7 @@ def set_attr(out: Path, name: str, value: object) -> None:
 def test_every_figure_holds(task: Task, out: Path) -> None:
     checks = verify(task, out, device="cpu", progress=False)
     assert all(check.holds for check in checks)
-    assert {c.what for c in checks} == {"params", "flops", "bytes", "validation accuracy", "test accuracy"}
+    assert {c.what for c in checks} == {"params", "flops", "bytes", "validation accuracy", "test accuracy", "best"}
     assert {c.trial for c in checks} == {t.trial for t in Result.open(out).on_front}
 
 
@@ -84,3 +84,16 @@ def test_what_is_shipped_is_what_was_scored(out: Path, task: Task, tmp_path: Pat
     weights.write_bytes(content)
     with pytest.raises(RankfrontError, match=r"must be the file that m\.plan.json was written for"):
         load(weights, task.model)
+
+
+@pytest.mark.parametrize("name", ["best", "finished"])
+def test_damaged_files_to_ship_are_found_out(out: Path, task: Task, name: str) -> None:
+    finish(task, out, epochs=1, device="cpu", progress=False)
+    assert wrong(task, out) == []
+    weights = out / name / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert wrong(task, out) == [name]
+    weights.unlink()
+    assert wrong(task, out) == [name]
