@@ -7,9 +7,10 @@ of Optuna's samplers, plots and importances can work on it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,7 @@ class Space:
         """Return the parameters of all the study's trials, in the order of `distributions`."""
         trials = study.get_trials(deepcopy=False)
         known = (trial.params for trial in trials if not trial.user_attrs.get(INTERRUPTED))
-        return {self.values(params) for params in known if params.keys() == self.distributions.keys()}
+        return {self.values(params) for params in known if len(params) == len(self.distributions)}
 
     def suggest(self, trial: Trial) -> None:
         """Have all parameters of a trial proposed."""
@@ -79,7 +80,12 @@ class Space:
 
     def values(self, params: Mapping[str, int]) -> tuple[int, ...]:
         """Return the values of all parameters, in the order of `distributions`."""
-        return tuple(map(params.__getitem__, self.distributions))
+        return self._values(params)
+
+    @cached_property
+    def _values(self) -> Callable[[Mapping[str, int]], tuple[int, ...]]:
+        first, *more = self.distributions
+        return itemgetter(first, *more) if more else lambda params: (params[first],)
 
     def unlike(self, plan: Plan, tried: Collection[tuple[int, ...]], rng: np.random.Generator) -> Plan:
         """Return ``plan``, or where it was ``tried``, a plan near it that was not and fits.
