@@ -96,8 +96,14 @@ def load(path: str | Path, model: nn.Module) -> nn.Module:
     path = Path(path)
     if not path.exists():
         raise RankfrontError(f"{path} must be a model's folder or .safetensors file, but is not there")
-    weights, plan_file = model_paths(path / "best" if (path / "best").is_dir() else path)
+    weights, plan, about = read_model_files(path / "best" if (path / "best").is_dir() else path)
+    return load_model(model, plan, weights, int8=about.get("int8") is True)
+
+
+def read_model_files(path: Path) -> tuple[Path, Plan, dict[str, Any]]:
+    """Return where the weights lie, the plan, and what is known; raises `RankfrontError` where weights are others."""
+    weights, plan_file = model_paths(path)
     plan, about = read_plan(plan_file)
     if "sha256" in about and digest(weights) != about["sha256"]:
         raise RankfrontError(f"{weights} must be the file that {plan_file.name} was written for, but is another")
-    return load_model(model, plan, weights, int8=about.get("int8") is True)
+    return weights, plan, about

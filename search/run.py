@@ -195,6 +195,8 @@ def _score_on_test(study: Study, objective: Objective, folder: Folder, worker: W
     missing = [name for name in ("dense", *wanted) if name not in study.user_attrs.get(TEST, {})]
     for done, name in enumerate(missing):
         progress("scoring the front on the test split", done, len(missing))
+        if name in study.user_attrs.get(TEST, {}):
+            continue  # by another worker meanwhile
         model = objective.dense
         if name != "dense":
             trial = wanted[name]

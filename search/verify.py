@@ -11,9 +11,8 @@ from pathlib import Path
 
 from ..objectives.device import choose_device
 from ..objectives.errors import RankfrontError
-from ..objectives.files import digest
 from ..objectives.metrics import count
-from ..objectives.model_files import model_paths, read_plan
+from ..objectives.model_files import read_model_files
 from ..objectives.objective import Objective
 from ..objectives.task import Task
 from .intervals import wilson
@@ -79,20 +78,20 @@ def verify_with(task: Task, out: Path, device: str, storage: str | None, progres
         progress("verifying the front", done, len(trials))
         checks += _checks_of(trial, result, objective, here)
     progress("verifying the front", len(trials), len(trials))
-    for shipped in (result.folder.best, result.folder.finished):
-        checks += _shipped(shipped)
-    return checks
+    chosen = result.best_trial().trial
+    return [
+        *checks,
+        *(_shipped(folder, chosen) for folder in (result.folder.best, result.folder.finished) if folder.exists()),
+    ]
 
 
-def _shipped(folder: Path) -> Sequence[Check]:
-    """Return whether the files to ship are those that were written, where there are any."""
-    weights, plan = model_paths(folder)
-    if not plan.exists():
-        return []
-    about = read_plan(plan)[1]
-    whole = weights.exists() and digest(weights) == about.get("sha256", "")
-    found = f"{weights} is " + ("the one" if whole else "not the one that plan.json was written for: make it again")
-    return [Check(int(about.get("trial", -1)), folder.name, "", found, whole)]
+def _shipped(folder: Path, trial: int) -> Check:
+    """Return whether the files to ship are those that were written."""
+    try:
+        read_model_files(folder)
+    except RankfrontError as error:
+        return Check(trial, folder.name, "", f"{error}; make it again", False)
+    return Check(trial, folder.name, "", "as it was written", True)
 
 
 def _checks_of(trial: Scored, result: Result, objective: Objective, here: dict[str, str]) -> Sequence[Check]:

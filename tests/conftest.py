@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from rankfront import FineTune, Task
+from rankfront import FineTune, Result, Task, run
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -78,3 +79,7 @@ def task(dense: nn.Sequential) -> Task:
         calibration=200,
         trials=6,
     )
+
+
+def go(task: Task, out: Path, **kwargs: Any) -> Result:
+    return run(task, out=out, device="cpu", progress=False, **kwargs)
