@@ -24,9 +24,9 @@ from torch import nn
 
 from rankfront import FineTune, Plan, Task
 from rankfront.objectives.objective import Objective, Outcome
-from rankfront.search.proposer import Proposer
-from rankfront.search.report import write_report
-from rankfront.search.run import run
+from rankfront.search.report.page import write_report
+from rankfront.search.samplers.proposer import Proposer
+from rankfront.search.study.run import run
 
 MARKS = (100, 1000, 5000)
 

@@ -19,9 +19,9 @@ import torch
 
 from rankfront import DENSE, Choice, FineTune, Plan, Task, run
 from rankfront.objectives.objective import Objective
-from rankfront.search.allocation import knapsack
-from rankfront.search.candidates import Candidates
-from rankfront.search.progress import Progress
+from rankfront.search.allocation.knapsack import knapsack
+from rankfront.search.report.progress import Progress
+from rankfront.search.space.candidates import Candidates
 from rankfront.studies.mnist_mlp import study
 
 PUBLISHED = {10: "67.9–74.5", 20: "94–95", 30: "97–97.6", 40: "97–97.6", 50: "98.1", 1024: "98.5"}

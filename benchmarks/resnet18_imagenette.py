@@ -28,13 +28,13 @@ from torch.utils.benchmark import Timer
 
 from rankfront import Choice, FineTune, Plan, Task
 from rankfront.objectives.device import choose_device
-from rankfront.objectives.finetune import finetune
-from rankfront.objectives.kinds import KINDS
+from rankfront.objectives.kinds.registry import KINDS
+from rankfront.objectives.metrics.score import accuracy, evaluate
 from rankfront.objectives.objective import Objective
-from rankfront.objectives.score import accuracy, evaluate
-from rankfront.search.allocation import knapsack
-from rankfront.search.candidates import Candidates
-from rankfront.search.progress import Progress
+from rankfront.objectives.training.finetune import finetune
+from rankfront.search.allocation.knapsack import knapsack
+from rankfront.search.report.progress import Progress
+from rankfront.search.space.candidates import Candidates
 from rankfront.studies.resnet18_imagenette import network, study
 
 SHARES = (0.7, 0.5, 0.35, 0.25, 0.15, 0.10)

@@ -35,14 +35,14 @@ from plotly.subplots import make_subplots
 from search_grounds import Ground, gain, ground_of, name_of, perceptron, resnet, tabulated
 
 from rankfront import Task
-from rankfront.objectives.files import write_text
-from rankfront.search.front import area
-from rankfront.search.problem import Problem
-from rankfront.search.progress import Progress
-from rankfront.search.repeats import runs_of
-from rankfront.search.samplers import DEFAULT, SAMPLERS, make_sampler
-from rankfront.search.slots import SLOT, seed_for
-from rankfront.search.trials import SCORE, UNTRAINED
+from rankfront.objectives.io.files import write_text
+from rankfront.search.report.progress import Progress
+from rankfront.search.results.front import area
+from rankfront.search.samplers.problem import Problem
+from rankfront.search.samplers.registry import DEFAULT, SAMPLERS, make_sampler
+from rankfront.search.storage.repeats import runs_of
+from rankfront.search.storage.slots import SLOT, seed_for
+from rankfront.search.storage.trials import SCORE, UNTRAINED
 from rankfront.studies import digits, mnist_mlp
 
 TRIALS = {"truth": 205, "digits": 30, "mnist-mlp": 20, "resnet": 12}

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rankfront import FineTune, Plan, Split, Task
-from rankfront.objectives.files import write_text
+from rankfront.objectives.io.files import write_text
 from rankfront.objectives.objective import Objective
-from rankfront.search.candidates import Candidates
-from rankfront.search.front import area
-from rankfront.search.progress import Progress
-from rankfront.search.space import Space
+from rankfront.search.report.progress import Progress
+from rankfront.search.results.front import area
+from rankfront.search.space.candidates import Candidates
+from rankfront.search.space.space import Space
 from rankfront.studies import mnist_mlp
 from rankfront.studies.imagenette import crop_and_flip, imagenette, normalise
 from rankfront.studies.training import Recipe, train_dense

@@ -17,29 +17,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .attention import unpacked_where_it_runs
-from .batchnorm import reestimate_where_it_helps
-from .cache import DecompositionCache
-from .calibration import Progress, calibrate
-from .checkpoint import Checkpoint
-from .costs import Costs
-from .data import Batch, apply
-from .decompositions import Decompositions, Wanted
+from .calibration.calibrate import Progress, calibrate
+from .data.split import Batch, apply
 from .device import settle
-from .distill import SoftTargets, distillation_loss
 from .errors import RankfrontError
-from .finetune import FineTune, finetune
-from .fingerprint import fingerprint
-from .int8 import entries_of_quantized, quantized
-from .kind import Moments, Statistic
-from .kinds import kinds_named
-from .layer import Layer, find_layers
-from .metrics import Metrics, count, file_bytes
+from .export.int8 import entries_of_quantized, quantized
+from .io.checkpoint import Checkpoint
+from .io.fingerprint import fingerprint
+from .kinds.cache import DecompositionCache
+from .kinds.decompositions import Decompositions, Wanted
+from .kinds.kind import Moments, Statistic
+from .kinds.probe import without_refused, without_unreplaceable
+from .kinds.registry import kinds_named
+from .metrics.costs import Costs
+from .metrics.count import Metrics, count, file_bytes
+from .metrics.score import evaluate
+from .model.attention import unpacked_where_it_runs
+from .model.layer import Layer, find_layers
 from .plan import DENSE, Choice, Plan
-from .probe import without_refused, without_unreplaceable
-from .refit import refit
-from .score import evaluate
 from .task import Task
+from .training.batchnorm import reestimate_where_it_helps
+from .training.distillation import SoftTargets, distillation_loss
+from .training.finetune import FineTune, finetune
+from .training.refit import refit
 
 BATCH = 64
 """Largest batch of the passes over calibration data."""

@@ -10,12 +10,12 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .data import Split
+from .data.split import Split
 from .errors import RankfrontError
-from .finetune import FineTune
-from .int8 import check_installed
-from .kinds import KINDS, kinds_named
-from .score import Score, accuracy
+from .export.int8 import check_installed
+from .kinds.registry import KINDS, kinds_named
+from .metrics.score import Score, accuracy
+from .training.finetune import FineTune
 
 FEWEST = 16
 """Calibration samples."""

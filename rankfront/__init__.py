@@ -6,17 +6,17 @@
 >>> result.front, result.figures["params"], result.best  # doctest: +SKIP
 """
 
-from .objectives.data import Split
+from .objectives.data.split import Split
 from .objectives.errors import RankfrontError, TrialError
-from .objectives.finetune import FineTune
-from .objectives.metrics import Metrics
-from .objectives.model_files import load
+from .objectives.export.model_files import load
+from .objectives.metrics.count import Metrics
 from .objectives.plan import DENSE, Choice, Plan
 from .objectives.task import Task
-from .search.finish import Finished, finish
-from .search.result import Result
-from .search.run import run
-from .search.verify import Check, verify
+from .objectives.training.finetune import FineTune
+from .search.results.result import Result
+from .search.study.finish import Finished, finish
+from .search.study.run import run
+from .search.study.verify import Check, verify
 
 __all__ = [
     "DENSE",

@@ -8,9 +8,9 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from ..objectives.data import Split
-from ..objectives.finetune import FineTune
+from ..objectives.data.split import Split
 from ..objectives.task import Task
+from ..objectives.training.finetune import FineTune
 from .training import Progress, Recipe, train_dense
 
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.datasets import MNIST
 
-from ..objectives.data import Split
+from ..objectives.data.split import Split
 from ..objectives.device import choose_device
 from ..objectives.errors import RankfrontError
-from ..objectives.finetune import FineTune
 from ..objectives.task import Task
+from ..objectives.training.finetune import FineTune
 from .training import Progress, Recipe, train_dense
 
 EPOCHS = 53

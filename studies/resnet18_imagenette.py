@@ -11,12 +11,12 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
-from ..objectives.data import Split
+from ..objectives.data.split import Split
 from ..objectives.device import choose_device
 from ..objectives.errors import RankfrontError
-from ..objectives.files import read_checkpoint
-from ..objectives.finetune import FineTune
+from ..objectives.io.files import read_checkpoint
 from ..objectives.task import Task
+from ..objectives.training.finetune import FineTune
 from .imagenette import crop_and_flip, imagenette, normalise
 from .training import Progress, Recipe, train_dense
 

@@ -15,10 +15,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..objectives.checkpoint import Checkpoint
-from ..objectives.data import Split, apply
+from ..objectives.data.split import Split, apply
 from ..objectives.device import autocast, settle
-from ..objectives.fingerprint import fingerprint
+from ..objectives.io.checkpoint import Checkpoint
+from ..objectives.io.fingerprint import fingerprint
 
 Progress = Callable[[str, int, int], None]
 

@@ -12,10 +12,10 @@ from filelock import FileLock, Timeout
 from optuna.trial import TrialState
 
 from rankfront import Result
-from rankfront.search.folder import Folder
-from rankfront.search.slots import DIED, SLOT, next_slot
-from rankfront.search.storage import open_storage
-from rankfront.search.workers import ATTEMPTS, WORKER, Worker
+from rankfront.search.storage.database import open_storage
+from rankfront.search.storage.folder import Folder
+from rankfront.search.storage.slots import DIED, SLOT, next_slot
+from rankfront.search.study.workers import ATTEMPTS, WORKER, Worker
 from tests.faults.processes import KillAtCall, code_of, front_of, start, study
 
 TRIALS = 12

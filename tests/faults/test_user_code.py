@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from rankfront import FineTune, RankfrontError, Result, Task, run
-from rankfront.objectives.finetune import finetune
+from rankfront.objectives.training.finetune import finetune
 from tests.conftest import blobs
 from tests.faults.processes import small_task
 
@@ -163,7 +163,7 @@ def test_stopped_in_the_middle_it_says_how_to_go_on(tmp_path: Path, number: sign
         """)
     )
     root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, "-c", "from rankfront.search.main import main; main()"]
+    command = [sys.executable, "-c", "from rankfront.search.cli.main import main; main()"]
     command += ["run", str(script), "--trials", "100000", "--out", str(tmp_path / "out")]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(

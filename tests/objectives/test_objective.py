@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from rankfront import DENSE, Choice, FineTune, Plan, RankfrontError, Task
-from rankfront.objectives.distill import SoftTargets, distillation_loss
-from rankfront.objectives.kinds import KINDS
-from rankfront.objectives.metrics import count
+from rankfront.objectives.kinds.registry import KINDS
+from rankfront.objectives.metrics.count import count
 from rankfront.objectives.objective import Objective
+from rankfront.objectives.training.distillation import SoftTargets, distillation_loss
 from tests.conftest import blobs, perceptron
 
 CPU = torch.device("cpu")
@@ -57,7 +57,7 @@ def test_all_dense_without_training_is_the_dense_model(task: Task) -> None:
 
 def test_decompositions_are_read_from_the_cache(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     score = prepared(task, tmp_path)(PLAN, 0).score
-    monkeypatch.setattr("rankfront.objectives.svd.Svd.decompose", None)
+    monkeypatch.setattr("rankfront.objectives.kinds.svd.Svd.decompose", None)
     assert prepared(task, tmp_path)(PLAN, 0).score == score
 
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from rankfront import Plan, Task
 from rankfront.objectives.objective import Objective
-from rankfront.search.candidates import Candidates
-from rankfront.search.space import Space
+from rankfront.search.space.candidates import Candidates
+from rankfront.search.space.space import Space
 from tests.conftest import blobs, perceptron
 
 

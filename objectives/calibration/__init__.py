@@ -1,0 +1,1 @@
+"""What passes the layers on training samples, as moments."""

@@ -1,0 +1,102 @@
+"""Calibration: moments of what passes each layer, over a few hundred training samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..data.split import Batch, apply
+from ..errors import RankfrontError
+from ..kinds.kind import Moments, Statistic
+from ..model.layer import Layer, first_input
+from .patches import input_rows, output_rows
+
+Key = TypeVar("Key", bound=Hashable)
+Progress = Callable[[int, int], None]
+"""Told ``(done, total)`` as work goes on."""
+
+
+class _Sums:
+    """Running sums of rows: multiplied in their own precision batch by batch, added up in float64."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: Tensor | float = 0.0
+        self.second: Tensor | float = 0.0
+
+    def add(self, rows: Tensor) -> None:
+        rows = rows.float()
+        self.count += len(rows)
+        self.first = self.first + rows.sum(0, dtype=torch.float64)
+        self.second = self.second + (rows.T @ rows).double()
+
+    def moments(self) -> Moments:
+        assert isinstance(self.first, Tensor) and isinstance(self.second, Tensor)
+        return Moments(self.count, self.first / self.count, self.second / self.count)
+
+
+def calibrate(
+    model: nn.Module,
+    layers: Mapping[Key, tuple[Layer, Statistic]],
+    batches: Sequence[Batch],
+    progress: Progress | None = None,
+) -> dict[Key, Moments]:
+    """Gather the moments of layers' inputs or outputs, in one pass over ``batches``.
+
+    Args:
+        model: the dense model, run in eval mode where its weights are.
+        layers: what to gather, under any key: a layer of that model and whose moments are wanted.
+        batches: of training data, where the model is.
+        progress: told how many batches are read.
+
+    Raises:
+        RankfrontError: what a layer takes or gives is not finite.
+    """
+    sums = {key: _Sums() for key in layers}
+    hooks = []
+    for key, (layer, statistic) in layers.items():
+
+        def note(
+            _: nn.Module,
+            inputs: tuple[Tensor, ...],
+            keywords: dict[str, Tensor],
+            output: Tensor,
+            key: Key = key,
+            layer: Layer = layer,
+            statistic: Statistic = statistic,
+        ) -> None:
+            if statistic == "inputs":
+                rows = input_rows(layer.module, first_input(inputs, keywords))
+            else:
+                rows = output_rows(layer.module, output)
+                if layer.module.bias is not None:
+                    rows = rows - layer.module.bias
+            sums[key].add(rows.flatten(0, 1))
+
+        users = {id(m): m for path in layer.paths if (m := model.get_submodule(path))}
+        hooks.extend(module.register_forward_hook(note, with_kwargs=True) for module in users.values())
+    was_training = model.training
+    try:
+        model.eval()
+        with torch.no_grad():
+            for done, batch in enumerate(batches, 1):
+                apply(model, batch.inputs)
+                if progress is not None:
+                    progress(done, len(batches))
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    moments = {key: total.moments() for key, total in sums.items()}
+    for key, (layer, statistic) in layers.items():
+        if moments[key].samples < 2:
+            raise RankfrontError(f"calibration must give every layer 2 samples or more, but layer {layer} saw 1")
+        if not bool(torch.isfinite(moments[key].second).all()):
+            raise RankfrontError(
+                f"calibration {statistic} must be finite, but those of layer {layer} are not: it, what comes before "
+                "it, or the training inputs hold NaN or infinity"
+            )
+    return moments

@@ -1,0 +1,1 @@
+"""The user's data: splits, batches, nested structures of tensors."""

@@ -1,0 +1,279 @@
+"""A data split, in whatever form the user has it: tensors, a ``Dataset`` or a ``DataLoader``.
+
+>>> split = Split((torch.zeros(10, 3), torch.zeros(10, dtype=torch.long)))
+>>> [tuple(batch.inputs.shape) for batch in split.batches(4)]
+[(4, 3), (4, 3), (2, 3)]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from ..errors import RankfrontError
+from ..io.fingerprint import fingerprint, named
+
+Inputs = Any
+"""What a model is called with: a tensor, a tuple (positional) or a dict (keywords) of tensors."""
+
+RESIDENT_SHARE = 0.4
+"""Share of the free device memory that one split's tensors may take."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs ``(N, …)``, targets ``(N, …)``; ``index`` ``(N,)`` says which samples, where that is known."""
+
+    inputs: Inputs
+    targets: Any
+    index: Tensor | None = None
+
+    def parts(self, count: int) -> list[Batch]:
+        """Cut into so many parts, as equal as can be; fewer if there are fewer samples."""
+        if count == 1:
+            return [self]
+        n = length(self.targets)
+        ends = [n * i // count for i in range(count + 1)]
+        cuts = [slice(a, b) for a, b in pairwise(ends) if a < b]
+        index = [None if self.index is None else self.index[cut] for cut in cuts]
+        return [Batch(_cut(self.inputs, c), _cut(self.targets, c), i) for c, i in zip(cuts, index, strict=True)]
+
+
+class Split:
+    """One split of the data, read in batches.
+
+    Tensors (a pair, or a ``TensorDataset``) are moved to the device once where they fit; any other
+    ``Dataset`` is read through a ``DataLoader``; a user's own ``DataLoader`` is iterated as it is,
+    with its own batch size and order.
+
+    Args:
+        source: the data.
+        transform: ``transform(inputs)`` of every batch, on the device; such as bytes to normalised floats.
+        augment: ``augment(inputs, generator)`` of every batch that a network is trained on, after
+            ``transform``; the generator is on the CPU.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        transform: Callable[[Inputs], Inputs] | None = None,
+        augment: Callable[[Inputs, torch.Generator], Inputs] | None = None,
+    ) -> None:
+        if isinstance(source, Split):
+            source, transform, augment = source.source, transform or source.transform, augment or source.augment
+        self.transform = transform
+        self.augment = augment
+        if isinstance(source, TensorDataset):
+            source = source.tensors
+        if isinstance(source, (tuple, list)):
+            source = _checked_pair(source)
+        elif not isinstance(source, (Dataset, DataLoader)):
+            raise RankfrontError(
+                "data must be a pair of tensors (inputs, targets), a Dataset or a DataLoader, "
+                f"but got {type(source).__name__}"
+            )
+        self.source: tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any] = source
+        self._resident: dict[torch.device, tuple[Tensor, Tensor]] = {}
+        if len(self) == 0:
+            raise RankfrontError("data must hold at least one sample, but it is empty")
+
+    def __len__(self) -> int:
+        if isinstance(self.source, tuple):
+            return len(self.source[0])
+        held = self.source.sampler if isinstance(self.source, DataLoader) else self.source
+        try:
+            return len(held)  # pyright: ignore[reportArgumentType]  # map-style sets have a length
+        except TypeError:
+            raise RankfrontError(
+                f"data must know its length, but {type(held).__name__} has none (an iterable-style Dataset?)"
+            ) from None
+
+    @property
+    def indexed(self) -> bool:
+        """Whether a sample is the same at every training step, so that what a model says of it can be kept."""
+        return isinstance(self.source, tuple) and self.augment is None
+
+    def steps(self, batch_size: int) -> int:
+        """Return the number of shuffled batches; a user's loader has its own."""
+        if isinstance(self.source, DataLoader):
+            return len(self.source)
+        whole, rest = divmod(len(self), batch_size)
+        return max(1, whole + (rest > 1))
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        device: torch.device | str = "cpu",
+        shuffle: torch.Generator | None = None,
+        augmented: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[Batch]:
+        """Yield batches on ``device``: in order, or shuffled by the generator; at most ``limit`` samples.
+
+        Shuffled batches are for training: no last one of a single sample, which batch norm refuses.
+        With ``augmented`` they pass ``augment``, which draws from the same generator.
+        """
+        device = torch.device(device)
+        if limit is None:
+            yield from self._all(batch_size, device, shuffle, augmented)
+            return
+        left = limit
+        for batch in self._all(batch_size, device, shuffle, augmented):
+            if left <= 0:
+                return
+            size = length(batch.targets)
+            yield batch if size <= left else _first(batch, left)
+            left -= size
+
+    def _all(
+        self, batch_size: int, device: torch.device, shuffle: torch.Generator | None, augmented: bool
+    ) -> Iterator[Batch]:
+        for batch in self._read(batch_size, device, shuffle):
+            inputs = batch.inputs if self.transform is None else self.transform(batch.inputs)
+            if augmented and self.augment is not None and shuffle is not None:
+                inputs = self.augment(inputs, shuffle)
+            yield replace(batch, inputs=inputs)
+
+    def _read(self, batch_size: int, device: torch.device, shuffle: torch.Generator | None) -> Iterator[Batch]:
+        if isinstance(self.source, tuple):
+            inputs, targets = self._on(device)
+            n = len(inputs)
+            order = torch.arange(n) if shuffle is None else torch.randperm(n, generator=shuffle)
+            if shuffle is not None and n > batch_size and n % batch_size == 1:
+                order = order[:-1]
+            for index in order.split(batch_size):
+                here = index.to(inputs.device)
+                yield Batch(_to(inputs[here], device), _to(targets[here], device), index)
+            return
+        loader = self.source
+        if not isinstance(loader, DataLoader):
+            alone = shuffle is not None and len(self) > batch_size and len(self) % batch_size == 1
+            loader = DataLoader(loader, batch_size, shuffle is not None, generator=shuffle, drop_last=alone)
+        for item in loader:
+            if not isinstance(item, (tuple, list)) or len(item) != 2:
+                raise RankfrontError(
+                    f"a batch must be a pair (inputs, targets), but the data gave {type(item).__name__}"
+                )
+            yield Batch(_to(item[0], device), _to(item[1], device))
+
+    def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        assert isinstance(self.source, tuple)
+        if device.type != "cuda":
+            return self.source
+        if device not in self._resident:
+            free, _ = torch.cuda.mem_get_info(device)
+            size = sum(t.numel() * t.element_size() for t in self.source)
+            fits = size <= RESIDENT_SHARE * free
+            inputs, targets = self.source
+            self._resident[device] = (inputs.to(device), targets.to(device)) if fits else self.source
+        return self._resident[device]
+
+    def example(self) -> Inputs:
+        """Return the first sample's inputs as a batch of one, on the CPU."""
+        for batch in self.batches(1, limit=1):
+            return _first(batch, 1).inputs
+        raise RankfrontError("data must give at least one batch, but it gave none")
+
+    def check_classes(self, classes: int, ignored: int) -> None:
+        """Refuse targets that are no class from 0 to ``classes - 1`` nor the ``ignored`` one, where all are at hand."""
+        if not isinstance(self.source, tuple) or self.source[1].is_floating_point():
+            return
+        targets = self.source[1][self.source[1] != ignored]
+        if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
+            raise RankfrontError(
+                f"targets must be classes from 0 to {classes - 1}, as many as the model's outputs, "
+                f"but go from {int(targets.min())} to {int(targets.max())}"
+            )
+
+    def fingerprint(self) -> str:
+        """Return a short hash of the content (tensors), or of length and type (anything else)."""
+        if isinstance(self.source, tuple):
+            # A transform, and an augmentation, are told apart by what they make of a sample, and by name.
+            seen = [] if self.transform is None else [self.transform(self.source[0][:1])]
+            augment = () if self.augment is None else (getattr(self.augment, "__qualname__", type(self.augment)),)
+            tensors = [tensor for item in seen for tensor in _tensors(item)]
+            return fingerprint(named([*self.source, *tensors]), *augment)[:16]
+        return fingerprint({}, len(self), type(self.source).__qualname__)[:16]
+
+
+def apply(model: nn.Module, inputs: Inputs) -> Any:
+    """Call ``model`` on a batch's inputs: a tuple as positional arguments, a dict as keywords."""
+    if isinstance(inputs, (tuple, list)):
+        return model(*inputs)
+    if isinstance(inputs, dict):
+        return model(**inputs)
+    return model(inputs)
+
+
+def place(inputs: Inputs, device: torch.device | str) -> Inputs:
+    """Move a batch's inputs to ``device``, whatever their structure."""
+    return _to(inputs, torch.device(device))
+
+
+def join(parts: Sequence[Any]) -> Any:
+    """Concatenate batches' inputs, targets or outputs along their first dimension, whatever their structure."""
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat(list(parts))
+    if isinstance(first, dict):
+        return {key: join([part[key] for part in parts]) for key in first}
+    return tuple(join(list(column)) for column in zip(*parts, strict=True))
+
+
+def _to(item: Any, device: torch.device) -> Any:
+    if isinstance(item, Tensor):
+        return item.to(device, non_blocking=device.type == "cuda")  # from CUDA it must wait
+    if isinstance(item, dict):
+        return {key: _to(value, device) for key, value in item.items()}
+    if isinstance(item, (tuple, list)):
+        return tuple(_to(value, device) for value in item)
+    return item
+
+
+def _tensors(item: Any) -> list[Tensor]:
+    if isinstance(item, Tensor):
+        return [item]
+    parts = item.values() if isinstance(item, dict) else item
+    return [tensor for part in parts for tensor in _tensors(part)]
+
+
+def length(item: Any) -> int:
+    """Return the number of samples in a batch's inputs or targets."""
+    if isinstance(item, dict):
+        return length(next(iter(item.values())))
+    if isinstance(item, (tuple, list)):
+        return length(item[0])
+    return len(item)
+
+
+def _first(batch: Batch, n: int) -> Batch:
+    index = None if batch.index is None else batch.index[:n]
+    return Batch(_cut(batch.inputs, slice(n)), _cut(batch.targets, slice(n)), index)
+
+
+def _cut(item: Any, cut: slice) -> Any:
+    if isinstance(item, dict):
+        return {key: _cut(value, cut) for key, value in item.items()}
+    if isinstance(item, (tuple, list)):
+        return tuple(_cut(value, cut) for value in item)
+    return item[cut]
+
+
+def _checked_pair(source: Sequence[Any]) -> tuple[Tensor, Tensor]:
+    if len(source) != 2 or not all(isinstance(t, Tensor) for t in source):
+        kinds = ", ".join(type(t).__name__ for t in source[:4])
+        hint = "; torch.from_numpy makes tensors of arrays" if "ndarray" in kinds else ""
+        raise RankfrontError(f"data must be a pair of tensors (inputs, targets), but got ({kinds}){hint}")
+    inputs, targets = source
+    if inputs.ndim == 0 or targets.ndim == 0 or len(inputs) != len(targets):
+        raise RankfrontError(
+            f"inputs and targets must have the same length, but got {tuple(inputs.shape)} and {tuple(targets.shape)}"
+        )
+    return inputs, targets

@@ -1,0 +1,1 @@
+"""The files to ship: weights and plan, int8."""

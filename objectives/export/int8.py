@@ -1,0 +1,123 @@
+"""Weight-only int8 of a network's Linears, by torchao: one scale and zero point a row.
+
+Convolutions stay as they are: torchao's weight-only int8 has none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import RankfrontError
+from ..kinds.factorize import skeleton
+from ..metrics.count import Entry, entries, unique_state
+from ..model.attention import Attention, unpacked
+from ..plan import Plan
+
+
+def quantized(model: nn.Module) -> nn.Module:
+    """Return a copy of ``model`` whose Linear weights are int8.
+
+    Raises:
+        RankfrontError: torchao is not installed.
+    """
+    quantization, _ = _torchao()
+    names = linears(model)
+    copied = copy.deepcopy(model)
+    quantization.quantize_(copied, quantization.Int8WeightOnlyConfig(), lambda _, name: name in names)
+    return copied
+
+
+def linears(model: nn.Module) -> set[str]:
+    """Return the names of the Linears that become int8: those that share their weight with no other module."""
+    users = Counter(id(p) for m in model.modules() for p in m.parameters(recurse=False))
+    return {
+        name
+        for name, m in model.named_modules()
+        if type(m) is nn.Linear and users[id(m.weight)] == 1 and m.weight.numel()
+    }
+
+
+def entries_of_quantized(model: nn.Module) -> list[Entry]:
+    """Return the tensors that a saved file of ``quantized(model)`` holds, without quantizing."""
+    names = {f"{name}.weight" if name else "weight" for name in linears(model)}
+    found: list[Entry] = []
+    for entry in entries(model):
+        if entry.name not in names:
+            found.append(entry)
+            continue
+        path = entry.name.removesuffix("weight")
+        rows = entry.shape[0], 1
+        found.append(Entry(f"{path}_weight_qdata", entry.shape, torch.int8))
+        found.append(Entry(f"{path}_weight_scale", rows, entry.dtype))
+        found.append(Entry(f"{path}_weight_zero_point", rows, torch.int8))
+    return found
+
+
+def plain_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return a quantized model's state as plain tensors, for a safetensors file."""
+    _, tensors = _torchao()
+    return tensors.flatten_tensor_state_dict(unique_state(model))[0]
+
+
+def restored(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    """Return ``quantized(model)`` with the plain tensors of a file in the place of its own.
+
+    The file's own description of them is not read: what they are follows from the model alone.
+    """
+    _, tensors = _torchao()
+    names = {f"{name}.weight" if name else "weight" for name in linears(model)}
+    floats = {name: tensor for name, tensor in state.items() if name in unique_state(model)}
+    model.load_state_dict(floats, strict=False)  # in place: ties stay
+    like = quantized(model)
+    _, description = tensors.flatten_tensor_state_dict(unique_state(like))
+    whole = tensors.unflatten_tensor_state_dict(dict(state), description)
+    whole = whole[0] if isinstance(whole, tuple) else whole
+    like.load_state_dict({name: whole[name] for name in names}, strict=False, assign=True)
+    return like
+
+
+def check_installed() -> None:
+    """Raise `RankfrontError` where torchao is not installed."""
+    _torchao()
+
+
+def dequantized(model: nn.Module, dense: nn.Module, plan: Plan) -> nn.Module:
+    """Return a quantized network of this plan in floating point again, to be trained on."""
+    attentions = {path for path, module in model.named_modules() if isinstance(module, Attention)}
+    plain = skeleton(unpacked(dense, attentions.__contains__), plan)
+    state = {
+        name: tensor.dequantize() if type(tensor) is not Tensor else tensor
+        for name, tensor in model.state_dict().items()
+    }
+    plain.load_state_dict(state)
+    return plain.eval()
+
+
+def _torchao() -> tuple[ModuleType, ModuleType]:
+    with _quiet():
+        try:
+            import torchao.prototype.safetensors.safetensors_support as tensors
+            import torchao.quantization as quantization
+        except ImportError:
+            raise RankfrontError("int8 needs torchao: pip install 'rankfront[int8]'") from None
+    return quantization, tensors
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch's remarks on how torchao registers itself from the user."""
+    logger = logging.getLogger("torch.utils._pytree")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

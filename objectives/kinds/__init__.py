@@ -1,0 +1,1 @@
+"""The kinds of factorization, one file each, and what they share."""

@@ -1,0 +1,48 @@
+"""Decompositions on disk: each layer's is computed once, whatever becomes of the process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import RankfrontError
+from ..io.files import read_tensors, write_tensors
+from ..io.fingerprint import fingerprint
+from ..model.layer import Layer
+from .kind import Decomposition, Kind
+
+VERSION = "2"
+"""To be raised whenever the same weights and data would decompose into something else."""
+
+
+class DecompositionCache:
+    """A folder of safetensors files, one per layer and kind, named and checked by what they depend on."""
+
+    def __init__(self, folder: Path | None, calibration_key: str) -> None:
+        self.folder = folder
+        self.calibration_key = calibration_key
+
+    def load(self, layer: Layer, kind: Kind) -> Decomposition | None:
+        """Return the decomposition, or None where there is none, or a damaged one, or another's."""
+        if self.folder is None or not (path := self._path(layer, kind)).exists():
+            return None
+        try:
+            tensors, metadata = read_tensors(path)
+            if metadata.get("key") == self._key(layer, kind):
+                return kind.restore(layer, tensors)
+        except (RankfrontError, KeyError):
+            pass
+        return None
+
+    def store(self, layer: Layer, kind: Kind, decomposition: Decomposition) -> None:
+        """Keep a decomposition for the next start."""
+        if self.folder is not None:
+            metadata = {"key": self._key(layer, kind), "layer": layer.name}
+            write_tensors(self._path(layer, kind), decomposition.tensors(), metadata)
+
+    def _path(self, layer: Layer, kind: Kind) -> Path:
+        assert self.folder is not None
+        return self.folder / f"{self._key(layer, kind)[:24]}.safetensors"
+
+    def _key(self, layer: Layer, kind: Kind) -> str:
+        tensors = {n: t for n in ("weight", "bias") if (t := getattr(layer.module, n)) is not None}
+        return fingerprint(tensors, VERSION, kind.name, layer, self.calibration_key)

@@ -1,0 +1,132 @@
+"""Every layer decomposed once by every kind that takes it: what choices there are, their errors and modules."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+
+from torch import nn
+
+from ..model.layer import Layer
+from ..plan import DENSE, Choice, Plan
+from .cache import DecompositionCache
+from .factorize import factorize
+from .kind import Decomposition, Kind, Moments, Statistic
+from .registry import kind_named
+
+MEMORY = 2**31
+"""Bytes of moments that are gathered in one pass; a single layer may take more."""
+
+Wanted = Mapping[tuple[str, Statistic], tuple[Layer, Statistic]]
+"""Layers and whose moments of each, by layer name and statistic."""
+
+
+class Decompositions:
+    """The layers of a model, by name, and the kinds that take each."""
+
+    def __init__(self, layers: Mapping[str, Layer], kinds: Mapping[str, tuple[Kind, ...]]) -> None:
+        self.layers = layers
+        self.kinds = kinds
+        self._known: dict[tuple[str, str], Decomposition] = {}
+
+    def fill(
+        self,
+        cache: DecompositionCache,
+        gather: Callable[[Wanted], Mapping[tuple[str, Statistic], Moments]],
+        progress: Callable[[int, int], None],
+    ) -> None:
+        """Decompose every layer by every kind; what is cached is not done again.
+
+        Args:
+            cache: where decompositions are looked up, and kept.
+            gather: returns the moments wanted; without those a decomposition is of the weight.
+            progress: told how many decompositions of how many are done.
+        """
+        wanted = {(name, kind.base): self.layers[name] for name, kinds in self.kinds.items() for kind in kinds}
+        missing: list[tuple[Layer, Kind]] = []
+        for (name, base), layer in wanted.items():
+            found = cache.load(layer, kind_named(base))
+            if found is None:
+                missing.append((layer, kind_named(base)))
+            else:
+                self._known[name, base] = found
+        done = 0
+        for part in _within_memory(missing):
+            statistics: list[tuple[Layer, Statistic | None]] = [(layer, kind.wants(layer)) for layer, kind in part]
+            moments = gather({(layer.name, s): (layer, s) for layer, s in statistics if s is not None})
+            for (layer, kind), (_, statistic) in zip(part, statistics, strict=True):
+                progress(done, len(missing))
+                known = None if statistic is None else moments.get((layer.name, statistic))
+                decomposition = kind.decompose(layer, known)
+                cache.store(layer, kind, decomposition)
+                self._known[layer.name, kind.name] = decomposition
+                done += 1
+        if missing:
+            progress(done, len(missing))
+
+    @cached_property
+    def choices(self) -> dict[str, tuple[Choice, ...]]:
+        """Every layer's choices, kind by kind, ``dense`` last; layers with no other are not in it."""
+        return {
+            name: (*options, DENSE)
+            for name, kinds in self.kinds.items()
+            if (
+                options := [
+                    Choice(kind.name, rank)
+                    for kind in kinds
+                    for rank in kind.ranks(self.layers[name], self._known[name, kind.base])
+                ]
+            )
+        }
+
+    def error(self, layer: Layer, choice: Choice) -> float:
+        """Return the relative error of the layer's output under that choice, before fine-tuning."""
+        if choice.rank is None:
+            return 0.0
+        kind = kind_named(choice.kind)
+        return self._known[layer.name, kind.base].error(kind.inner(choice.rank))
+
+    def factors(self, layer: Layer, choice: Choice) -> nn.Module:
+        """Return the layer's plain factors, as its kind's base has them."""
+        kind = kind_named(choice.kind)
+        assert choice.rank is not None
+        return self._known[layer.name, kind.base].factors(kind.inner(choice.rank))
+
+    def in_place(self, model: nn.Module, plan: Plan) -> nn.Module:
+        """Return a copy of the dense ``model`` with every layer's plain factors."""
+        return factorize(model, self.layers, plan, self.factors)
+
+    def condensed(self, model: nn.Module, plan: Plan) -> nn.Module:
+        """Return a copy of a ``model`` of plain factors with every layer as its kind has it.
+
+        Raises:
+            numpy.linalg.LinAlgError: an identity block of these factors is singular.
+        """
+        known: dict[int, nn.Module] = {}
+        for name, choice in plan.items():
+            if choice.rank is not None:
+                factors = model.get_submodule(name)
+                condensed = kind_named(choice.kind).condense(self.layers[name], choice.rank, factors)
+                if condensed is not factors:
+                    known[id(factors)] = condensed.train(factors.training)
+        return copy.deepcopy(model, known)  # pyright: ignore[reportArgumentType]  # as in `factorize`
+
+
+def _within_memory(missing: Sequence[tuple[Layer, Kind]]) -> Iterator[list[tuple[Layer, Kind]]]:
+    """Split into parts whose moments fit into `MEMORY`, a layer's kinds together."""
+    part: list[tuple[Layer, Kind]] = []
+    size, of = 0, ""
+    for layer, kind in missing:
+        if layer.name != of:
+            of = layer.name
+            wanted = {other.wants(layer) for one, other in missing if one is layer}
+            widths = {"inputs": layer.in_features, "outputs": layer.out_features}
+            more = sum(8 * widths[statistic] ** 2 for statistic in wanted if statistic is not None)
+            if part and size + more > MEMORY:
+                yield part
+                part, size = [], 0
+            size += more
+        part.append((layer, kind))
+    if part:
+        yield part

@@ -1,0 +1,201 @@
+"""What a kind of factorization is, and what a layer's decomposition offers.
+
+Every kind decomposes a layer once; every rank is then a slice. Kinds differ in the matrix or tensor they
+decompose and in the modules they emit; nothing else of the library knows which kind it holds.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..model.layer import Layer
+from ..plan import Rank
+
+Statistic = Literal["inputs", "outputs"]
+"""Whose moments a decomposition is to get: a layer's unfolded inputs, or its outputs without the bias."""
+
+
+class Cost(NamedTuple):
+    """What one choice for one layer costs: parameters, and operations for one input (2 per multiply-add)."""
+
+    params: int
+    flops: int
+
+
+class Decomposition(Protocol):
+    """One layer, decomposed once: every rank is a slice."""
+
+    def ranks(self) -> Sequence[Rank]:
+        """Return the ranks worth proposing, ascending: those that save parameters; empty if none does."""
+        ...
+
+    def error(self, rank: Rank) -> float:
+        """Return the relative squared error of the layer's output at ``rank``, 0 at full rank."""
+        ...
+
+    def factors(self, rank: Rank) -> nn.Module:
+        """Return the factorized layer, of plain modules in the layer's own dtype.
+
+        The last of its Linear or convolution modules is the last linear map, which `refit` may solve anew.
+        """
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that `Kind.restore` needs, to be cached on disk."""
+        ...
+
+
+class Moments(NamedTuple):
+    """First and second moment of observed rows: ``samples``, ``mean`` (d,), ``second`` (d, d), float64."""
+
+    samples: int
+    mean: Tensor
+    second: Tensor
+
+    @classmethod
+    def white(cls, layer: Layer) -> Moments:
+        """Return those of inputs that are independent and of unit variance: for the error of the weight itself."""
+        weight = layer.grouped_weight[0]
+        eye = torch.eye(layer.in_features, dtype=weight.dtype, device=weight.device)
+        return cls(0, weight.new_zeros(layer.in_features), eye)
+
+    def spread(self, *, centred: bool) -> Tensor:
+        """Return the second moment, about the mean where ``centred``: where a bias can hold the mean."""
+        return self.second - self.mean.outer(self.mean) if centred else self.second
+
+
+class Kind(Protocol):
+    """A way to factorize a layer."""
+
+    @property
+    def name(self) -> str:
+        """The kind's name in plans, options and plots."""
+        ...
+
+    @property
+    def base(self) -> str:
+        """The kind whose decomposition this one takes: its own name, or that of the kind it condenses."""
+        ...
+
+    def refuses(self, layer: Layer) -> str:
+        """Return why the kind cannot take this layer; empty where it can."""
+        ...
+
+    def smallest(self, layer: Layer) -> Rank:
+        """Return the rank that costs least."""
+        ...
+
+    def full_rank(self, layer: Layer) -> Rank:
+        """Return the least rank at which every layer of this shape is reproduced."""
+        ...
+
+    def impossible(self, layer: Layer, rank: Rank) -> str:
+        """Return why there is no such rank for this layer; empty where there is."""
+        ...
+
+    def cost(self, layer: Layer, rank: Rank) -> Cost:
+        """Return what the factorized layer costs; equals what is counted on `skeleton`."""
+        ...
+
+    def width(self, layer: Layer, rank: Rank) -> int:
+        """Return how many values a position pass between the narrowest factors, a group's; at most the layer's."""
+        ...
+
+    def skeleton(self, layer: Layer, rank: Rank) -> nn.Module:
+        """Return the factorized layer's modules on the meta device, in the layer's dtype."""
+        ...
+
+    def wants(self, layer: Layer) -> Statistic | None:
+        """Return whose moments `decompose` is to get; None if it can use none."""
+        ...
+
+    def decompose(self, layer: Layer, moments: Moments | None) -> Decomposition:
+        """Decompose by the error of the output (with moments) or of the weight (without)."""
+        ...
+
+    def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
+        """Return this kind's ranks worth proposing, given its base's decomposition."""
+        ...
+
+    def inner(self, rank: Rank) -> Rank:
+        """Return the rank of the base's decomposition that this kind's ``rank`` is made of."""
+        ...
+
+    def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> nn.Module:
+        """Turn the base's factors at ``inner(rank)`` into this kind's module: the same function, for less."""
+        ...
+
+    def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> Decomposition:
+        """Rebuild a decomposition from its `Decomposition.tensors`; raises ``KeyError`` if one is missing."""
+        ...
+
+
+class Factorization(ABC):
+    """A kind that is made of its own decomposition, as it comes: what such kinds have in common."""
+
+    name: str
+
+    @property
+    def base(self) -> str:
+        """Its own name."""
+        return self.name
+
+    @abstractmethod
+    def full_rank(self, layer: Layer) -> Rank:
+        """Return the least rank at which every layer of this shape is reproduced."""
+
+    def smallest(self, layer: Layer) -> Rank:
+        """Return ones."""
+        full = self.full_rank(layer)
+        return 1 if isinstance(full, int) else (1,) * len(full)
+
+    def impossible(self, layer: Layer, rank: Rank) -> str:
+        """Ranks go from ones to the full rank."""
+        full = self.full_rank(layer)
+        if isinstance(full, int):
+            return "" if isinstance(rank, int) and 1 <= rank <= full else f"an integer from 1 to {full}"
+        if not isinstance(rank, tuple) or len(rank) != len(full):
+            fits = False
+        else:
+            fits = all(1 <= r <= most for r, most in zip(rank, full, strict=True))
+        return "" if fits else f"{len(full)} integers from {[1] * len(full)} to {list(full)}"
+
+    def width(self, layer: Layer, rank: Rank) -> int:
+        """Return the least of the ranks: every factor but the last hands on as many channels."""
+        return min(layer.width, rank if isinstance(rank, int) else min(rank))
+
+    def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
+        """Return the decomposition's own."""
+        return decomposition.ranks()
+
+    def inner(self, rank: Rank) -> Rank:
+        """Return ``rank``."""
+        return rank
+
+    def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> nn.Module:
+        """Return the factors as they are."""
+        return factors
+
+
+class Costed(Protocol):
+    """Whatever tells what a rank costs."""
+
+    def cost(self, layer: Layer, rank: Rank) -> Cost:
+        """Return what the factorized layer costs."""
+        ...
+
+
+def worthwhile(kind: Costed, layer: Layer, errors: Mapping[Rank, float]) -> list[Rank]:
+    """Return the ranks that save parameters and have less error than every cheaper one, ascending in parameters."""
+    kept: list[Rank] = []
+    least = float("inf")
+    for params, rank in sorted(((kind.cost(layer, rank).params, rank) for rank in errors), key=lambda pair: pair[0]):
+        if params < layer.params and errors[rank] < least:
+            kept.append(rank)
+            least = errors[rank]
+    return kept

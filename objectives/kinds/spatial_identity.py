@@ -1,0 +1,164 @@
+"""``spatial-identity``: `spatial` with an identity block on the centre tap, for kernels of three columns.
+
+``k`` of the outputs take the centre column straight from the first ``k`` channels in between, the others by a
+1×1 convolution from all; the two side columns are one convolution with a gap. With ``z`` the vertical factor's
+output and ``side`` the 1×2 convolution of twice the dilation:
+
+    y = side(z) + concat(z[:k], rest(z))[order],    rank · (in · kh + 3 · out) − rank · k parameters.
+
+``k`` is the largest number of outputs whose centre taps condition the block well (see `centre_block`): mostly all
+``min(rank, out)``; fewer where ``rank`` comes close to ``out``. Taken after `refit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from ..model.layer import Layer
+from ..plan import Rank, several
+from . import spatial
+from .centre_block import centre_block
+from .factors import convolution, last_map
+from .identity import order_of
+from .kind import Cost, Decomposition, Moments, Statistic, worthwhile
+
+
+class CentreIdentity(nn.Module):
+    """``(N, in, H, W) → (N, out, H', W')``; ``z = first(x)``, ``y = side(z) + concat(z[:k], rest(z))[order]``."""
+
+    order: Tensor
+
+    def __init__(self, first: nn.Module, side: nn.Conv2d, rest: nn.Module | None, kept: int, step: int) -> None:
+        super().__init__()
+        self.first = first
+        self.rest = rest
+        self.side = side
+        self.kept = kept
+        self.step = step
+        self.register_buffer("order", torch.empty(side.out_channels, dtype=torch.int32, device="meta"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sum of the side columns and the centre one."""
+        z = self.first(x)
+        centre = z[..., :: self.step] if self.step > 1 else z
+        kept = centre[:, : self.kept]
+        y = kept if self.rest is None else torch.cat((kept, self.rest(centre)), 1)
+        return self.side(z) + y.index_select(1, self.order)
+
+
+@final
+class SpatialIdentity:
+    """``rank = (r, k)``: r channels in between, k outputs in the identity block."""
+
+    name = "spatial-identity"
+    base = "spatial"
+
+    def refuses(self, layer: Layer) -> str:
+        """It takes what `spatial` takes, with three columns, padded so that the centre one meets every output."""
+        if reason := spatial.KIND.refuses(layer):
+            return reason
+        m = layer.module
+        assert isinstance(m, nn.Conv2d)
+        same = m.padding == "same" or (not isinstance(m.padding, str) and m.padding[1] == m.dilation[1])
+        return "" if m.kernel_size[1] == 3 and same else "its kernel has not three columns, centred by padding"
+
+    def smallest(self, layer: Layer) -> tuple[int, int]:
+        """Return (1, 1)."""
+        return 1, 1
+
+    def full_rank(self, layer: Layer) -> tuple[int, int]:
+        """Return `spatial`'s, with a block of one output."""
+        return spatial.KIND.full_rank(layer), 1
+
+    def impossible(self, layer: Layer, rank: Rank) -> str:
+        """Ranks are pairs: r up to `spatial`'s full rank, and k up to r and out."""
+        full = spatial.KIND.full_rank(layer)
+        if isinstance(rank, tuple) and len(rank) == 2:
+            r, k = rank
+            if 1 <= r <= full and 1 <= k <= min(r, layer.out_features):
+                return ""
+        return f"a pair [r, k] with r from 1 to {full} and k from 1 to r and to {layer.out_features}"
+
+    def cost(self, layer: Layer, rank: Rank) -> Cost:
+        """Return `spatial`'s, less ``r · k`` parameters and as many multiply-adds a position."""
+        r, k = several(rank)
+        params, flops = spatial.KIND.cost(layer, r)
+        return Cost(params - r * k, flops - 2 * layer.positions * r * k)
+
+    def width(self, layer: Layer, rank: Rank) -> int:
+        """Return that of `spatial`."""
+        return spatial.KIND.width(layer, self.inner(rank))
+
+    def skeleton(self, layer: Layer, rank: Rank) -> CentreIdentity:
+        """Return the modules, on the meta device."""
+        m = layer.module
+        assert isinstance(m, nn.Conv2d)
+        r, k = several(rank)
+        out = m.out_channels
+        first = convolution(m, m.in_channels, r, axes=(0,), bias=False)
+        side = nn.Conv2d(
+            r,
+            out,
+            (1, 2),
+            (1, m.stride[1]),
+            m.padding if isinstance(m.padding, str) else (0, m.padding[1]),
+            (1, 2 * m.dilation[1]),
+            bias=m.bias is not None,
+            padding_mode=m.padding_mode,
+            device="meta",
+            dtype=m.weight.dtype,
+        )
+        rest = convolution(m, r, out - k, axes=(), bias=False) if k < out else None
+        return CentreIdentity(first, side, rest, k, m.stride[1])
+
+    def wants(self, layer: Layer) -> Statistic:
+        """Return what `spatial` wants."""
+        return spatial.KIND.wants(layer)
+
+    def decompose(self, layer: Layer, moments: Moments | None) -> spatial.SpatialDecomposition:
+        """Return `spatial`'s."""
+        return spatial.KIND.decompose(layer, moments)
+
+    def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
+        """Return up to `PROPOSED` ranks, evenly in their logarithm, each with the largest block that is sound."""
+        assert isinstance(decomposition, spatial.SpatialDecomposition)
+        errors: dict[Rank, float] = {(r, k): decomposition.error(r) for r, k in decomposition.blocks.tolist()}
+        return worthwhile(self, layer, errors)
+
+    def inner(self, rank: Rank) -> int:
+        """Return r."""
+        return several(rank)[0]
+
+    @torch.no_grad()
+    def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> CentreIdentity:
+        """Make the centre taps of ``k`` outputs the first ``k`` channels in between."""
+        vertical, horizontal = factors.get_submodule("0"), last_map(factors)
+        assert isinstance(vertical, nn.Conv2d) and isinstance(horizontal, nn.Conv2d)
+        _, k = several(rank)
+        block = self.skeleton(layer, rank).to_empty(device=vertical.weight.device)
+        filters = vertical.weight.double().flatten(1)  # (r, in · kh)
+        taps = horizontal.weight.double()[:, :, 0]  # (out, r, 3)
+        _, rows, change, inverse = centre_block(taps, k)
+        taps = torch.einsum("ort,rs->ost", taps, inverse)
+        assert isinstance(block.first, nn.Conv2d)
+        block.first.weight.copy_((change @ filters).view_as(block.first.weight))
+        others, order = order_of(rows, layer.out_features)
+        if block.rest is not None:
+            assert isinstance(block.rest, nn.Conv2d)
+            block.rest.weight.copy_(taps[others, :, 1].view_as(block.rest.weight))
+        block.side.weight.copy_(taps[:, :, None, [0, 2]])
+        if block.side.bias is not None and horizontal.bias is not None:
+            block.side.bias.copy_(horizontal.bias)
+        block.order.copy_(order)
+        return block
+
+    def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> spatial.SpatialDecomposition:
+        """Return `spatial`'s."""
+        return spatial.KIND.restore(layer, tensors)
+
+
+KIND = SpatialIdentity()

@@ -1,0 +1,121 @@
+"""``svd``: one linear map becomes two, through ``rank`` channels.
+
+A Linear becomes Linear(in → rank), Linear(rank → out); a convolution becomes the same k×k convolution to
+``rank`` channels, then a 1×1 convolution (Zhang et al., TPAMI 2016). Of a grouped convolution each group
+is a map of its own, and gets ``rank`` channels of its own.
+
+The factors are the outputs' principal components (see `principal`). Where the layer has a bias, the outputs
+are centred first and ``(I − U_r U_rᵀ) E[y]`` joins the bias: the least error over the second factor and the
+bias together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import final
+
+from torch import Tensor, nn
+
+from ..model.layer import Layer
+from ..plan import Rank, one
+from .factors import convolution, filled
+from .kind import Cost, Factorization, Moments, Statistic
+from .principal import principal
+
+
+@final
+class Svd(Factorization):
+    """Two linear maps through ``rank`` channels: ``(in, out) → (in, rank), (rank, out)``."""
+
+    name = "svd"
+
+    def refuses(self, layer: Layer) -> str:
+        """Every linear map has an SVD."""
+        return ""
+
+    def full_rank(self, layer: Layer) -> int:
+        """Return ``min(in, out)``, of one group."""
+        return min(layer.out_features // layer.groups, layer.in_features)
+
+    def cost(self, layer: Layer, rank: Rank) -> Cost:
+        """Return ``rank · (groups · in + out)`` parameters plus the bias, and 2 flops per weight and position."""
+        weights = one(rank) * (layer.groups * layer.in_features + layer.out_features)
+        return Cost(weights + layer.bias_params, 2 * layer.positions * weights)
+
+    def skeleton(self, layer: Layer, rank: Rank) -> nn.Sequential:
+        """Return the two modules, on the meta device."""
+        m, r = layer.module, one(rank)
+        like = {"device": "meta", "dtype": m.weight.dtype}
+        bias = m.bias is not None
+        if isinstance(m, nn.Linear):
+            return nn.Sequential(
+                nn.Linear(m.in_features, r, bias=False, **like), nn.Linear(r, m.out_features, bias=bias, **like)
+            )
+        first = convolution(m, m.in_channels, r * m.groups, groups=m.groups, bias=False)
+        last = type(m)(r * m.groups, m.out_channels, 1, groups=m.groups, bias=bias, **like)
+        return nn.Sequential(first, last)
+
+    def wants(self, layer: Layer) -> Statistic:
+        """Return ``outputs``; of a tall Linear the smaller ``inputs``: one is ``W · Wᵀ`` of the other."""
+        return "inputs" if isinstance(layer.module, nn.Linear) and layer.out_features > layer.in_features else "outputs"
+
+    def decompose(self, layer: Layer, moments: Moments | None) -> SvdDecomposition:
+        """Find the principal components of each group's outputs."""
+        weight = layer.grouped_weight
+        groups, out, _ = weight.shape
+        mean = weight.new_zeros(groups * out)
+        spreads: dict[str, Tensor] = {}
+        if moments is not None:
+            spread = moments.spread(centred=layer.module.bias is not None)
+            if self.wants(layer) == "inputs":
+                spreads["inputs"] = spread[None]
+                mean = weight[0] @ moments.mean
+            else:
+                blocks = spread.view(groups, out, groups, out).diagonal(dim1=0, dim2=2)
+                spreads["outputs"] = blocks.permute(2, 0, 1)
+                mean = moments.mean
+        found = principal(weight, **spreads)
+        return SvdDecomposition(layer, found.components, found.energy, mean)
+
+    def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> SvdDecomposition:
+        """Rebuild from the cached components."""
+        device = layer.module.weight.device
+        return SvdDecomposition(layer, *(tensors[key].to(device) for key in ("components", "energy", "mean")))
+
+
+@final
+class SvdDecomposition:
+    """Principal components ``(groups, out, k)`` of the outputs, their energy ``(groups, k)``, the mean ``(out,)``."""
+
+    def __init__(self, layer: Layer, components: Tensor, energy: Tensor, mean: Tensor) -> None:
+        self.layer = layer
+        self.components = components
+        self.energy = energy
+        self.mean = mean
+        tail = energy.sum(0).flip(0).cumsum(0).flip(0)
+        total = float(tail[0]) or 1.0
+        self._errors = [*(tail / total).tolist(), 0.0]
+
+    def ranks(self) -> range:
+        """Return all ranks that save parameters."""
+        m = self.layer
+        return range(1, (m.weights - 1) // (m.groups * m.in_features + m.out_features) + 1)
+
+    def error(self, rank: Rank) -> float:
+        """Return the share of the outputs' energy outside the first ``rank`` components."""
+        return self._errors[min(one(rank), len(self._errors) - 1)]
+
+    def factors(self, rank: Rank) -> nn.Sequential:
+        """Return ``y = U_r (U_rᵀ W) x + b + (I − U_r U_rᵀ) E[y]`` as two modules."""
+        basis = self.components[:, :, : one(rank)]
+        first = basis.mT @ self.layer.grouped_weight
+        mean = self.mean.view(len(basis), -1, 1)
+        lost = (mean - basis @ (basis.mT @ mean)).flatten()
+        return filled(self.layer, KIND.skeleton(self.layer, rank), (first, basis), lost)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what the cache keeps."""
+        return {"components": self.components, "energy": self.energy, "mean": self.mean}
+
+
+KIND = Svd()

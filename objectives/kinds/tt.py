@@ -1,0 +1,60 @@
+"""``tt``: tensor trains, of Linears as TT-matrices (`tt_matrix`), of convolution kernels (`tt_kernel`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import final
+
+from torch import Tensor, nn
+
+from ..model.layer import Layer
+from ..plan import Rank
+from .kind import Cost, Decomposition, Factorization, Moments, Statistic
+from .tt_kernel import KERNEL, TTKernel
+from .tt_matrix import MATRIX, TTMatrix
+
+
+@final
+class TensorTrain(Factorization):
+    """One rank for a Linear, three for a convolution."""
+
+    name = "tt"
+
+    def refuses(self, layer: Layer) -> str:
+        """See the two of them."""
+        return _of(layer).refuses(layer)
+
+    def full_rank(self, layer: Layer) -> Rank:
+        """Return the ranks of the unfoldings."""
+        return _of(layer).full_rank(layer)
+
+    def cost(self, layer: Layer, rank: Rank) -> Cost:
+        """Return what all cores cost."""
+        return _of(layer).cost(layer, rank)
+
+    def width(self, layer: Layer, rank: Rank) -> int:
+        """Return a TT-matrix's or a kernel's."""
+        return _of(layer).width(layer, rank)
+
+    def skeleton(self, layer: Layer, rank: Rank) -> nn.Module:
+        """Return the cores, on the meta device."""
+        return _of(layer).skeleton(layer, rank)
+
+    def wants(self, layer: Layer) -> Statistic | None:
+        """Return ``inputs``, where they are not too wide."""
+        return _of(layer).wants(layer)
+
+    def decompose(self, layer: Layer, moments: Moments | None) -> Decomposition:
+        """Cut the train at several ranks."""
+        return _of(layer).decompose(layer, moments)
+
+    def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> Decomposition:
+        """Rebuild from the cached cores."""
+        return _of(layer).restore(layer, tensors)
+
+
+def _of(layer: Layer) -> TTMatrix | TTKernel:
+    return MATRIX if isinstance(layer.module, nn.Linear) else KERNEL
+
+
+KIND = TensorTrain()

@@ -1,0 +1,167 @@
+"""The TT-matrix of a Linear (Novikov et al., "Tensorizing neural networks", 2015), in two cores.
+
+Inputs and outputs are reshaped to two modes each, the factors of their number nearest its square root
+(784 = 28 · 28, 1024 = 32 · 32, 10 = 2 · 5), and the weight ``(m1 m2, n1 n2)``, rearranged to ``(m1 n1, m2 n2)``,
+is cut by TT-SVD, which with two cores is one SVD. The moments of reshaped inputs do not factorize, so this
+is the least error of the *weight*; the output's is worked out, exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..model.layer import Layer
+from ..plan import Rank, one
+from .factors import filled
+from .kind import Cost, Moments, Statistic, worthwhile
+
+LARGEST = 8192
+"""Inputs beyond which their moments (512 MiB) are not gathered: the error is then the weight's."""
+
+PROPOSED = 32
+"""How many ranks are worked out, evenly in their logarithm."""
+
+
+class TTLinear(nn.Module):
+    """``(…, n1 · n2) → (…, m1 · m2)`` through two cores: Linear(n1 → m1 · r), Linear(r · n2 → m2)."""
+
+    def __init__(self, modes: tuple[int, int, int, int], rank: int, bias: bool, like: Tensor) -> None:
+        super().__init__()
+        m1, m2, n1, n2 = modes
+        self.modes = modes
+        self.rank = rank
+        self.first = nn.Linear(n1, m1 * rank, bias=False, device="meta", dtype=like.dtype)
+        self.last = nn.Linear(rank * n2, m2, bias=False, device="meta", dtype=like.dtype)
+        self.bias = nn.Parameter(torch.empty(m1 * m2, device="meta", dtype=like.dtype)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``Σ_r G1[m1, n1, r] G2[r, m2, n2] x[…, n1, n2]``, reshaped, plus the bias."""
+        m1, _, n1, n2 = self.modes
+        t = self.first(x.unflatten(-1, (n1, n2)).transpose(-1, -2))  # (…, n2, m1 · r)
+        t = t.unflatten(-1, (m1, self.rank)).movedim(-3, -1)  # (…, m1, r, n2)
+        y = self.last(t.flatten(-2)).flatten(-2)  # (…, m1 · m2)
+        return y if self.bias is None else y + self.bias
+
+
+@final
+class TTMatrix:
+    """The kind `tt` for Linears; ranks are integers."""
+
+    def refuses(self, layer: Layer) -> str:
+        """A prime number has no two modes."""
+        m1, _, n1, _ = modes(layer)
+        return "" if m1 > 1 and n1 > 1 else "a prime number of inputs or outputs has no two modes"
+
+    def full_rank(self, layer: Layer) -> int:
+        """Return ``min(m1 · n1, m2 · n2)``."""
+        m1, m2, n1, n2 = modes(layer)
+        return min(m1 * n1, m2 * n2)
+
+    def cost(self, layer: Layer, rank: Rank) -> Cost:
+        """Return ``rank · (m1 n1 + m2 n2)`` parameters plus the bias; the cores run n2 and m1 times a position."""
+        m1, m2, n1, n2 = modes(layer)
+        first, last = m1 * n1 * one(rank), m2 * n2 * one(rank)
+        return Cost(first + last + layer.bias_params, 2 * layer.positions * (n2 * first + m1 * last))
+
+    def width(self, layer: Layer, rank: Rank) -> int:
+        """Return ``rank · m1 · n2``, at most the Linear's own."""
+        m1, _, _, n2 = modes(layer)
+        return min(layer.width, one(rank) * m1 * n2)
+
+    def skeleton(self, layer: Layer, rank: Rank) -> TTLinear:
+        """Return the cores, on the meta device."""
+        return TTLinear(modes(layer), one(rank), layer.module.bias is not None, layer.module.weight)
+
+    def wants(self, layer: Layer) -> Statistic | None:
+        """Return ``inputs``, but of a very wide Linear nothing."""
+        return "inputs" if layer.in_features <= LARGEST else None
+
+    def decompose(self, layer: Layer, moments: Moments | None) -> TTMatrixDecomposition:
+        """Cut the rearranged weight, and work out the output's error at some ranks."""
+        m1, m2, n1, n2 = modes(layer)
+        weight = layer.grouped_weight[0]
+        table = weight.view(m1, m2, n1, n2).permute(0, 2, 1, 3).reshape(m1 * n1, m2 * n2)
+        left, values, right = torch.linalg.svd(table, full_matrices=False)
+        root = values.sqrt()
+        cores = left * root, root[:, None] * right
+        mean = weight.new_zeros(layer.in_features) if moments is None else moments.mean
+        spread = None if moments is None else moments.spread(centred=layer.module.bias is not None)
+        ranks = np.unique(np.geomspace(1, len(values), PROPOSED).round().astype(int)).tolist()
+        errors = []
+        for rank in (0, *ranks):
+            missing = weight - product(modes(layer), cores[0][:, :rank], cores[1][:rank])
+            errors.append((missing.square() if spread is None else (missing @ spread) * missing).sum())
+        shares = torch.stack(errors[1:]) / errors[0].clamp_min(torch.finfo(weight.dtype).tiny)
+        return TTMatrixDecomposition(layer, cores[0], cores[1], torch.tensor(ranks), shares.clamp_min(0), mean)
+
+    def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> TTMatrixDecomposition:
+        """Rebuild from the cached cores."""
+        device = layer.module.weight.device
+        names = ("first", "last", "worked_out", "errors", "mean")
+        return TTMatrixDecomposition(layer, *(tensors[name].to(device) for name in names))
+
+
+def modes(layer: Layer) -> tuple[int, int, int, int]:
+    """Return ``(m1, m2, n1, n2)``: ``m1 · m2`` outputs, ``n1 · n2`` inputs, the smaller factor first."""
+
+    def split(n: int) -> tuple[int, int]:
+        first = next(d for d in range(math.isqrt(n), 0, -1) if n % d == 0)
+        return first, n // first
+
+    return (*split(layer.out_features), *split(layer.in_features))
+
+
+def product(modes: tuple[int, int, int, int], first: Tensor, last: Tensor) -> Tensor:
+    """Return the weight ``(m1 m2, n1 n2)`` of cores ``(m1 n1, r)`` and ``(r, m2 n2)``."""
+    m1, m2, n1, n2 = modes
+    return (first @ last).view(m1, n1, m2, n2).permute(0, 2, 1, 3).reshape(m1 * m2, n1 * n2)
+
+
+@final
+class TTMatrixDecomposition:
+    """Cores ``(m1 n1, k)`` and ``(k, m2 n2)``, the ranks whose error was worked out, the mean input."""
+
+    def __init__(
+        self, layer: Layer, first: Tensor, last: Tensor, worked_out: Tensor, errors: Tensor, mean: Tensor
+    ) -> None:
+        self.layer = layer
+        self.first = first
+        self.last = last
+        self.mean = mean
+        self._errors: dict[Rank, float] = dict(zip(worked_out.tolist(), errors.tolist(), strict=True))
+
+    def ranks(self) -> Sequence[Rank]:
+        """Return the ranks worked out that are worthwhile."""
+        return worthwhile(MATRIX, self.layer, self._errors)
+
+    def error(self, rank: Rank) -> float:
+        """Return the error of the output at a rank that was worked out."""
+        return self._errors[rank]
+
+    def factors(self, rank: Rank) -> nn.Module:
+        """Return the two cores as one module."""
+        m1, m2, n1, n2 = modes(self.layer)
+        r = one(rank)
+        first, last = self.first[:, :r].double(), self.last[:r].double()
+        missing = self.layer.grouped_weight[0] - product((m1, m2, n1, n2), first, last)
+        weights = first.view(m1, n1, r).transpose(1, 2), last.view(r, m2, n2).transpose(0, 1)
+        return filled(self.layer, MATRIX.skeleton(self.layer, r), weights, missing @ self.mean.double())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what the cache keeps."""
+        return {
+            "first": self.first.float(),
+            "last": self.last.float(),
+            "worked_out": torch.tensor(list(self._errors)),
+            "errors": torch.tensor(list(self._errors.values()), dtype=torch.float64),
+            "mean": self.mean.float(),
+        }
+
+
+MATRIX = TTMatrix()

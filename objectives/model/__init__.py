@@ -1,0 +1,1 @@
+"""The user's model: its layers found and replaced, attention taken apart."""

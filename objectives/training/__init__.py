@@ -1,0 +1,1 @@
+"""What is done to a factorized network: refit, batch norm, fine-tuning."""

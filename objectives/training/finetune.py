@@ -1,0 +1,222 @@
+"""The brief fine-tune of a factorized network: a few epochs, guided by the dense model."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..calibration.calibrate import Progress
+from ..data.split import Batch, Split, apply, length
+from ..device import autocast, full_precision
+from ..errors import RankfrontError, TrialError
+from ..io.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class FineTune:
+    """How long and how a factorized network is trained.
+
+    ``epochs`` passes over the training data, or ``steps`` optimizer steps where that is given; 0 trains
+    not at all. ``distill`` is the weight of the soft targets, ``1 - distill`` that of the true loss.
+    """
+
+    epochs: int = 1
+    steps: int | None = None
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 1e-4
+    momentum: float = 0.9
+    batch_size: int = 128
+    warmup: float = 0.1
+    """Share of the steps over which the learning rate rises; then it falls as a cosine to zero."""
+    distill: float = 0.7
+    temperature: float = 2.0
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+
+    def __post_init__(self) -> None:
+        """Check every value; raises `RankfrontError`."""
+        rules: list[tuple[str, float, bool, str]] = [
+            ("epochs", self.epochs, self.epochs >= 0, "0 or more"),
+            ("steps", self.steps or 0, self.steps is None or self.steps >= 0, "0 or more"),
+            ("lr", self.lr, self.lr > 0, "positive"),
+            ("batch_size", self.batch_size, self.batch_size >= 1, "1 or more"),
+            ("warmup", self.warmup, 0 <= self.warmup < 1, "at least 0 and below 1"),
+            ("distill", self.distill, 0 <= self.distill <= 1, "from 0 to 1"),
+            ("temperature", self.temperature, self.temperature > 0, "positive"),
+            ("clip", self.clip, self.clip > 0, "positive"),
+        ]
+        for name, value, holds, rule in rules:
+            if not holds:
+                raise RankfrontError(f"finetune {name} must be {rule}, but got {value}")
+        if self.optimizer not in ("adamw", "sgd"):
+            raise RankfrontError(f"finetune optimizer must be adamw or sgd, but got {self.optimizer!r}")
+
+    def total_steps(self, data: Split) -> int:
+        """Return the number of optimizer steps on a training split."""
+        return self.steps if self.steps is not None else self.epochs * data.steps(self.batch_size)
+
+
+def finetune(
+    model: nn.Module,
+    data: Split,
+    loss: Callable[[Any, Batch], Tensor],
+    validate: Callable[[nn.Module], float],
+    settings: FineTune,
+    *,
+    seed: int,
+    device: torch.device,
+    progress: Progress | None = None,
+    checkpoint: Checkpoint | None = None,
+    stop: Callable[[int, float], bool] | None = None,
+    note: Callable[[str], None] | None = None,
+) -> float:
+    """Train ``model`` in place and leave it as it was at its best.
+
+    Args:
+        model: the factorized network, on ``device``.
+        data: the training split.
+        loss: of the model's outputs on a batch; averaged over the batch.
+        validate: the score on the validation split, higher is better; asked before the first step and
+            after every epoch.
+        settings: how long and how.
+        seed: of the order of the samples, and of dropout and the like.
+        device: where to compute.
+        progress: told the steps done.
+        checkpoint: kept after every epoch, and gone on from where it is there.
+        stop: asked after every epoch but the last, with its number from 1 and its score, whether to stop.
+        note: told what was unusual: where memory does not suffice, batches are passed in halves, quarters … whose
+            gradients are added up (batch norm then sees smaller batches).
+
+    Returns:
+        The best score; the model's weights and statistics are those that reached it.
+
+    Raises:
+        TrialError: the loss is not finite.
+    """
+    best = validate(model)
+    total = settings.total_steps(data)
+    if total == 0:
+        return best
+    best_state = copy.deepcopy(model.state_dict())
+    optimizer = _optimizer(model, settings)
+    order = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        step, kept = checkpoint.load(model, optimizer) if checkpoint else (0, {})
+        if step:
+            best, best_state = _restore(kept, best_state, order, device)
+        epoch = 0
+        parts = noted = 1
+        while step < total:
+            model.train()
+            running = torch.zeros((), device=device)
+            before = step
+            for batch in data.batches(settings.batch_size, device=device, shuffle=order, augmented=True):
+                for group in optimizer.param_groups:
+                    group["lr"] = settings.lr * _rate(step, total, settings.warmup)
+                while True:
+                    optimizer.zero_grad(set_to_none=True)
+                    try:
+                        value = _backward(model, batch.parts(parts), loss, device)
+                        break
+                    except torch.OutOfMemoryError:
+                        if parts >= length(batch.targets):
+                            raise
+                        parts *= 2
+                        if device.type == "cuda":
+                            torch.cuda.empty_cache()
+                if parts > noted:
+                    noted = parts
+                    if note is not None:
+                        note(f"out of memory: from step {step + 1} on batches were passed in {parts} parts")
+                nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+                optimizer.step()
+                running += value
+                step += 1
+                if step % 16 == 0 or step == total:
+                    _check_finite(running, step)
+                    if progress is not None:
+                        progress(step, total)
+                if step == total:
+                    break
+            if step == before:
+                raise RankfrontError("the training data must give at least one batch, but it gave none")
+            score = validate(model)
+            if score >= best:
+                best, best_state = score, copy.deepcopy(model.state_dict())
+            epoch += 1
+            if stop is not None and step < total and stop(epoch, score):
+                break
+            if checkpoint:
+                checkpoint.save(step, model, optimizer, _kept(best, best_state, order, device))
+    model.load_state_dict(best_state)
+    return best
+
+
+def _backward(
+    model: nn.Module, parts: list[Batch], loss: Callable[[Any, Batch], Tensor], device: torch.device
+) -> Tensor:
+    """Add up the gradients of a batch that is passed in parts; return its loss."""
+    samples = sum(length(part.targets) for part in parts)
+    total = torch.zeros((), device=device)
+    for part in parts:
+        with autocast(device):
+            outputs = apply(model, part.inputs)
+        value = loss(full_precision(outputs), part)
+        if len(parts) > 1:
+            value = value * (length(part.targets) / samples)
+        value.backward()
+        total += value.detach()
+    return total
+
+
+def _kept(
+    best: float, best_state: Mapping[str, Tensor], order: torch.Generator, device: torch.device
+) -> dict[str, Tensor]:
+    """Return what a fine-tune needs to go on, besides the model and the optimizer."""
+    kept = {f"best.{name}": value for name, value in best_state.items()}
+    if device.type == "cuda":
+        kept["random on cuda"] = torch.cuda.get_rng_state(device)
+    return kept | {
+        "score": torch.tensor(best, dtype=torch.float64),
+        "order": order.get_state(),
+        "random": torch.get_rng_state(),
+    }
+
+
+def _restore(
+    kept: Mapping[str, Tensor], like: Mapping[str, Tensor], order: torch.Generator, device: torch.device
+) -> tuple[float, dict[str, Tensor]]:
+    """Set the random states and return the best score and state; the inverse of `_kept`."""
+    order.set_state(kept["order"])
+    torch.set_rng_state(kept["random"])
+    if "random on cuda" in kept and device.type == "cuda":
+        torch.cuda.set_rng_state(kept["random on cuda"], device)
+    return float(kept["score"]), {name: kept[f"best.{name}"].to(value.device) for name, value in like.items()}
+
+
+def _optimizer(model: nn.Module, settings: FineTune) -> torch.optim.Optimizer:
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, settings.lr, weight_decay=settings.weight_decay)
+    return torch.optim.SGD(parameters, settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
+
+
+def _rate(step: int, total: int, warmup: float) -> float:
+    """Return the learning rate's factor: linear up to 1, then half a cosine down to 0."""
+    rising = max(1, round(warmup * total))
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
+
+
+def _check_finite(running: Tensor, step: int) -> None:
+    if not math.isfinite(float(running)):
+        raise TrialError(f"the loss must be finite, but it was {float(running)} at step {step}")

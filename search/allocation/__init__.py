@@ -1,0 +1,1 @@
+"""Plans within limits from errors and costs alone: the knapsack and the published rules."""

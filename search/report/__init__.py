@@ -1,0 +1,1 @@
+"""What people look at: plots, the page, progress, numbers in words."""

@@ -1,0 +1,293 @@
+"""The plots: each a function that returns plain data, and one that draws it."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from ...objectives.metrics.count import Metrics
+from ..results.front import front_of, hypervolume_history
+from ..results.intervals import wilson
+from ..storage.trials import Scored
+from .format import count_in_words, score_in_words, share_in_words
+
+FRONT, OTHER, DENSE, LIMIT = "#0b6e99", "#a9b4bd", "#d1495b", "#2e7d32"
+VOLUMES = (FRONT, "#e08e0b", "#7b4fa3")
+UNITS = {"params": "", "flops": "FLOP", "bytes": "B"}
+HOVER_LINES = 24
+
+MOST_DOTS = 1000
+"""Of trials off the front: more make a page slow, and cover each other."""
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One trial in a plot: ``share`` of the dense model's cost in percent, its score, what hovering shows."""
+
+    trial: int
+    share: float
+    score: float
+    hover: str
+
+
+@dataclass(frozen=True)
+class ScorePlot:
+    """Score against one cost: what `draw_score` draws."""
+
+    score: str
+    """The score's name."""
+    cost: str
+    others: list[Dot]
+    """Feasible trials off the front, `MOST_DOTS` at most: every ``nth`` of them."""
+    nth: int
+    front: list[Dot]
+    """The front of this score and this cost, cheapest first."""
+    intervals: list[tuple[float, float]]
+    """The 95 % intervals of the front's accuracies; empty for a score of the user's own."""
+    dense_score: float
+    limit_share: float | None
+    """The budget on this cost, in percent of the dense model."""
+
+
+def score_data(
+    trials: Sequence[Scored],
+    score: str,
+    cost: str,
+    dense: Metrics,
+    dense_score: float,
+    limit: float | None,
+    samples: int,
+) -> ScorePlot:
+    """Return the data of a plot of score against one cost.
+
+    Args:
+        trials: all feasible ones.
+        score: the score's name.
+        cost: the other axis: a metric's name.
+        dense: what the dense model costs.
+        dense_score: how it scores.
+        limit: the budget on ``cost``, absolute.
+        samples: how many the score was measured on, for the intervals of an accuracy.
+    """
+    whole = getattr(dense, cost)
+    front = front_of(trials, [cost])
+    on_front = {t.trial for t in front}
+    others = [t for t in trials if t.trial not in on_front]
+    nth = -(-len(others) // MOST_DOTS) or 1
+
+    def dots(some: Sequence[Scored]) -> list[Dot]:
+        return [Dot(t.trial, 100 * getattr(t.metrics, cost) / whole, t.score, _hover(t, score, dense)) for t in some]
+
+    return ScorePlot(
+        score,
+        cost,
+        dots(others[::nth]),
+        nth,
+        dots(front),
+        [wilson(t.score, samples) for t in front] if score == "accuracy" else [],
+        dense_score,
+        None if limit is None else 100 * limit / whole,
+    )
+
+
+def draw_score(data: ScorePlot) -> go.Figure:
+    """Draw score against one cost: every trial, the front as a line, the dense model, the budget."""
+    percent = data.score == "accuracy"
+    scale = 100 if percent else 1
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[dot.share for dot in data.others],
+        y=[scale * dot.score for dot in data.others],
+        mode="markers",
+        name="trial" if data.nth == 1 else f"trial (one in {data.nth})",
+        marker={"color": OTHER, "size": 7},
+        hovertext=[dot.hover for dot in data.others],
+        hoverinfo="text",
+    )
+    bars = None
+    if data.intervals:
+        pairs = list(zip(data.front, data.intervals, strict=True))
+        bars = {
+            "type": "data",
+            "symmetric": False,
+            "array": [scale * (high - dot.score) for dot, (_, high) in pairs],
+            "arrayminus": [scale * (dot.score - low) for dot, (low, _) in pairs],
+            "thickness": 1,
+            "width": 3,
+        }
+    figure.add_scatter(
+        x=[dot.share for dot in data.front],
+        y=[scale * dot.score for dot in data.front],
+        error_y=bars,
+        mode="lines+markers",
+        name="front, 95 % interval" if bars else "front",
+        line={"color": FRONT, "width": 2, "shape": "hv"},
+        marker={"size": 9},
+        hovertext=[dot.hover for dot in data.front],
+        hoverinfo="text",
+    )
+    figure.add_scatter(
+        x=[100],
+        y=[scale * data.dense_score],
+        mode="markers",
+        name="dense model",
+        marker={"color": DENSE, "size": 14, "symbol": "star"},
+        hovertext=[f"dense model<br>{data.score} {score_in_words(data.score, data.dense_score)}"],
+        hoverinfo="text",
+    )
+    if data.limit_share is not None:
+        figure.add_vline(x=data.limit_share, line={"color": LIMIT, "dash": "dash", "width": 1.5})
+        figure.add_annotation(
+            x=math.log10(data.limit_share),  # on a logarithmic axis an annotation's place is the exponent
+            y=0.02,
+            xref="x",
+            yref="paper",
+            text=f"budget {data.limit_share:.3g} %",
+            showarrow=False,
+            xanchor="right",
+            yanchor="bottom",
+            xshift=-4,
+            font={"color": LIMIT},
+        )
+    _style(figure)
+    what = "flops (2 per multiply-add)" if data.cost == "flops" else data.cost
+    figure.update_xaxes(title=f"{what}, % of the dense model", type="log")
+    figure.update_xaxes(_percent_ticks(data))
+    title = f"validation {data.score}" + (" (%)" if percent else "")
+    figure.update_yaxes(title=title, range=_range(data, scale))
+    return figure
+
+
+def _percent_ticks(data: ScorePlot) -> dict[str, list[float] | list[str]]:
+    """Return ticks 1-2-5 on the logarithmic axis, from just below the smallest trial to the dense model."""
+    shares = [dot.share for dot in (*data.front, *data.others)]
+    least = min([*shares, 100 if data.limit_share is None else data.limit_share])
+    ticks = [m * 10.0**e for e in range(-6, 3) for m in (1, 2, 5) if least / 2.5 <= m * 10.0**e <= 100]
+    low, high = math.log10(least) - 0.08, 2.08
+    return {"tickvals": ticks, "ticktext": [f"{tick:g} %" for tick in ticks], "range": [low, high]}
+
+
+def _range(data: ScorePlot, scale: float) -> list[float] | None:
+    """Return a range of scores in which the whole front can be read: poor trials may fall out."""
+    scores = sorted(dot.score for dot in (*data.front, *data.others))
+    if not scores:
+        return None
+    top = max(scores[-1], data.dense_score, *(high for _, high in data.intervals), -math.inf)
+    middle = scores[len(scores) * 2 // 5]
+    low = max(scores[0], top - 4 * (top - middle) - 0.02 * abs(top))
+    low = min([low, *(dot.score for dot in data.front), *(least for least, _ in data.intervals)])
+    margin = 0.06 * (top - low or 1.0)
+    return [scale * (low - margin), scale * (top + margin)]
+
+
+@dataclass(frozen=True)
+class RankPlot:
+    """Ranks per layer of the front's models: what `draw_ranks` draws."""
+
+    layers: list[str]
+    trials: list[str]
+    shares: list[list[float]]
+    """[layer][trial]: share of the layer's parameters that is kept, 1 for dense."""
+    texts: list[list[str]]
+
+
+def rank_data(front: Sequence[Scored], dense: Metrics) -> RankPlot:
+    """Return the data of a heatmap: one row a layer, one column a trial of the front, as it is ordered."""
+    layers = list(front[0].plan) if front else []
+    names = [f"{t.trial} ({share_in_words(t.metrics.params, dense.params)})" for t in front]
+    shares = [[t.kept.get(n, 1.0) for t in front] for n in layers]
+    texts = [[str(t.plan[n]) for t in front] for n in layers]
+    return RankPlot(layers, names, shares, texts)
+
+
+SHORT = {"svd-identity": "svd+", "spatial-identity": "sp+", "spatial": "sp", "tucker2": "tk"}
+"""Names of kinds short enough for a cell; those not here are."""
+
+
+def draw_ranks(data: RankPlot) -> go.Figure:
+    """Draw the choices per layer as a heatmap; dark keeps few of its parameters, the brightest is dense."""
+    cells = [[" ".join((SHORT.get(kind, kind), *rank)) for kind, *rank in map(str.split, row)] for row in data.texts]
+    layers = [html.escape(name) for name in data.layers]
+    shown = len(data.trials) <= 14
+    figure = go.Figure(
+        go.Heatmap(
+            z=data.shares,
+            x=data.trials,
+            y=layers,
+            text=cells if shown else None,
+            texttemplate="%{text}" if shown else None,
+            customdata=data.texts,
+            hovertemplate="layer %{y}<br>trial %{x}<br>%{customdata}<extra></extra>",
+            colorscale="Blues_r",
+            zmin=0,
+            zmax=1,
+            xgap=1,
+            ygap=1,
+            colorbar={"title": "params<br>kept", "tickformat": ".0%"},
+        )
+    )
+    _style(figure)
+    figure.update_xaxes(title="trial on the front (params, % of the dense model)", type="category")
+    figure.update_yaxes(autorange="reversed", type="category")
+    figure.update_layout(height=max(300, 120 + 26 * len(data.layers)))
+    return figure
+
+
+@dataclass(frozen=True)
+class VolumePlot:
+    """Hypervolume after each feasible trial, a line per cost: what `draw_volumes` draws."""
+
+    score: str
+    trials: list[int]
+    volumes: dict[str, list[float]]
+
+
+def volume_data(trials: Sequence[Scored], score: str, costs: Sequence[str], dense: Metrics) -> VolumePlot:
+    """Return, per cost, the hypervolume after each trial (see `front.hypervolume_history`)."""
+    volumes = {cost: hypervolume_history(trials, cost, dense) for cost in costs}
+    return VolumePlot(score, [t.trial for t in trials], volumes)
+
+
+def draw_volumes(data: VolumePlot) -> go.Figure:
+    """Draw hypervolume over trials, one line a cost."""
+    figure = go.Figure()
+    for (cost, volumes), color in zip(data.volumes.items(), VOLUMES, strict=False):
+        figure.add_scatter(
+            x=data.trials,
+            y=volumes,
+            mode="lines",
+            name=f"{data.score} × {cost}",
+            line={"color": color, "width": 2, "shape": "hv"},
+        )
+    _style(figure)
+    figure.update_layout(height=300, legend={"y": 0.05, "x": 1, "xanchor": "right", "yanchor": "bottom"})
+    figure.update_xaxes(title="trial")
+    figure.update_yaxes(title="hypervolume")
+    return figure
+
+
+def _hover(trial: Scored, score: str, dense: Metrics) -> str:
+    costs = [
+        f"{m} {count_in_words(value, UNITS[m])} ({share_in_words(value, getattr(dense, m))})"
+        for m, value in trial.metrics._asdict().items()
+    ]
+    plan = [f"{html.escape(name[-60:])}: {choice}" for name, choice in trial.plan.items()]
+    if len(plan) > HOVER_LINES:
+        plan = [*plan[:HOVER_LINES], f"… and {len(plan) - HOVER_LINES} more"]
+    head = f"<b>trial {trial.trial}</b>: {score} {score_in_words(score, trial.score)}"
+    return "<br>".join([head, *costs, "", *plan])
+
+
+def _style(figure: go.Figure) -> None:
+    figure.update_layout(
+        template="plotly_white",
+        margin={"l": 60, "r": 20, "t": 36, "b": 50},
+        height=420,
+        legend={"orientation": "h", "y": -0.2, "x": 0.5, "xanchor": "center", "yanchor": "top"},
+        font={"family": "system-ui, sans-serif", "size": 13},
+        hoverlabel={"align": "left"},
+    )

@@ -1,0 +1,280 @@
+"""What a study has found, read from its folder and database: no model and no data needed."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from optuna.study import Study
+from torch import nn
+
+from ...objectives.errors import RankfrontError
+from ...objectives.export.model_files import load_model, model_paths, read_plan, save_plan
+from ...objectives.io.files import digest, read_json, write_whole
+from ...objectives.metrics.count import Metrics
+from ...objectives.objective import Objective
+from ..report import plots
+from ..space.budget import Budget
+from ..storage.database import IDENTITY, database_of, load_existing, storage_errors
+from ..storage.folder import Folder
+from ..storage.trials import (
+    COSTS,
+    DIGEST,
+    MACHINE,
+    Record,
+    Scored,
+    dense_of,
+    read_trials,
+    score_name,
+    scored,
+    trial_table,
+)
+from ..study.settings import SCORE_OBJECTIVE
+from .front import best_within, front_of, kept_of
+from .intervals import wilson
+
+TEST, TEST_MACHINES = "test", "test machines"
+"""The study's user attributes with test scores, and where they were taken, by trial number."""
+
+
+class Result:
+    """A study's result: ``front``, ``trials``, ``figures``, ``best``; files are written by ``export``."""
+
+    def __init__(self, study: Study, folder: Folder, architecture: nn.Module | None = None) -> None:
+        self.study = study
+        self.architecture = architecture
+        self.folder = folder
+        self.score = score_name(study)
+        self.dense = Metrics(**dense_of(study)["metrics"])
+        self.dense_score: float = dense_of(study)["score"]
+        self.samples: dict[str, int] = dense_of(study)["samples"]
+
+    def __repr__(self) -> str:
+        return f"<Result of {self.study.study_name!r}: {len(self.records)} trials, {len(self.on_front)} on the front>"
+
+    @classmethod
+    def open(cls, path: str | Path, storage: str | None = None, model: nn.Module | None = None) -> Result:
+        """Open a study's folder.
+
+        Args:
+            path: the folder that ``run`` wrote.
+            storage: the database's URL, where ``run`` was given one.
+            model: a network of the dense architecture, for `best` and `model`; its weights do not matter.
+
+        Raises:
+            RankfrontError: there is no study, or it has not got beyond its first trial.
+        """
+        folder = Folder(Path(path))
+        url = database_of(folder.path, storage)
+        if storage is None and not (folder.path / "study.db").exists():
+            raise RankfrontError(
+                f"{folder.path} must hold a study.db, but has none: rankfront run STUDY --out {folder.path} makes it"
+            )
+        name = read_json(folder.manifest).get("study") if folder.manifest.exists() else None
+        with storage_errors(url):
+            study = load_existing(url, name)
+            if "dense" not in study.user_attrs:
+                raise RankfrontError(f"{folder.path} must hold trials, but its study has only just begun")
+            return cls(study, folder, model)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings and fingerprints the study was begun with."""
+        return self.study.user_attrs[IDENTITY]
+
+    @property
+    def budget(self) -> Budget:
+        """The study's budget."""
+        text = self.identity["budget"]
+        return Budget() if text == "none" else Budget.parse(text)
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """All trials."""
+        return read_trials(self.study)
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """All trials as a table: see `trials.trial_table`."""
+        return trial_table(self.records, self.score)
+
+    @cached_property
+    def scored(self) -> list[Scored]:
+        """The complete trials within the study's budget."""
+        return scored(self.records)
+
+    @cached_property
+    def kept(self) -> list[Scored]:
+        """The trials whose weights are kept: see `front.kept_of`."""
+        return kept_of(self.scored)
+
+    @cached_property
+    def on_front(self) -> list[Scored]:
+        """The front of the study's objectives, smallest first."""
+        # Under a single objective the front is that of the score and whatever the budget bounds.
+        costs = [name for name in self.objectives if name != SCORE_OBJECTIVE]
+        return front_of(self.kept, costs or [bound.metric for bound in self.budget.bounds])
+
+    @cached_property
+    def front(self) -> pd.DataFrame:
+        """The front as a table, smallest first.
+
+        Columns: ``trial``; the score, ``params``, ``flops``, ``bytes``; each as a percentage of the dense
+        model (``params_pct`` …); for an accuracy its 95 % interval (``accuracy_low``, ``accuracy_high``);
+        how often its plan was run and, if more than once, the mean (``runs``, ``accuracy_mean``); where
+        there is a test split, the score on it (``test_accuracy`` …).
+        """
+        tested = TEST in self.study.user_attrs
+        rows = []
+        for t in self.on_front:
+            row: dict[str, float] = {"trial": t.trial, self.score: t.score, **t.metrics._asdict()}
+            row[f"{self.score}_pct"] = 100 * t.score / self.dense_score if self.dense_score else math.nan
+            row |= {f"{m}_pct": 100 * v / getattr(self.dense, m) for m, v in t.metrics._asdict().items()}
+            row |= self._interval(self.score, t.score, "validation")
+            row |= {"runs": t.runs, f"{self.score}_mean": t.judged if t.runs > 1 else math.nan}
+            if tested:
+                score = self.test_score(t.trial)
+                score = math.nan if score is None else score
+                row |= {f"test_{self.score}": score, **self._interval(f"test_{self.score}", score, "test")}
+            rows.append(row)
+        return pd.DataFrame(rows, columns=None if rows else ["trial", self.score, *COSTS])
+
+    def check_belongs(self, objective: Objective) -> None:
+        """Refuse an objective whose model, data, loss or score are not the study's; raises `RankfrontError`."""
+        asked = {name: objective.task.settings()[name] for name in ("int8", "loss", "score")}
+        for name, found in {**objective.fingerprint(), **asked}.items():
+            if (known := self.identity.get(name)) != found:
+                raise RankfrontError(
+                    f"the task must be the study's, but its {name} is {found} and the study's is {known}"
+                )
+
+    def machines(self, trial: int) -> dict[str, dict[str, str] | None]:
+        """Return split → what a trial's score depends on besides model, data and settings: see `manifest.machine`."""
+        return {
+            "validation": self.study.get_trials(deepcopy=False)[trial].user_attrs.get(MACHINE),
+            "test": self.study.user_attrs.get(TEST_MACHINES, {}).get(str(trial)),
+        }
+
+    @property
+    def objectives(self) -> list[str]:
+        """What the study optimises: the score, and costs."""
+        return str(self.identity["objectives"]).split(", ")
+
+    def test_score(self, trial: int | None) -> float | None:
+        """Return a trial's score on the test split (the dense model's for None), once it was taken."""
+        return self.study.user_attrs.get(TEST, {}).get("dense" if trial is None else str(trial))
+
+    def best_trial(self, budget: str | Budget | None = None) -> Scored:
+        """Return the best-scoring trial within a budget (the study's own if none is given).
+
+        Raises:
+            RankfrontError: no trial keeps it.
+        """
+        budget = self.budget if budget is None else Budget.parse(budget) if isinstance(budget, str) else budget
+        return best_within(front_of(self.kept), budget, self.dense)
+
+    @property
+    def best(self) -> nn.Module:
+        """The best model within the study's budget, in eval mode on the CPU.
+
+        Raises:
+            RankfrontError: no trial keeps the budget, or the result was opened without a model.
+        """
+        return self.model()
+
+    def model(self, budget: str | Budget | None = None) -> nn.Module:
+        """Return the best model within a budget asked for afterwards; as `best` otherwise."""
+        trial = self.best_trial(budget)
+        if self.architecture is None:
+            raise RankfrontError("best and model() need the dense architecture: Result.open(folder, model=MyNet())")
+        return self.load(trial, self.architecture)
+
+    def load(self, trial: Scored, architecture: nn.Module) -> nn.Module:
+        """Return the network of a trial on the front, in eval mode on the CPU.
+
+        Raises:
+            RankfrontError: its weights are not there, or not whole.
+        """
+        return load_model(architecture, trial.plan, self.weights(trial), int8=self.int8).cpu()
+
+    def weights(self, trial: Scored) -> Path:
+        """Return where the weights of a trial on the front lie; the very ones that were scored.
+
+        Raises:
+            RankfrontError: they are not there, or are others.
+        """
+        path = self.folder.weights(trial.trial)
+        if not path.exists():
+            raise RankfrontError(f"the weights of trial {trial.trial} must lie at {path}, but are not there")
+        known = self.study.get_trials(deepcopy=False)[trial.trial].user_attrs.get(DIGEST)
+        if known is not None and digest(path) != known:
+            raise RankfrontError(
+                f"{path} must be those that were scored as trial {trial.trial}, but has changed since: "
+                "restore it from a copy, or begin again in another --out"
+            )
+        return path
+
+    @property
+    def finished(self) -> dict[str, Any] | None:
+        """What ``finish`` noted of its model: trial, epochs, metrics, test; None where there is none."""
+        path = model_paths(self.folder.finished)[1]
+        return read_plan(path)[1] if path.exists() else None
+
+    @property
+    def int8(self) -> bool:
+        """Whether the study's networks are shipped as int8."""
+        return bool(self.identity.get("int8", False))
+
+    @property
+    def figures(self) -> dict[str, go.Figure]:
+        """The plots of the report: ``params``, ``flops``, ``ranks``, ``hypervolume``."""
+        limits = self.budget.limits(self.dense)
+        trials, score, dense, samples = self.scored, self.score, self.dense, self.samples["validation"]
+        figures = {}
+        for cost in ("params", "flops"):
+            data = plots.score_data(trials, score, cost, dense, self.dense_score, limits.get(cost), samples)
+            figures[cost] = plots.draw_score(data)
+        by_size = sorted(self.on_front, key=lambda t: t.metrics.params)
+        ranks = plots.rank_data(by_size, dense)
+        figures["ranks"] = plots.draw_ranks(ranks)
+        volumes = plots.volume_data(trials, score, ["params", "flops"], dense)
+        figures["hypervolume"] = plots.draw_volumes(volumes)
+        return figures
+
+    def export(self, to: str | Path, budget: str | Budget | None = None) -> tuple[Path, Path]:
+        """Write the best model's weights and plan.
+
+        Args:
+            to: ``FILE.safetensors`` (its plan goes to ``FILE.plan.json``), or a folder for
+                ``model.safetensors`` and ``plan.json``.
+            budget: as for `best_trial`.
+
+        Returns:
+            The two paths.
+        """
+        best = self.best_trial(budget)
+        source = self.weights(best)
+        weights, plan = model_paths(Path(to))
+        about = {
+            "study": self.study.study_name,
+            "trial": best.trial,
+            "int8": self.int8,
+            "sha256": digest(source),
+            "metrics": {self.score: best.score, **best.metrics._asdict()},
+            "dense": {self.score: self.dense_score, **self.dense._asdict()},
+        }
+        write_whole(weights, lambda temporary: shutil.copyfile(source, temporary))
+        save_plan(plan, best.plan, about)
+        return weights, plan
+
+    def _interval(self, column: str, value: float, split: str) -> dict[str, float]:
+        """Return the 95 % interval's two columns; none for a score of the user's own."""
+        if self.score != "accuracy":
+            return {}
+        low, high = (value, value) if math.isnan(value) else wilson(value, self.samples[split])
+        return {f"{column}_low": low, f"{column}_high": high}

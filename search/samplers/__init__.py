@@ -1,0 +1,1 @@
+"""Who proposes the next plan: one file a sampler."""

@@ -1,0 +1,1 @@
+"""The default sampler, a file a concept."""

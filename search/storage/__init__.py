@@ -1,0 +1,1 @@
+"""What a study keeps: database, folder, trials as records."""

@@ -1,0 +1,111 @@
+"""A study's folder: what lies where in ``DIR/``."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ...objectives.errors import RankfrontError
+from ...objectives.io.files import disk_error, write_text
+
+
+def folder_name(name: str) -> str:
+    """Return a folder's name for a study of any name: plain characters, no longer than 80, unlike any other's.
+
+    >>> folder_name("my-net"), folder_name("../../x")
+    ('my-net', 'x-9cdf6a50')
+    """
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip(".-")[:70]
+    return plain if name and plain == name else f"{plain or 'study'}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The paths of one study's files."""
+
+    path: Path
+
+    @property
+    def cache(self) -> Path:
+        """Where decompositions are kept."""
+        return self.path / "cache"
+
+    @property
+    def front(self) -> Path:
+        """The front as a table."""
+        return self.path / "front.csv"
+
+    @property
+    def best(self) -> Path:
+        """Where the best model under the budget lies, with its plan."""
+        return self.path / "best"
+
+    @property
+    def finished(self) -> Path:
+        """Where the model of ``finish`` lies, with its plan."""
+        return self.path / "finished"
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / "report.html"
+
+    @property
+    def manifest(self) -> Path:
+        """What is needed to repeat the study."""
+        return self.path / "manifest.json"
+
+    @property
+    def workers(self) -> Path:
+        """Where every process at work on the study holds a lock."""
+        return self.path / "workers"
+
+    def weights(self, trial: int) -> Path:
+        """Where a trial's weights lie, while it is on the front."""
+        return self.path / "models" / f"{trial}.safetensors"
+
+    def with_weights(self) -> set[int]:
+        """Return the trials whose weights are there."""
+        return {int(path.stem) for path in (self.path / "models").glob("*.safetensors") if path.stem.isdecimal()}
+
+    def drop_weights(self, trials: Iterable[int]) -> None:
+        """Delete the weights of these trials, where they are there."""
+        for trial in trials:
+            self.weights(trial).unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Raise `RankfrontError` where the folder can be seen not to be writable; writes nothing."""
+        there = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
+        if not there.is_dir():
+            raise RankfrontError(f"out must be a folder, but {there} is a file")
+        if not os.access(there, os.W_OK):
+            raise RankfrontError(f"out must be a folder that can be written, but {there} cannot")
+
+    def prepare(self) -> None:
+        """Create the folder; raises `RankfrontError` where it cannot be written."""
+        self.check()
+        probe = self.path / ".writable"
+        write_text(probe, "")
+        probe.unlink()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder's finished model for this process."""
+        lock = FileLock(self.path / ".finish.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RankfrontError(f"{self.path} is being finished by another process; wait for it, or stop it") from None
+        except OSError as error:
+            raise disk_error(self.path, error) from error
+        try:
+            yield
+        finally:
+            lock.release()

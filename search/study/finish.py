@@ -1,0 +1,135 @@
+"""``finish``: the chosen model's final, longer fine-tune, a step of its own after the search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+from ...objectives.device import choose_device, settle
+from ...objectives.errors import RankfrontError
+from ...objectives.export.int8 import dequantized
+from ...objectives.export.model_files import load_model, model_paths, save_plan, save_weights
+from ...objectives.io.checkpoint import Checkpoint
+from ...objectives.io.files import digest
+from ...objectives.io.fingerprint import fingerprint
+from ...objectives.metrics.count import Metrics
+from ...objectives.objective import Objective
+from ...objectives.task import Task
+from ..report.format import metrics_in_words, score_in_words
+from ..report.page import write_report
+from ..report.progress import Progress
+from ..results.result import Result
+from ..space.budget import Budget
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished model: where it lies, its scores before and after on validation, and on test where there is one."""
+
+    folder: Path
+    trial: int
+    before: float
+    score: float
+    test: float | None
+    metrics: Metrics
+    model: nn.Module
+
+
+def finish(
+    task: Task,
+    out: str | Path,
+    *,
+    epochs: int,
+    budget: str | Budget | None = None,
+    lr: float | None = None,
+    device: str = "auto",
+    storage: str | None = None,
+    progress: bool = True,
+) -> Finished:
+    """Fine-tune a study's best model for longer; go on from where an earlier call was interrupted.
+
+    Args:
+        task: the one that ``run`` was given.
+        out: the study's folder; the finished model goes to its ``finished`` folder.
+        epochs: passes over the training data.
+        budget: which model; the best within the study's own budget if not given.
+        lr: learning rate; the task's own if not given.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        storage: the database's URL, where ``run`` was given one.
+        progress: whether to show what is going on.
+
+    Raises:
+        RankfrontError: no model keeps the budget, or the task is not the study's.
+    """
+    with Progress(shown=progress) as shown:
+        return finish_with(task, out, epochs, budget, lr, device, storage, shown)
+
+
+def finish_with(
+    task: Task,
+    out: str | Path,
+    epochs: int,
+    budget: str | Budget | None,
+    lr: float | None,
+    device: str,
+    storage: str | None,
+    progress: Progress,
+) -> Finished:
+    """Do what `finish` does, showing what is going on."""
+    if epochs < 1:
+        raise RankfrontError(f"epochs must be 1 or more, but got {epochs}")
+    settings = replace(task.finetune, epochs=epochs, steps=None, lr=task.finetune.lr if lr is None else lr)
+    result = Result.open(out, storage)
+    chosen = result.best_trial(budget)
+    objective = Objective(task, device=choose_device(device))
+    result.check_belongs(objective)
+    folder = result.folder.finished
+    weights, plan = model_paths(folder)
+    seed = int(result.identity["seed"])
+    key = fingerprint({}, chosen.trial, settings, seed, result.identity["dense model"])
+    if (done := result.finished) is not None and done.get("key") == key:
+        progress.say(f"trial {chosen.trial} is finished already: {folder}")
+        model = load_model(task.model, chosen.plan, weights, int8=result.int8)
+        return Finished(
+            folder, chosen.trial, chosen.score, done["metrics"][result.score], done["test"], chosen.metrics, model
+        )
+    with result.folder.locked():
+        settle(objective.dense, objective.device)
+        model = result.load(chosen, task.model)
+        if result.int8:
+            model = dequantized(model, task.model, chosen.plan)
+        checkpoint = Checkpoint(folder / "checkpoint.safetensors", key)
+        what = f"fine-tuning trial {chosen.trial}, steps"
+        outcome = objective.finetuned(
+            settle(model, objective.device),
+            settings,
+            seed,
+            progress=lambda step, total: progress(what, step, total),
+            checkpoint=checkpoint,
+        )
+        test = None if task.test is None else objective.score(outcome.model, "test")
+        about = {
+            "study": result.study.study_name,
+            "trial": chosen.trial,
+            "int8": result.int8,
+            "key": key,
+            "epochs": epochs,
+            "metrics": {result.score: outcome.score, **outcome.metrics._asdict()},
+            "before": {result.score: chosen.score},
+            "test": test,
+            "dense": {result.score: result.dense_score, **result.dense._asdict()},
+        }
+        save_weights(weights, outcome.model, int8=result.int8)
+        save_plan(plan, chosen.plan, {**about, "sha256": digest(weights)})
+        checkpoint.remove()
+    write_report(result)
+    told = metrics_in_words(result.score, outcome.score, outcome.metrics, result.dense)
+    before = score_in_words(result.score, chosen.score)
+    gained = f"was {before}" if outcome.score > chosen.score else "no epoch was better: it is kept as it was"
+    progress.say(f"finished trial {chosen.trial}: validation {told} ({gained})")
+    if test is not None:
+        progress.say(f"test {result.score} {score_in_words(result.score, test)}")
+    progress.say(f"finished model: {folder}")
+    return Finished(folder, chosen.trial, chosen.score, outcome.score, test, outcome.metrics, outcome.model.cpu())

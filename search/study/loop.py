@@ -1,0 +1,217 @@
+"""The loop of trials: ask the sampler, check the plan, run it, store what came out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.study import Study
+from optuna.trial import Trial, TrialState
+
+from ...objectives.errors import RankfrontError
+from ...objectives.export.model_files import save_weights
+from ...objectives.io.files import digest
+from ...objectives.metrics.count import Metrics
+from ...objectives.objective import Objective, Outcome
+from ...objectives.plan import Plan
+from ..report.format import metrics_in_words
+from ..report.progress import TRIALS, Progress
+from ..results.front import front_of, kept_of
+from ..space.space import Space
+from ..storage.manifest import machine
+from ..storage.slots import INTERRUPTED, SLOT, next_slot, seed_for
+from ..storage.trials import (
+    DIGEST,
+    KEPT,
+    MACHINE,
+    METRICS,
+    PLAN,
+    REASON,
+    SCORE,
+    SECONDS,
+    UNTRAINED,
+    dense_of,
+    feasible,
+    read_trials,
+    score_name,
+    scored,
+)
+from .pruning import watcher
+from .settings import SCORE_OBJECTIVE, RunSettings
+from .workers import WORKER, Worker
+
+FIRST_FAILURES = 3
+"""So many failures before anything else happened mean that the study itself is broken."""
+
+
+@dataclass(frozen=True)
+class TrialLoop:
+    """All that trials of one study are run with, by one worker."""
+
+    study: Study
+    space: Space
+    objective: Objective
+    settings: RunSettings
+    worker: Worker
+    progress: Progress
+
+    def run(self) -> None:
+        """Run trials until the study has ``settings.trials`` of them or the time is over.
+
+        Raises:
+            RankfrontError: the first three trials failed, or a file could not be written.
+            KeyboardInterrupt: the user stopped it; the trial under way is marked as interrupted.
+        """
+        began, timeout_s = time.monotonic(), self.settings.told.timeout_s
+        total = self.settings.trials
+        failures: list[str] = []
+        while (slot := next_slot(self.study)) < total:
+            if timeout_s is not None and time.monotonic() - began > timeout_s:
+                self.progress.say(f"time is over after {slot} of {total} trials; the same command goes on from here")
+                return
+            try:
+                asked = self._ask()
+            except UpdateFinishedTrialError:
+                continue  # taken for dead while its networks were screened: its slot was given to another worker
+            if asked is None:
+                return
+            trial, slot = asked
+            try:
+                reason = self._run(trial, slot)
+            except UpdateFinishedTrialError:
+                self.settings.folder.drop_weights([trial.number])
+                self.progress.say(f"trial {trial.number} was given to another worker meanwhile: its result is dropped")
+                continue
+            except BaseException as error:
+                # Whatever ends the process here is no result of this trial's: its slot is to be run again.
+                self._interrupt(trial)
+                raise error
+            self.progress(TRIALS, slot + 1, total)
+            failures = [*failures, reason] if reason else []
+            if len(failures) == FIRST_FAILURES and not any(map(feasible, self.study.get_trials(deepcopy=False))):
+                raise RankfrontError(f"{FIRST_FAILURES} trials failed, none succeeded before; the first: {failures[0]}")
+
+    def _ask(self) -> tuple[Trial, int] | None:
+        """Return a new trial and its slot, None if all slots are taken; one worker at a time.
+
+        While the sampler scores networks, others have the turn (see `Worker.aside`): the slot is taken by then.
+        """
+        with self.worker.alone():
+            self.worker.free_dead(self.study)
+            slot = next_slot(self.study)
+            if slot >= self.settings.trials:
+                return None
+            trial = self.study.ask()
+            try:
+                trial.set_user_attr(WORKER, self.worker.name)
+                trial.set_user_attr(SLOT, slot)
+                self.space.suggest(trial)
+            except BaseException:
+                self._interrupt(trial)
+                raise
+            return trial, slot
+
+    def _run(self, trial: Trial, slot: int) -> str:
+        """Run one trial and store its result; returns why it failed, nothing if it did not."""
+        plan = self.space.plan(trial.params)
+        costs = self.space.candidates.costs
+        trial.set_user_attr(PLAN, plan.to_json())
+        trial.set_user_attr(KEPT, costs.kept(plan))
+        violations = self.space.violations(plan)
+        for metric, violation in violations.items():
+            trial.set_constraint(metric, violation)
+        label = f"[{slot + 1}/{self.settings.trials}] trial {trial.number}"
+        if any(violation > 0 for violation in violations.values()):
+            reason = "over budget, so not trained"
+            self._tell(trial, {METRICS: costs.of(plan)._asdict(), REASON: reason}, TrialState.PRUNED)
+            self.progress.say(f"{label}  {reason}")
+            return ""
+        began = time.monotonic()
+        try:
+            outcome, stopped = self._outcome(trial, slot, plan, label)
+        except Exception as error:  # the user's code may raise anything: it is this trial's result
+            if isinstance(error, UpdateFinishedTrialError):
+                raise
+            reason = f"{type(error).__name__}: {error}".strip()[:2000]
+            self._tell(trial, {REASON: reason}, TrialState.FAIL)
+            self.progress.finish(label)
+            self.progress.say(f"{label}  failed: {reason.splitlines()[0][:160]}")
+            return reason
+        seconds = time.monotonic() - began
+        found = {
+            SCORE: outcome.score,
+            UNTRAINED: outcome.untrained,
+            MACHINE: machine(self.objective.device),
+            METRICS: outcome.metrics._asdict(),
+            SECONDS: seconds,
+            "batchnorm_reestimated": outcome.batchnorm_reestimated,
+        }
+        if outcome.notes:
+            found[REASON] = "; ".join(outcome.notes)
+        if stopped:
+            reason = f"stopped after epoch {stopped}: clearly behind a trial that costs no more"
+            self._tell(trial, {**found, REASON: reason}, TrialState.PRUNED)
+            self.progress.finish(label)
+            self.progress.say(f"{label}  {reason}")
+            return ""
+        weights = self.settings.folder.weights(trial.number)
+        save_weights(weights, outcome.model, int8=self.objective.task.int8)
+        found[DIGEST] = digest(weights)
+        self._tell(trial, found, TrialState.COMPLETE)
+        metrics, score = outcome.metrics, score_name(self.study)
+        told = metrics_in_words(score, outcome.score, metrics, Metrics(**dense_of(self.study)["metrics"]))
+        mark = "   on the front so far" if trial.number in self._tidy() else ""
+        self.progress.say(f"{label:<18} {told}   {seconds:5.1f} s{mark}")
+        return ""
+
+    def _outcome(self, trial: Trial, slot: int, plan: Plan, label: str) -> tuple[Outcome, int]:
+        """Return what became of a plan, and after which epoch it was stopped early, 0 if it was not."""
+        stopped = 0
+        behind = watcher(self.study, trial, self.space.candidates.costs.of(plan), self.objective.samples)
+
+        def stop(epoch: int, score: float) -> bool:
+            nonlocal stopped
+            stopped = epoch if behind(epoch, score) else 0
+            return stopped > 0
+
+        outcome = self.objective(
+            plan,
+            seed_for(self.settings.told.seed, slot, "trial"),
+            progress=lambda done, total: self.progress(label, done, total),
+            stop=stop,
+        )
+        return outcome, stopped
+
+    def _tell(self, trial: Trial, found: dict[str, Any], state: TrialState) -> None:
+        """Store a trial's result, all of it; one worker at a time.
+
+        Raises:
+            UpdateFinishedTrialError: it was taken for dead meanwhile, and its slot given away.
+        """
+        values = None
+        if state == TrialState.COMPLETE:
+            known = {SCORE_OBJECTIVE: found[SCORE], **found[METRICS]}
+            values = [known[name] for name in self.settings.told.objectives]
+        with self.worker.alone():
+            for name, value in found.items():
+                trial.set_user_attr(name, value)
+            self.study.tell(trial, values, state=state)
+
+    def _tidy(self) -> set[int]:
+        """Delete the weights of finished trials that are not wanted; return the numbers on the front."""
+        # What was dropped once never comes back (see `kept_of`), so only trials whose weights are there count.
+        records = read_trials(self.study, self.settings.folder.with_weights())
+        kept = kept_of(scored(records))
+        wanted = {t.trial for t in kept}
+        self.settings.folder.drop_weights(r.trial for r in records if r.state != "running" and r.trial not in wanted)
+        return {t.trial for t in front_of(kept)}
+
+    def _interrupt(self, trial: Trial) -> None:
+        """Mark a trial as interrupted, unless it is finished."""
+        with self.worker.alone():
+            if not self.study.get_trials(deepcopy=False)[trial.number].state.is_finished():
+                trial.set_user_attr(INTERRUPTED, True)
+                self.study.tell(trial, state=TrialState.FAIL)
+                self.settings.folder.drop_weights([trial.number])

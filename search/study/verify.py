@@ -1,0 +1,126 @@
+"""``verify``: every model of the front loaded again, recounted and scored again, beside what the study says.
+
+And the files to ship: whether they are still those that were written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...objectives.device import choose_device
+from ...objectives.errors import RankfrontError
+from ...objectives.export.model_files import read_model_files
+from ...objectives.metrics.count import count
+from ...objectives.objective import Objective
+from ...objectives.task import Task
+from ..report.format import score_in_words
+from ..report.progress import Progress
+from ..results.intervals import wilson
+from ..results.result import Result
+from ..storage.manifest import machine
+from ..storage.trials import Scored
+
+
+@dataclass(frozen=True)
+class Check:
+    """One figure of one model: what the study says, what was found, and whether that will do."""
+
+    trial: int
+    what: str
+    stored: str
+    found: str
+    holds: bool
+
+    def __str__(self) -> str:
+        told = f"{self.found}, but the study says {self.stored}" if self.stored else self.found
+        return f"trial {self.trial}: {self.what}: {told}"
+
+
+def verify(
+    task: Task, out: str | Path, *, device: str = "auto", storage: str | None = None, progress: bool = True
+) -> list[Check]:
+    """Load, recount and score every model of a study's front again.
+
+    Params are the sum of ``numel`` over the model's distinct parameters, flops torch's count of one forward pass, bytes
+    the size of the file. Scores must be equal on the machine that took them, with its threads and versions; elsewhere
+    the stored score must lie within the 95 % interval of the new one (a score of the user's own: within a thousandth).
+
+    Args:
+        task: the one that ``run`` was given.
+        out: the study's folder.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        storage: the database's URL, where ``run`` was given one.
+        progress: whether to show what is going on.
+
+    Returns:
+        All checks, those that do not hold among them.
+
+    Raises:
+        RankfrontError: there is no front, or the task is not the study's.
+    """
+    with Progress(shown=progress) as shown:
+        return verify_with(task, Path(out), device, storage, shown)
+
+
+def verify_with(task: Task, out: Path, device: str, storage: str | None, progress: Progress) -> list[Check]:
+    """Do what `verify` does, showing what is going on."""
+    result = Result.open(out, storage)
+    trials = result.on_front
+    if not trials:
+        raise RankfrontError(f"{out} must hold a front, but no trial of it is complete within the budget yet")
+    objective = Objective(task, device=choose_device(device))
+    result.check_belongs(objective)
+    here = machine(objective.device)
+    checks: list[Check] = []
+    for done, trial in enumerate(trials):
+        progress("verifying the front", done, len(trials))
+        checks += _checks_of(trial, result, objective, here)
+    progress("verifying the front", len(trials), len(trials))
+    chosen = result.best_trial().trial
+    return [
+        *checks,
+        *(_shipped(folder, chosen) for folder in (result.folder.best, result.folder.finished) if folder.exists()),
+    ]
+
+
+def _shipped(folder: Path, trial: int) -> Check:
+    """Return whether the files to ship are those that were written."""
+    try:
+        read_model_files(folder)
+    except RankfrontError as error:
+        return Check(trial, folder.name, "", f"{error}; make it again", False)
+    return Check(trial, folder.name, "", "as it was written", True)
+
+
+def _checks_of(trial: Scored, result: Result, objective: Objective, here: dict[str, str]) -> Sequence[Check]:
+    try:
+        weights = result.weights(trial)
+        model = result.load(trial, objective.task.model)
+    except RankfrontError as error:
+        return [Check(trial.trial, "weights", "", str(error), False)]
+    checks: list[Check] = []
+    counted = count(model, objective.example)._asdict()
+    if not result.int8:  # whose weights are no parameters
+        counted["params"] = sum(p.numel() for p in model.parameters())
+    counted["bytes"] = weights.stat().st_size
+    for name, value in counted.items():
+        stored = getattr(trial.metrics, name)
+        if name != "params" or not result.int8:
+            checks.append(Check(trial.trial, name, f"{stored:,}", f"{value:,}", value == stored))
+    scores = {"validation": trial.score, "test": result.test_score(trial.trial)}
+    machines = result.machines(trial.trial)
+    for split, stored in scores.items():
+        if stored is not None and getattr(objective.task, split) is not None:
+            found = objective.score(model, split)
+            if machines[split] == here:
+                holds = found == stored
+            elif result.score == "accuracy":
+                low, high = wilson(found, result.samples[split])
+                holds = low <= stored <= high
+            else:
+                holds = abs(found - stored) <= 1e-3 * max(abs(found), abs(stored))
+            before, now = (score_in_words(result.score, score) for score in (stored, found))
+            checks.append(Check(trial.trial, f"{split} {result.score}", before, now, holds))
+    return checks

@@ -1,0 +1,1 @@
+"""Ready studies that a user runs or copies."""

@@ -1,0 +1,51 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rankfront import RankfrontError, Split, TrialError
+from rankfront.objectives.metrics.score import accuracy, evaluate
+
+
+def test_accuracy() -> None:
+    outputs = torch.tensor([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7], [0.6, 0.4]])
+    assert accuracy(outputs, torch.tensor([1, 0, 0, 0])) == 0.75
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 2, 2)])
+def test_accuracy_of_what_is_no_classifier(shape: tuple[int, ...]) -> None:
+    with pytest.raises(RankfrontError, match="a score of its own"):
+        accuracy(torch.zeros(shape), torch.zeros(4))
+
+
+def test_the_score_sees_the_whole_split_at_once() -> None:
+    seen: list[Any] = []
+
+    def score(outputs: Tensor, targets: Tensor) -> float:
+        seen.append((outputs, targets))
+        return 0.5
+
+    x, y = torch.randn(10, 3), torch.arange(10)
+    model = nn.Linear(3, 2).train()
+    assert evaluate(model, Split((x, y)), score, batch_size=4) == 0.5
+    ((outputs, targets),) = seen
+    torch.testing.assert_close(outputs, model(x).detach())
+    assert torch.equal(targets, y)
+    assert model.training
+
+
+def test_outputs_may_be_dicts_and_tuples() -> None:
+    class Two(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return {"a": x, "b": (x, x + 1)}
+
+    x = torch.arange(5.0).view(5, 1)
+    total = evaluate(Two(), Split((x, x)), lambda out, y: float((out["b"][1] - y).sum()), batch_size=2)
+    assert total == 5
+
+
+def test_a_score_that_is_no_number_fails_the_trial() -> None:
+    data = Split((torch.zeros(3, 2), torch.zeros(3)))
+    with pytest.raises(TrialError, match="finite number, but got nan"):
+        evaluate(nn.Linear(2, 2), data, lambda o, t: float("nan"))

@@ -1,0 +1,117 @@
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rankfront.objectives.kinds.probe import without_unreplaceable
+from rankfront.objectives.kinds.registry import KINDS
+from rankfront.objectives.model.attention import Attention, unpacked, unpacked_where_it_runs
+from rankfront.objectives.model.layer import find_layers
+
+TOKENS, HEADS, WIDTH = 5, 2, 8
+
+
+def masks() -> dict[str, dict[str, Any]]:
+    causal = torch.ones(TOKENS, TOKENS, dtype=torch.bool).triu(1)
+    padding = torch.zeros(3, TOKENS, dtype=torch.bool)
+    padding[1, -2:] = True
+    return {
+        "none": {},
+        "boolean": {"attn_mask": causal},
+        "added": {"attn_mask": torch.randn(TOKENS, TOKENS)},
+        "per head": {"attn_mask": torch.randn(3 * HEADS, TOKENS, TOKENS)},
+        "causal": {"attn_mask": causal, "is_causal": True},
+        "padding": {"key_padding_mask": padding},
+        "both": {"attn_mask": causal, "key_padding_mask": padding},
+    }
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("batch_first", [True, False])
+@pytest.mark.parametrize("weights", [True, False])
+@pytest.mark.parametrize("mask", masks())
+def test_is_the_same_function(bias: bool, batch_first: bool, weights: bool, mask: str) -> None:
+    torch.manual_seed(0)
+    packed = nn.MultiheadAttention(WIDTH, HEADS, bias=bias, batch_first=batch_first).eval()
+    x = torch.randn(3, TOKENS, WIDTH) if batch_first else torch.randn(TOKENS, 3, WIDTH)
+    options = {**masks()[mask], "need_weights": weights}
+    for theirs, ours in zip(packed(x, x, x, **options), Attention(packed).eval()(x, x, x, **options), strict=True):
+        assert (theirs is None) == (ours is None)
+        if theirs is not None:
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_other_keys_and_values_of_other_widths_and_no_batch() -> None:
+    packed = nn.MultiheadAttention(WIDTH, HEADS, kdim=6, vdim=4, batch_first=True).eval()
+    q, k, v = torch.randn(3, TOKENS, WIDTH), torch.randn(3, 7, 6), torch.randn(3, 7, 4)
+    for part in ((q, k, v), (q[0], k[0], v[0])):
+        for average in (True, False):
+            theirs, ours = (a(*part, average_attn_weights=average) for a in (packed, Attention(packed).eval()))
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("norm_first", "padded"), itertools.product([True, False], repeat=2))
+@torch.no_grad()
+def test_every_projection_of_torchs_transformer_can_be_factorized(norm_first: bool, padded: bool) -> None:
+    torch.manual_seed(0)
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, norm_first=norm_first)
+    model = nn.TransformerEncoder(layer, 2, enable_nested_tensor=not norm_first).eval()
+    example = torch.randn(2, 3, 16)
+    padding = torch.tensor([[False, False, False], [False, False, True]]) if padded else None
+    ours = unpacked(model)
+    shown = slice(None) if padding is None else ~padding  # what is padded may hold anything
+    expected, found = (m(example, src_key_padding_mask=padding)[shown] for m in (model, ours))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    layers = without_unreplaceable(ours, find_layers(ours, example[:1]), example[:1], tuple(KINDS.values()))
+    assert not layers.left_dense
+    names = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "linear1", "linear2")
+    assert {layer.name for layer in layers} == {f"layers.{i}.{name}" for i in (0, 1) for name in names}
+
+
+class Own(nn.MultiheadAttention):
+    pass
+
+
+@pytest.mark.parametrize("build", [lambda: Own(8, 2), lambda: nn.MultiheadAttention(8, 2, add_bias_kv=True)])
+def test_others_stay_as_they_are(build: Any) -> None:
+    model = nn.Sequential(build())
+    assert type(unpacked(model)[0]) is type(model[0])
+
+
+def test_attentions_that_share_parameters_stay_shared() -> None:
+    model = nn.ModuleList([nn.MultiheadAttention(8, 2), nn.MultiheadAttention(8, 2)])
+    model[1].in_proj_weight = model[0].in_proj_weight
+    count = sum(p.numel() for p in model.parameters())
+    assert sum(p.numel() for p in unpacked(model).parameters()) == count
+
+
+def test_a_model_that_reads_the_packed_projection_keeps_it() -> None:
+    class Reads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.attention(x, x, x)[0] + self.attention.in_proj_weight.mean()
+
+    model = Reads().eval()
+    kept = unpacked_where_it_runs(model, torch.zeros(1, 3, 8))
+    assert isinstance(kept.attention, nn.MultiheadAttention)
+    assert isinstance(unpacked_where_it_runs(nn.MultiheadAttention(8, 2), (torch.zeros(1, 3, 8),) * 3), Attention)
+
+
+def test_a_hint_without_its_mask_is_refused_as_torch_does() -> None:
+    packed, x = nn.MultiheadAttention(8, 2), torch.zeros(3, 1, 8)
+    for attention in (packed, Attention(packed)):
+        with pytest.raises(RuntimeError, match="is_causal"):
+            attention(x, x, x, is_causal=True)
+
+
+def test_the_model_stays_as_it_was() -> None:
+    model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, batch_first=True), 1)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    unpacked(model)
+    assert isinstance(model.layers[0].self_attn, nn.MultiheadAttention) and model.use_nested_tensor
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

@@ -1,0 +1,123 @@
+import itertools
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from rankfront import FineTune, RankfrontError, Split, TrialError
+from rankfront.objectives.data.split import Batch
+from rankfront.objectives.training.finetune import _rate, finetune
+from tests.conftest import blobs, perceptron
+
+CPU = torch.device("cpu")
+
+
+def loss(outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
+    return nn.functional.cross_entropy(outputs, batch.targets)
+
+
+def accuracy_of(model: nn.Module) -> float:
+    x, y = blobs(200, 2)
+    with torch.no_grad():
+        return float((model.eval()(x).argmax(1) == y).double().mean())
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_learns_and_returns_the_score_it_leaves_behind(optimizer: str) -> None:
+    model = perceptron()
+    before = accuracy_of(model)
+    settings = FineTune(epochs=5, optimizer=optimizer, lr=0.02, batch_size=50)  # pyright: ignore[reportArgumentType]
+    best = finetune(model, Split(blobs(400, 1)), loss, accuracy_of, settings, seed=0, device=CPU)
+    assert best > before + 0.2
+    assert accuracy_of(model) == best
+
+
+def test_keeps_the_best_epoch_and_not_the_last() -> None:
+    scores = iter([0.1, 0.9, 0.2, 0.3])
+    states: list[torch.Tensor] = []
+
+    def validate(model: nn.Module) -> float:
+        states.append(model.state_dict()["0.weight"].clone())
+        return next(scores)
+
+    model = perceptron()
+    settings = FineTune(epochs=3, lr=0.1, batch_size=100)
+    assert finetune(model, Split(blobs(400, 1)), loss, validate, settings, seed=0, device=CPU) == 0.9
+    assert torch.equal(model.state_dict()["0.weight"], states[1])
+
+
+def test_never_ends_below_where_it_began() -> None:
+    scores = iter([0.9, 0.1])
+    model = perceptron()
+    weight = model[0].weight.detach().clone()
+    settings = FineTune(epochs=1)
+    assert finetune(model, Split(blobs(50, 1)), loss, lambda _: next(scores), settings, seed=0, device=CPU) == 0.9
+    assert torch.equal(model[0].weight, weight)
+
+
+@pytest.mark.parametrize(("settings", "steps"), [(FineTune(epochs=2, batch_size=100), 8), (FineTune(steps=5), 5)])
+def test_takes_the_steps_asked_for(settings: FineTune, steps: int) -> None:
+    taken = 0
+
+    def counting(outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
+        nonlocal taken
+        taken += 1
+        return loss(outputs, batch)
+
+    finetune(perceptron(), Split(blobs(400, 1)), counting, lambda _: 0.0, settings, seed=0, device=CPU)
+    assert taken == steps == settings.total_steps(Split(blobs(400, 1)))
+
+
+def test_same_seed_same_weights_whatever_the_global_state() -> None:
+    def run(seed: int) -> torch.Tensor:
+        torch.rand(3)
+        model = nn.Sequential(perceptron(), nn.Dropout(0.5))
+        finetune(model, Split(blobs(100, 1)), loss, lambda _: 0.0, FineTune(epochs=2), seed=seed, device=CPU)
+        return model[0][0].weight.detach()
+
+    assert torch.equal(run(3), run(3))
+    assert not torch.equal(run(3), run(4))
+
+
+def test_zero_epochs_only_scores() -> None:
+    model = perceptron()
+    weight = model[0].weight.detach().clone()
+    finetune(model, Split(blobs(50, 1)), loss, lambda _: 0.5, FineTune(epochs=0), seed=0, device=CPU)
+    assert torch.equal(model[0].weight, weight)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_fails_the_trial(value: float) -> None:
+    with pytest.raises(TrialError, match="the loss must be finite"):
+        finetune(
+            perceptron(),
+            Split(blobs(50, 1)),
+            lambda outputs, batch: loss(outputs, batch) * value,
+            lambda _: 0.0,
+            FineTune(),
+            seed=0,
+            device=CPU,
+        )
+
+
+def test_rate_rises_then_falls_to_zero() -> None:
+    rates = [_rate(step, 100, 0.1) for step in range(101)]
+    assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
+    assert all(a >= b for a, b in itertools.pairwise(rates[9:]))
+    assert rates[100] == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"epochs": -1}, "epochs must be 0 or more, but got -1"),
+        ({"lr": 0.0}, "lr must be positive"),
+        ({"warmup": 1.0}, "warmup"),
+        ({"distill": 1.1}, "distill must be from 0 to 1"),
+        ({"optimizer": "lion"}, "adamw or sgd, but got 'lion'"),
+    ],
+)
+def test_checks_its_settings(wrong: dict[str, float], said: str) -> None:
+    with pytest.raises(RankfrontError, match=said):
+        FineTune(**wrong)  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,201 @@
+"""What a user types, and what is said of what cannot be."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import textwrap
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from rankfront.search.cli.main import main
+from rankfront.search.study.study_file import GROUP
+
+STUDY = """
+from rankfront import FineTune, Task
+from tests.conftest import blobs, trained_perceptron
+
+def study(seed):
+    return Task(trained_perceptron(), blobs(400, 1), blobs(200, 2), blobs(200, 3), calibration=200,
+                finetune=FineTune(epochs=1, lr=1e-2, batch_size=100), trials=4, budget="params=60%")
+"""
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def rankfront(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
+    """The command, run in ``tmp_path`` where ``mine.py`` is a user's study: returns code, stdout, stderr."""
+    root = Path(__file__).resolve().parents[3]
+    monkeypatch.syspath_prepend(str(root))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(STUDY)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as stop:
+            main(list(arguments))
+        captured = capsys.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return call
+
+
+def test_from_run_to_export(rankfront: Cli, tmp_path: Path) -> None:
+    code, out, err = rankfront("run", "mine.py", "--device", "cpu")
+    assert (code, err) == (0, "")
+    assert "[4/4] trial 3" in out and "best within the budget" in out
+    folder = "runs/mine"
+    assert (tmp_path / folder / "best" / "model.safetensors").exists()
+
+    code, out, _ = rankfront("front", folder)
+    assert code == 0 and "→" in out and "dense" in out and "best within params=60%" in out
+
+    code, out, _ = rankfront("front", folder, "--json", "--budget", "params=50%")
+    data = json.loads(out)
+    front = pd.read_csv(tmp_path / folder / "front.csv")
+    assert [row["trial"] for row in data["front"]] == front[front["params_pct"] <= 50]["trial"].tolist()
+    assert data["dense"]["params"] * 0.5 >= front.set_index("trial").loc[data["best"], "params"]
+
+    (tmp_path / folder / "report.html").unlink()
+    assert rankfront("report", folder)[0] == 0
+    assert (tmp_path / folder / "report.html").exists()
+
+    code, out, _ = rankfront("export", folder, "--to", "small.safetensors", "--budget", "params=50%")
+    assert code == 0 and out.split() == ["small.safetensors", "small.plan.json"]
+    assert (tmp_path / "small.safetensors").exists() and (tmp_path / "small.plan.json").exists()
+
+
+def test_lists_the_ready_studies(rankfront: Cli) -> None:
+    code, out, _ = rankfront("studies")
+    assert code == 0
+    names = {point.name for point in entry_points(group=GROUP)}
+    assert {"digits", "mnist-mlp"} <= names
+    assert {line.split()[0] for line in out.splitlines()} == names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["run", "nope"],
+            "STUDY must be one of digits, mnist-mlp, resnet18-imagenette or a Python file, but got 'nope'",
+        ),
+        (["run", "nope.py"], "there is no such file"),
+        (["run", "mine.py", "--budget", "params=5"], "must carry % or one of K, M, G, T"),
+        (["run", "mine.py", "--budget", "params=0.1%"], "below the smallest possible plan: params can be at least"),
+        (["run", "mine.py", "--sampler", "cma"], "sampler must be one of"),
+        (["run", "mine.py", "--trials", "0"], "trials must be 1 or more, but got 0"),
+        (["run", "mine.py", "--trials", "many"], "must be a whole number, but got 'many'"),
+        (["run", "mine.py", "--timeout", "soon"], "timeout must be a duration such as 90s"),
+        (["run", "mine.py", "--device", "tpu"], "device must be auto, cpu or cuda, but got 'tpu'"),
+        (["run", "mine.py", "--seed", "-1"], "seed must be from 0"),
+        (["run", "mine.py", "--objectives", "params"], "objectives must be accuracy and any of"),
+        (["run", "mine.py", "--storage", "no url"], "storage must be a database URL"),
+        (["run", "mine.py", "--frobnicate"], "No such option: --frobnicate"),
+        (["run"], "Missing argument 'STUDY'"),
+        (["front", "nowhere"], "nowhere must hold a study.db, but has none"),
+        (["export", "nowhere", "--to", "x.safetensors"], "must hold a study.db"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    rankfront: Cli, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    code, _, err = rankfront(*arguments)
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1 and err.startswith("rankfront: error: ")
+    assert [p for p in sorted(tmp_path.rglob("*")) if "__pycache__" not in p.parts] == before
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("study = 3", "must be a rankfront.Task or a function"),
+        ("other = 3", "must define study"),
+        ("1 / 0", "must run without an error, but: ZeroDivisionError"),
+        ("def study(): return 3", "must return a rankfront.Task, but returned int"),
+        ("def study(): raise KeyError('x')", "failed: KeyError"),
+        (
+            """
+            import torch
+            from rankfront import Task
+            data = torch.zeros(4, 3), torch.zeros(4)
+            study = Task(torch.nn.ReLU(), data, data)
+            """,
+            "must have a Linear or convolution",
+        ),
+        (
+            """
+            import torch
+            from rankfront import Task
+            study = Task(torch.nn.Linear(3, 3), (torch.zeros(4, 3), torch.zeros(5)), 1)
+            """,
+            "train inputs and targets must have the same length",
+        ),
+    ],
+)
+def test_a_users_file_that_is_wrong(rankfront: Cli, tmp_path: Path, code: str, said: str) -> None:
+    (tmp_path / "wrong.py").write_text(textwrap.dedent(code))
+    status, _, err = rankfront("run", "wrong.py")
+    assert status == 2 and said in err and err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_corrupt_database_is_told(rankfront: Cli, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "study.db").write_bytes(b"garbage " * 1000)
+    for arguments in (["run", "mine.py", "--out", "out"], ["front", "out"]):
+        code, _, err = rankfront(*arguments)
+        assert code == 2 and "is damaged and cannot be read" in err and err.count("\n") == 1
+    assert (tmp_path / "out" / "study.db").read_bytes() == b"garbage " * 1000
+
+
+def test_a_database_of_something_else_is_told(rankfront: Cli, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with sqlite3.connect(tmp_path / "out" / "study.db") as connection:
+        connection.execute("create table t (x)")
+    code, _, err = rankfront("front", "out")
+    assert code == 2 and err.count("\n") == 1
+
+
+def test_out_that_is_a_file(rankfront: Cli, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    code, _, err = rankfront("run", "mine.py", "--out", "out")
+    assert code == 2 and "out must be a folder, but out is a file" in err
+
+
+@pytest.mark.parametrize("command", [["run", "mine.py", "--out", "shut/out"], ["run", "nope", "--out", "new"]])
+def test_a_folder_is_made_only_when_all_is_well(rankfront: Cli, tmp_path: Path, command: list[str]) -> None:
+    (tmp_path / "shut").write_text("a file where a folder should be")
+    assert rankfront(*command)[0] == 2
+    assert not (tmp_path / "new").exists()
+
+
+def test_debug_shows_a_traceback(rankfront: Cli) -> None:
+    code, _, err = rankfront("run", "nope", "--debug")
+    assert code == 2 and "Traceback" in err
+
+
+def test_cuda_without_one(rankfront: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    code, _, err = rankfront("run", "mine.py", "--device", "cuda")
+    assert code == 2 and "device cuda needs an NVIDIA GPU" in err
+
+
+def test_other_storage(rankfront: Cli, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/elsewhere.db"
+    assert rankfront("run", "mine.py", "--storage", url, "--out", "out")[0] == 0
+    assert not (tmp_path / "out" / "study.db").exists()
+    code, out, _ = rankfront("front", "out", "--storage", url)
+    assert code == 0 and "best within" in out
+
+
+def test_no_arguments_print_the_help(rankfront: Cli) -> None:
+    code, out, err = rankfront()
+    assert code == 0 and "Usage: rankfront" in out and err == ""

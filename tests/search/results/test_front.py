@@ -1,0 +1,73 @@
+import itertools
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from rankfront import Metrics, Plan, RankfrontError
+from rankfront.search.results.front import best_within, front_of, hypervolume_history, non_dominated
+from rankfront.search.results.intervals import wilson
+from rankfront.search.space.budget import Budget
+from rankfront.search.storage.trials import Scored
+
+DENSE = Metrics(100, 1000, 400)
+points = st.lists(st.tuples(*[st.integers(0, 5)] * 3), max_size=12)
+
+
+def trials_of(rows: list[tuple[int, int, int]]) -> list[Scored]:
+    return [Scored(n, s / 10, Metrics(p, f, 4 * p), Plan({})) for n, (s, p, f) in enumerate(rows)]
+
+
+@given(points)
+def test_non_dominated_by_its_definition(rows: list[tuple[int, int, int]]) -> None:
+    keep = non_dominated(np.array(rows, float).reshape(-1, 3))
+    for i, row in enumerate(rows):
+        dominated = any(all(a <= b for a, b in zip(other, row, strict=True)) and other != row for other in rows)
+        assert keep[i] == (not dominated and row not in rows[:i])
+
+
+def test_front_is_optunas_best_trials() -> None:
+    study = optuna.create_study(directions=["maximize", "minimize", "minimize"])
+    rng = np.random.default_rng(0)
+    rows: list[Any] = [tuple(map(int, rng.integers(1, 30, 3))) for _ in range(40)]
+    for s, p, f in rows:
+        study.add_trial(optuna.create_trial(values=[s / 10, p, f]))
+    ours = {rows[t.trial] for t in front_of(trials_of(rows), ["params", "flops"])}
+    theirs = {(round(10 * (t.values or [0])[0]), *map(int, (t.values or [0])[1:])) for t in study.best_trials}
+    assert ours == theirs
+
+
+@given(points)
+def test_hypervolume_never_falls(rows: list[tuple[int, int, int]]) -> None:
+    history = hypervolume_history(trials_of(rows), "params", DENSE)
+    assert len(history) == len(rows)
+    assert all(0 <= a <= b + 1e-12 <= 1 + 1e-9 for a, b in itertools.pairwise(history))
+
+
+def test_hypervolume_is_the_area_counted_by_hand() -> None:
+    # Scores 0, 0.5, 1 of the span at costs 10 %, 20 %, 60 %: 0.4 wide and ½ high, then 0.4 wide and 1 high.
+    trials = trials_of([(2, 10, 1), (4, 20, 1), (6, 60, 1)])
+    assert hypervolume_history(trials, "params", DENSE) == pytest.approx([0.0, 0.4, 0.6])
+
+
+def test_best_within_any_budget() -> None:
+    front = trials_of([(9, 50, 500), (7, 20, 300), (7, 30, 200), (3, 5, 50)])
+    assert best_within(front, Budget(), DENSE).trial == 0
+    assert best_within(front, Budget.parse("params=40%"), DENSE).trial == 1  # equal scores: the smaller
+    assert best_within(front, Budget.parse("flops=25%"), DENSE).trial == 2
+    assert best_within(front, Budget.parse("params=20%,flops=10%"), DENSE).trial == 3
+    with pytest.raises(RankfrontError, match=r"smallest there has params 5 \(5.00%\)"):
+        best_within(front, Budget.parse("params=4%"), DENSE)
+    with pytest.raises(RankfrontError, match="none is complete"):
+        best_within([], Budget(), DENSE)
+
+
+@given(st.integers(1, 2000), st.floats(0, 1))
+def test_interval_is_scipys(samples: int, share: float) -> None:
+    correct = round(share * samples)
+    expected = binomtest(correct, samples).proportion_ci(method="wilson")
+    assert wilson(correct / samples, samples) == pytest.approx((expected.low, expected.high), abs=1e-9)

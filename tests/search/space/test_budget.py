@@ -1,0 +1,66 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankfront import Metrics, RankfrontError
+from rankfront.search.space.budget import Budget, check_possible
+
+DENSE = Metrics(params=1_000_000, flops=8_000_000, bytes=4_000_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "limits"),
+    [
+        ("params=5%", {"params": 50_000}),
+        ("params=0.5%", {"params": 5_000}),
+        (" flops = 30 % ", {"flops": 2_400_000}),
+        ("params=200K", {"params": 200_000}),
+        ("flops=1.5M", {"flops": 1_500_000}),
+        ("bytes=200KB", {"bytes": 200_000}),
+        ("bytes=2KiB", {"bytes": 2_048}),
+        ("params=5%,bytes=1MB", {"params": 50_000, "bytes": 1_000_000}),
+        (["params=5%", "flops=30%"], {"params": 50_000, "flops": 2_400_000}),
+        ([], {}),
+    ],
+)
+def test_reads(text: str | list[str], limits: dict[str, float]) -> None:
+    assert Budget.parse(text).limits(DENSE) == pytest.approx(limits)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "must read METRIC=AMOUNT"),
+        ("params", "must read METRIC=AMOUNT"),
+        ("params=-5%", "must read METRIC=AMOUNT"),
+        ("params=5", "must carry % or one of K, M, G, T .* has no unit"),
+        ("params=5KB", "has unit 'KB'"),
+        ("bytes=5", "has no unit"),
+        ("speed=5%", "one of params, flops, bytes, but got 'speed'"),
+        ("params=0%", "must be positive"),
+        ("params=101%", "at most 100%"),
+        ("params=5%,params=6%", "bounds params 2 times"),
+        ("params=1e5K", "must read METRIC=AMOUNT"),
+    ],
+)
+def test_refuses(text: str, said: str) -> None:
+    with pytest.raises(RankfrontError, match=said):
+        Budget.parse(text)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_budget_or_an_error_of_ours(text: str) -> None:
+    try:
+        budget = Budget.parse(text)
+    except RankfrontError as error:
+        assert "\n" not in str(error) and len(str(error)) < 300
+    else:
+        assert Budget.parse(str(budget)) == budget
+        assert all(limit > 0 for limit in budget.limits(DENSE).values())
+
+
+def test_an_impossible_budget_names_the_smallest_possible() -> None:
+    smallest = Metrics(params=20_000, flops=100_000, bytes=90_000)
+    check_possible(Budget.parse("params=2%"), DENSE, smallest)
+    with pytest.raises(RankfrontError, match=r"at least 20,000 \(2.00% of the dense model's 1,000,000\).* 10,000"):
+        check_possible(Budget.parse("params=1%"), DENSE, smallest)
