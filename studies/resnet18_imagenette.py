@@ -14,7 +14,7 @@ from torchvision.models import resnet18
 from ..objectives.data.split import Split
 from ..objectives.device import choose_device
 from ..objectives.errors import RankfrontError
-from ..objectives.io.files import read_checkpoint
+from ..objectives.io.tensors import read_checkpoint
 from ..objectives.task import Task
 from ..objectives.training.finetune import FineTune
 from .imagenette import crop_and_flip, imagenette, normalise

@@ -9,7 +9,8 @@ from typing import Any
 from torch import nn
 
 from ..errors import RankfrontError
-from ..io.files import digest, read_json, read_tensors, write_json, write_tensors
+from ..io.files import digest, read_json, write_json
+from ..io.tensors import read_tensors, write_tensors
 from ..kinds.factorize import skeleton
 from ..metrics.count import entries, unique_state
 from ..model.attention import unpacked

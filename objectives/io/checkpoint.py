@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import RankfrontError
-from .files import read_tensors, write_tensors
+from .tensors import read_tensors, write_tensors
 
 
 @dataclass(frozen=True)

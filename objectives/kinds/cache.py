@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import RankfrontError
-from ..io.files import read_tensors, write_tensors
 from ..io.fingerprint import fingerprint
+from ..io.tensors import read_tensors, write_tensors
 from ..model.layer import Layer
 from .kind import Decomposition, Kind
 

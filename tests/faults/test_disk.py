@@ -17,7 +17,7 @@ import torch
 
 from rankfront import RankfrontError, Result
 from rankfront.objectives.io.checkpoint import Checkpoint
-from rankfront.objectives.io.files import read_tensors, write_tensors
+from rankfront.objectives.io.tensors import read_tensors, write_tensors
 from tests.faults.processes import code_of, front_of, start, study
 
 TRIALS = 8

@@ -21,7 +21,8 @@ from torch import nn
 import rankfront
 from rankfront import FineTune, Plan, RankfrontError, Result, Task, load, run
 from rankfront.objectives.export.model_files import read_plan
-from rankfront.objectives.io.files import read_checkpoint, read_json, read_tensors
+from rankfront.objectives.io.files import read_json
+from rankfront.objectives.io.tensors import read_checkpoint, read_tensors
 from rankfront.search.space.budget import Budget
 from rankfront.search.storage.folder import folder_name
 from rankfront.search.study.settings import seconds
@@ -97,7 +98,7 @@ def test_a_plan_of_huge_ranks_takes_no_memory(tmp_path: Path, dense: nn.Module) 
     plan = {"0": {"kind": "svd", "rank": 2**31 - 1}}
     (tmp_path / "plan.json").write_text(json.dumps({"format": 1, "plan": plan}))
     torch.save({}, tmp_path / "x")
-    rankfront.objectives.io.files.write_tensors(tmp_path / "model.safetensors", {"a": torch.zeros(1)})  # pyright: ignore
+    rankfront.objectives.io.tensors.write_tensors(tmp_path / "model.safetensors", {"a": torch.zeros(1)})  # pyright: ignore
     with pytest.raises(RankfrontError):
         load(tmp_path, dense)
 

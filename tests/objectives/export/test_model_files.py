@@ -8,7 +8,8 @@ from torch import nn
 
 from rankfront import DENSE, Choice, Plan, RankfrontError, load
 from rankfront.objectives.export.model_files import save_plan, save_weights
-from rankfront.objectives.io.files import read_tensors, write_text
+from rankfront.objectives.io.files import write_text
+from rankfront.objectives.io.tensors import read_tensors
 from rankfront.objectives.kinds.factorize import factorize, skeleton
 from rankfront.objectives.kinds.svd import KIND
 from rankfront.objectives.model.layer import find_layers

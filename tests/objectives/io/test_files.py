@@ -1,10 +1,18 @@
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
+import rankfront
 from rankfront import RankfrontError
 from rankfront.objectives.io.files import write_text, write_whole
+from rankfront.objectives.io.tensors import write_tensors
+
+TORCH_FREE = ("objectives.io.files", "objectives.errors", "objectives.plan")
 
 
 def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
@@ -21,7 +29,28 @@ def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path: Path) -
     assert os.listdir(tmp_path) == ["file.txt"]  # noqa: PTH208
 
 
-def test_permissions_are_the_usual_ones(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "write", [lambda path: write_text(path, "a"), lambda path: write_tensors(path, {"a": torch.zeros(2)})]
+)
+def test_files_have_the_mode_of_any_new_file_and_the_umask_is_not_touched(
+    tmp_path: Path, write: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "plain").write_text("")
-    write_text(tmp_path / "whole", "")
+
+    def touched(mask: int) -> int:
+        raise AssertionError("the umask belongs to the whole process")
+
+    monkeypatch.setattr(os, "umask", touched)
+    write(tmp_path / "whole")
+    write(tmp_path / "whole")  # and where there is one already
     assert (tmp_path / "whole").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.parametrize("module", TORCH_FREE)
+def test_what_the_command_line_needs_does_not_import_torch(module: str) -> None:
+    alone = (
+        "import sys, types; package = types.ModuleType('rankfront'); sys.modules['torch'] = None;"
+        f"package.__path__ = {list(rankfront.__path__)!r}; sys.modules['rankfront'] = package;"
+        f"import rankfront.{module}"
+    )
+    subprocess.run([sys.executable, "-c", alone], check=True)
