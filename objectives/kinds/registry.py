@@ -1,17 +1,48 @@
-"""The kinds of factorization on offer: a new one is a new file and one line here."""
+"""The kinds of factorization on offer. A new kind is a new file, with a ``KIND`` in it, and one line here.
+
+A kind's file is imported when the kind is first asked for, so the names are known without importing torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import importlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, final
 
 from ..errors import RankfrontError
-from . import spatial, spatial_identity, svd, svd_identity, tt, tucker2
-from .kind import Kind
 
-KINDS: dict[str, Kind] = {
-    kind.name: kind
-    for kind in (svd.KIND, svd_identity.KIND, spatial.KIND, spatial_identity.KIND, tucker2.KIND, tt.KIND)
+if TYPE_CHECKING:
+    from .kind import Kind
+
+MODULES = {
+    "svd": "svd",
+    "svd-identity": "svd_identity",
+    "spatial": "spatial",
+    "spatial-identity": "spatial_identity",
+    "tucker2": "tucker2",
+    "tt": "tt",
 }
+"""Names of kinds, in the order in which ties between them are broken, and the files that hold them."""
+
+
+@final
+class Kinds(Mapping[str, "Kind"]):
+    """Kinds by name, each imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> Kind:
+        return importlib.import_module(f".{MODULES[name]}", __package__).KIND
+
+    def __contains__(self, name: object) -> bool:
+        return name in MODULES
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MODULES)
+
+    def __len__(self) -> int:
+        return len(MODULES)
+
+
+KINDS = Kinds()
 
 
 def kind_named(name: str) -> Kind:
@@ -24,7 +55,7 @@ def kind_named(name: str) -> Kind:
 def kinds_named(names: Iterable[str]) -> tuple[Kind, ...]:
     """Return several kinds, in the order of `KINDS`; raises `RankfrontError` for an unknown one, or none."""
     wanted = set(names)
-    if not wanted or not wanted <= KINDS.keys():
-        got = repr(min(wanted - KINDS.keys()))[:60] if wanted else "none"
+    if not wanted or not wanted <= MODULES.keys():
+        got = repr(min(wanted - MODULES.keys()))[:60] if wanted else "none"
         raise RankfrontError(f"kinds must be some of {', '.join(KINDS)}, but got {got}")
-    return tuple(kind for kind in KINDS.values() if kind.name in wanted)
+    return tuple(kind for name, kind in KINDS.items() if name in wanted)

@@ -12,7 +12,7 @@ from rankfront import RankfrontError
 from rankfront.objectives.io.files import write_text, write_whole
 from rankfront.objectives.io.tensors import write_tensors
 
-TORCH_FREE = ("objectives.io.files", "objectives.errors", "objectives.plan")
+TORCH_FREE = ("objectives.io.files", "objectives.errors", "objectives.plan", "objectives.kinds.registry")
 
 
 def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
