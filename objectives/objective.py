@@ -39,6 +39,7 @@ from .task import Task
 from .training.batchnorm import reestimate_where_it_helps
 from .training.distillation import SoftTargets, distillation_loss
 from .training.finetune import FineTune, finetune
+from .training.held_out import is_better
 from .training.refit import refit
 
 BATCH = 64
@@ -291,14 +292,15 @@ class Objective:
         return evaluate(model.to(self.device), getattr(self.task, split), self.task.scorer, device=self.device)
 
     def _refitted_where_it_helps(self, model: nn.Module, factors: nn.Module, plan: Plan) -> nn.Module:
-        """Return ``model`` made anew from refitted ``factors``, or as it is where held-out data likes it better."""
+        """Return the network of refitted ``factors``, or ``model`` where that is no better on held-out data."""
         layers = [self.by_name[name] for name, choice in plan.items() if choice != DENSE]
         refit(factors, self.dense, layers, self._calibration)
         try:
             refitted = settle(self.decompositions.condensed(factors, plan), self.device)
         except np.linalg.LinAlgError:  # an identity block became singular
             return model
-        return min((model, refitted), key=self._distance_to_dense)
+        better = is_better(self._distance_to_dense(refitted), self._distance_to_dense(model))
+        return refitted if better else model
 
     def _loss(self, settings: FineTune, outputs: Any, batch: Batch) -> Tensor:
         """The true loss and the distance to the dense model, mixed by ``settings.distill``."""

@@ -191,11 +191,15 @@ class Costed(Protocol):
 
 
 def worthwhile(kind: Costed, layer: Layer, errors: Mapping[Rank, float]) -> list[Rank]:
-    """Return the ranks that save parameters and have less error than every cheaper one, ascending in parameters."""
+    """Return the ranks that save parameters and have less error than every cheaper one, ascending in parameters.
+
+    Of ranks with as many parameters the one of least error stays; of these the one of fewest flops.
+    """
     kept: list[Rank] = []
     least = float("inf")
-    for params, rank in sorted(((kind.cost(layer, rank).params, rank) for rank in errors), key=lambda pair: pair[0]):
-        if params < layer.params and errors[rank] < least:
+    costs = {rank: kind.cost(layer, rank) for rank in errors}
+    for rank in sorted(errors, key=lambda rank: (costs[rank].params, errors[rank], costs[rank].flops)):
+        if costs[rank].params < layer.params and errors[rank] < least:
             kept.append(rank)
             least = errors[rank]
     return kept

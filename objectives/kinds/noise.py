@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from ..model.layer import Layer
+from .error import DIGITS
 
 Array = NDArray[np.float64]
 
@@ -28,7 +29,7 @@ def noise_share(layer: Layer) -> float:
     for weight in weights if rows <= columns else weights.mT:
         squares = torch.linalg.eigvalsh(weight @ weight.T).flip(0).clamp(min=0).numpy()
         noise += squares[evbmf_rank(squares, weight.shape[1]) :].sum()
-    return float(noise / max(float(weights.square().sum()), 1e-300))
+    return round(noise / max(float(weights.square().sum()), 1e-300), DIGITS)
 
 
 def evbmf_rank(squares: Array, columns: int) -> int:

@@ -11,6 +11,9 @@ from ..model.layer import Layer
 from .kind import Moments
 from .principal import main_inputs, principal
 
+SINGULAR = 1e-10
+"""Eigenvalues of channels' moments below this share of the largest are rounding errors, and count as 0."""
+
 
 class Factors(NamedTuple):
     """``inner (r_in, in)``, ``core (r_out, r_in, kernel)``, ``outer (out, r_out)``: the kernel is their product.
@@ -58,7 +61,7 @@ class PatchMoments:
         """Return the kernel's best coefficients on channels ``inner (r, in)``, tap by tap: ``(out, r, k)``."""
         seen = inner @ self._pixels  # (r, in)
         gram = seen @ inner.T
-        return torch.einsum("oik,ri,rs->osk", self.kernel, seen, torch.linalg.pinv(gram, hermitian=True))
+        return torch.einsum("oik,ri,rs->osk", self.kernel, seen, torch.linalg.pinv(gram, rtol=SINGULAR, hermitian=True))
 
     def features(self, inner: Tensor) -> Tensor:
         """Return the moments of patches of the channels ``inner (r, in)``: ``(r · k, r · k)``."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..model.layer import Layer
 from ..plan import Rank, one
 from .centre_block import block_sizes
+from .error import rounded_all
 from .factors import convolution, filled
 from .kind import Cost, Factorization, Moments, Statistic, worthwhile
 from .principal import principal
@@ -113,7 +114,7 @@ class SpatialDecomposition:
         self.errors = errors
         self.mean = mean
         self.blocks = blocks
-        self._errors: list[float] = errors.tolist()
+        self._errors = rounded_all(errors)
 
     def ranks(self) -> list[Rank]:
         """Return all ranks that are worthwhile."""

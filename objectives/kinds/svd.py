@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..model.layer import Layer
 from ..plan import Rank, one
+from .error import rounded_all
 from .factors import convolution, filled
 from .kind import Cost, Factorization, Moments, Statistic
 from .principal import principal
@@ -94,7 +95,7 @@ class SvdDecomposition:
         self.mean = mean
         tail = energy.sum(0).flip(0).cumsum(0).flip(0)
         total = float(tail[0]) or 1.0
-        self._errors = [*(tail / total).tolist(), 0.0]
+        self._errors = rounded_all([*(tail / total).tolist(), 0.0])
 
     def ranks(self) -> range:
         """Return all ranks that save parameters."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ..model.layer import Layer
 from ..plan import Rank, several
 from . import spatial, tucker2
+from .error import rank_that_leaves, rounded_all
 from .factors import convolution, filled
 from .kind import Cost, Moments, Statistic, worthwhile
 from .patch_moments import Factors, PatchMoments
@@ -103,7 +104,7 @@ def _cut(layer: Layer, factors: Factors, features: Tensor, lost: float, middle: 
     if middle is None:
         tail = energy.flip(0).cumsum(0).flip(0) / energy.sum().clamp_min(torch.finfo(energy.dtype).tiny)
         full = (r1, r3) == tucker2.KIND.full_rank(layer)
-        middle = components.shape[1] if full else max(1, int((tail > lost).sum()))
+        middle = components.shape[1] if full else max(1, rank_that_leaves(tail, lost))
     kept = components[:, :middle]
     across = kept.view(r3, kw, middle).transpose(1, 2)
     return factors.inner, (kept.T @ table).view(middle, r1, kh), across, factors.outer
@@ -126,7 +127,7 @@ class TTKernelDecomposition:
         self.layer = layer
         self.found = dict(found)
         self.mean = mean
-        self._errors: dict[Rank, float] = dict(zip(found, errors.tolist(), strict=True))
+        self._errors: dict[Rank, float] = dict(zip(found, rounded_all(errors), strict=True))
 
     def ranks(self) -> list[Rank]:
         """Return the ranks worked out that are worthwhile."""

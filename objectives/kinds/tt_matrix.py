@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..model.layer import Layer
 from ..plan import Rank, one
+from .error import rounded_all
 from .factors import filled
 from .kind import Cost, Moments, Statistic, worthwhile
 
@@ -134,7 +135,7 @@ class TTMatrixDecomposition:
         self.first = first
         self.last = last
         self.mean = mean
-        self._errors: dict[Rank, float] = dict(zip(worked_out.tolist(), errors.tolist(), strict=True))
+        self._errors: dict[Rank, float] = dict(zip(worked_out.tolist(), rounded_all(errors), strict=True))
 
     def ranks(self) -> Sequence[Rank]:
         """Return the ranks worked out that are worthwhile."""

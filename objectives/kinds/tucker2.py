@@ -20,6 +20,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from ..model.layer import Layer
 from ..plan import Rank, several
+from .error import rank_that_leaves, rounded_all
 from .factors import convolution, filled
 from .kind import Cost, Factorization, Moments, Statistic, worthwhile
 from .patch_moments import Factors, PatchMoments
@@ -103,7 +104,7 @@ def knobs(patches: PatchMoments) -> list[tuple[int, int]]:
     for r_in in np.unique(np.geomspace(1, full_in, KNOBS).round().astype(int)).tolist():
         inner = patches.channels[:r_in]
         lost = patches.error(Factors(inner, patches.on_channels(inner), every_output), patches.features(inner))
-        r_out = int((patches.output_tail > lost).sum()) if r_in < full_in else full_out
+        r_out = rank_that_leaves(patches.output_tail, lost) if r_in < full_in else full_out
         pairs.append((r_in, min(full_out, max(1, r_out))))
     return pairs
 
@@ -135,7 +136,7 @@ class Tucker2Decomposition:
         self.layer = layer
         self.found = dict(found)
         self.mean = mean
-        self._errors: dict[Rank, float] = dict(zip(found, errors.tolist(), strict=True))
+        self._errors: dict[Rank, float] = dict(zip(found, rounded_all(errors), strict=True))
 
     def ranks(self) -> list[Rank]:
         """Return the ranks worked out that are worthwhile."""

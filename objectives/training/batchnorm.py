@@ -14,10 +14,11 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..data.split import Batch, apply
+from .held_out import is_better
 
 
 def reestimate_where_it_helps(model: nn.Module, batches: Sequence[Batch], loss: Callable[[nn.Module], float]) -> bool:
-    """Re-estimate ``model``'s running statistics on ``batches``; undo it if ``loss`` gets no lower.
+    """Re-estimate ``model``'s running statistics on ``batches``; undo it unless ``loss`` falls.
 
     Returns whether the new statistics were kept.
     """
@@ -27,7 +28,7 @@ def reestimate_where_it_helps(model: nn.Module, batches: Sequence[Batch], loss: 
     before = loss(model)
     saved = [copy.deepcopy(norm.state_dict()) for norm in norms]
     _reestimate(model, norms, batches)
-    if loss(model) < before:
+    if is_better(loss(model), before):
         return True
     for norm, state in zip(norms, saved, strict=True):
         norm.load_state_dict(state)

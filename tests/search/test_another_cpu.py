@@ -1,0 +1,85 @@
+"""Candidates, plans within limits and first proposals are the same on a CPU whose decompositions end otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rankfront import DENSE, FineTune, Plan, Task
+from rankfront.objectives.objective import Objective
+from rankfront.search.allocation.rules import RULES
+from rankfront.search.space.candidates import Candidates
+from tests.conftest import blobs, go, perceptron
+from tests.cpus import another_cpu
+
+SEEDS = range(20)
+
+
+def task_with_a_rank_deficient_layer() -> Task:
+    """From rank 3 on the second layer's errors are last bits: on some CPUs exactly 0."""
+    torch.manual_seed(0)
+    body = perceptron(features=12)
+    with torch.no_grad():
+        body[2].weight.copy_(torch.randn(16, 3) @ torch.randn(3, 16))
+    return Task(
+        nn.Sequential(nn.Linear(12, 12), nn.ReLU(), body),
+        blobs(100, 1),
+        blobs(50, 2),
+        calibration=80,
+        name="deficient",
+        finetune=FineTune(epochs=0),
+        refit=False,
+    )
+
+
+def candidates() -> Candidates:
+    objective = Objective(task_with_a_rank_deficient_layer(), device=torch.device("cpu"))
+    objective.prepare()
+    return Candidates.of(objective)
+
+
+def test_candidates_are_the_same_and_of_equal_errors_the_cheaper_is_there() -> None:
+    here = candidates()
+    for row in here.errors:
+        factorized = row[np.isfinite(row) & (row > 0)]
+        assert (row == 0).sum() == 1 and len(set(factorized)) > 0
+    for seed in SEEDS:
+        with another_cpu(seed):
+            there = candidates()
+        assert there.names == here.names
+        for field in ("errors", "changes"):
+            np.testing.assert_array_equal(getattr(there, field), getattr(here, field))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rules_give_the_same_plans(rule: str) -> None:
+    here = candidates()
+    dense = here.costs.dense
+    cases = [{"params": share * dense.params} for share in (0.4, 0.7)] + [
+        {"params": 0.6 * dense.params, "flops": 0.5 * dense.flops}
+    ]
+    plans = [RULES[rule](here, limits) for limits in cases]
+    for seed in range(5):
+        with another_cpu(seed):
+            there = candidates()
+            assert [RULES[rule](there, limits) for limits in cases] == plans
+
+
+def test_no_limit_leaves_all_dense_whatever_the_last_bits() -> None:
+    for seed in SEEDS:
+        with another_cpu(seed):
+            known = candidates()
+            for limits in ({}, {"params": known.costs.dense.params}):
+                assert RULES["knapsack"](known, limits) == Plan(dict.fromkeys(known.names, DENSE))
+
+
+def test_first_proposals_are_the_same(tmp_path: Path) -> None:
+    task = task_with_a_rank_deficient_layer()
+    here = [t.plan for t in go(task, tmp_path / "here", trials=3, budget="params=60%").scored]
+    for seed in range(2):
+        with another_cpu(seed):
+            assert [t.plan for t in go(task, tmp_path / f"{seed}", trials=3, budget="params=60%").scored] == here
