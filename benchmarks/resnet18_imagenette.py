@@ -29,7 +29,7 @@ from torch.utils.benchmark import Timer
 from rankfront import Choice, FineTune, Plan, Task
 from rankfront.objectives.device import choose_device
 from rankfront.objectives.kinds.registry import KINDS
-from rankfront.objectives.metrics.score import accuracy, evaluate
+from rankfront.objectives.metrics.score import ACCURACY, evaluate
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.training.finetune import finetune
 from rankfront.search.allocation.knapsack import knapsack
@@ -125,12 +125,12 @@ def published(task: Task, device: torch.device) -> None:
         model,
         task.train,
         lambda outputs, batch: functional.cross_entropy(outputs, batch.targets),
-        lambda m: evaluate(m, task.validation, accuracy, device=device),
+        lambda m: evaluate(m, task.validation, ACCURACY, device=device),
         recipe,
         seed=0,
         device=device,
     )
-    found = evaluate(model, task.test, accuracy, device=device)
+    found = evaluate(model, task.test, ACCURACY, device=device)
     print("| run | published | here, validation | here, test |\n|---|---|---|---|")
     print(f"| layer1[0].conv1, .conv2 at rank 8, 5 epochs | 64.79 | {100 * score:.2f} | {100 * found:.2f} |")
 

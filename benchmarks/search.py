@@ -42,7 +42,7 @@ from rankfront.search.samplers.problem import Problem
 from rankfront.search.samplers.registry import DEFAULT, SAMPLERS, make_sampler
 from rankfront.search.storage.repeats import runs_of
 from rankfront.search.storage.slots import SLOT, seed_for
-from rankfront.search.storage.trials import SCORE, UNTRAINED
+from rankfront.search.storage.trials import SCORE, SCORE_BEFORE_FINETUNING
 from rankfront.studies import digits, mnist_mlp
 
 TRIALS = {"truth": 205, "digits": 30, "mnist-mlp": 20, "resnet": 12}
@@ -112,7 +112,7 @@ def race(ground: Ground, sampler: str, seed: int, trials: int) -> Iterator[Trial
             trial.set_constraint(metric, violation)
         score, test, untrained = ground.run(plan, seed_for(seed, slot, "trial"))
         trial.set_user_attr(SCORE, score)
-        trial.set_user_attr(UNTRAINED, untrained)
+        trial.set_user_attr(SCORE_BEFORE_FINETUNING, untrained)
         params = space.candidates.costs.of(plan).params
         study.tell(trial, [score, params])
         used = params / space.limits["params"]

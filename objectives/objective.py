@@ -18,20 +18,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .calibration.calibrate import Progress, calibrate
-from .data.split import Batch, apply
+from .data.split import Batch, Split, apply
 from .device import settle
 from .errors import RankfrontError
 from .export.int8 import entries_of_quantized, quantized
 from .io.checkpoint import Checkpoint
 from .io.fingerprint import fingerprint
+from .io.saved import entries
 from .kinds.cache import DecompositionCache
 from .kinds.decompositions import Decompositions, Wanted
 from .kinds.kind import Moments, Statistic
 from .kinds.probe import without_refused, without_unreplaceable
 from .kinds.registry import kinds_named
 from .metrics.costs import Costs
-from .metrics.count import Metrics, count, file_bytes
-from .metrics.score import evaluate
+from .metrics.registry import measure
+from .metrics.score import ACCURACY, accuracy, evaluate
+from .metrics.values import Metrics
 from .model.attention import unpacked_where_it_runs
 from .model.layer import Layer, find_layers
 from .plan import DENSE, Choice, Plan
@@ -114,15 +116,17 @@ class Objective:
 
     @property
     def samples(self) -> int:
-        """How many the validation score was taken on, where it is an accuracy; 0 for a score of the user's own."""
-        return len(self.task.validation) if self.task.score is None else 0
+        """How many the validation score was taken on, where it is a proportion of samples; else 0."""
+        return len(self.task.validation) if self.task.score.scale.proportion else 0
 
     @torch.no_grad()
     def _check_loss_and_score(self) -> None:
         """Try the loss on a few training samples and accuracy on a few of validation, on the CPU."""
-        tried = [("loss", "training", self.task.train, self.task.loss or functional.cross_entropy)]
-        if self.task.score is None:
-            tried.append(("score", "validation", self.task.validation, self.task.scorer))
+        tried: list[tuple[str, str, Split, Callable[[Any, Any], Any]]] = [
+            ("loss", "training", self.task.train, self.task.loss or functional.cross_entropy)
+        ]
+        if self.task.score is ACCURACY:
+            tried.append(("score", "validation", self.task.validation, accuracy))
         for name, data, split, function in tried:
             for batch in split.batches(2, limit=2):
                 try:
@@ -261,11 +265,13 @@ class Objective:
         notes: list[str] = []
         scores: list[float] = []
 
+        scale = self.task.score.scale
+
         def validate(model: nn.Module) -> float:
             scores.append(self.score(model))
-            return scores[-1]
+            return -scale.minimised(scores[-1])
 
-        score = finetune(
+        best = finetune(
             model,
             self.task.train,
             functools.partial(self._loss, settings),
@@ -275,13 +281,13 @@ class Objective:
             device=self.device,
             progress=progress,
             checkpoint=checkpoint,
-            stop=stop,
+            stop=None if stop is None else lambda epoch, value: stop(epoch, scale.minimised(-value)),
             note=notes.append,
         )
+        score = scale.minimised(-best)
         model = model.to("cpu", memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
-        metrics = count(model, self.example)
+        metrics = measure(model, self.example, entries_of_quantized if self.task.int8 else entries)
         if self.task.int8:
-            metrics = metrics._replace(bytes=file_bytes(entries_of_quantized(model)))
             model = quantized(model)
             score = self.score(model)
             model = model.cpu()
@@ -289,7 +295,7 @@ class Objective:
 
     def score(self, model: nn.Module, split: str = "validation") -> float:
         """Return a network's score on the named split."""
-        return evaluate(model.to(self.device), getattr(self.task, split), self.task.scorer, device=self.device)
+        return evaluate(model.to(self.device), getattr(self.task, split), self.task.score, device=self.device)
 
     def _refitted_where_it_helps(self, model: nn.Module, factors: nn.Module, plan: Plan) -> nn.Module:
         """Return the network of refitted ``factors``, or ``model`` where that is no better on held-out data."""

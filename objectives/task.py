@@ -14,7 +14,7 @@ from .data.split import Split
 from .errors import RankfrontError
 from .export.int8 import check_installed
 from .kinds.registry import KINDS, kinds_named
-from .metrics.score import Score, accuracy
+from .metrics.score import ACCURACY, Score
 from .training.finetune import FineTune
 
 FEWEST = 16
@@ -43,8 +43,11 @@ class Task:
     With a cross entropy the soft targets of distillation are compared by KL divergence, with any other
     loss by mean squared difference.
     """
-    score: Score | None = None
-    """``score(outputs, targets)`` over a whole split, higher is better; accuracy if not given."""
+    score: Any = None
+    """A `Score`, or ``score(outputs, targets)`` of a whole split, higher is better; accuracy if not given.
+
+    On the task it always is a `Score`.
+    """
     exclude: tuple[str, ...] = ()
     """Name patterns (``fnmatch``) of layers to leave dense."""
     name: str = "model"
@@ -84,6 +87,12 @@ class Task:
         for name in ("exclude", "budget", "kinds"):
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value.split(",")) if isinstance(value, str) else tuple(value))
+        if self.score is None:
+            object.__setattr__(self, "score", ACCURACY)
+        elif not isinstance(self.score, Score):
+            if not callable(self.score):
+                raise RankfrontError(f"score must be a function or a rankfront.Score, but got {self.score!r:.60}")
+            object.__setattr__(self, "score", Score.of_split(self.score))
         if self.int8:
             check_installed()
         object.__setattr__(self, "kinds", tuple(kind.name for kind in kinds_named(self.kinds)))
@@ -93,20 +102,10 @@ class Task:
         """Whether the loss is a cross entropy: outputs are then logits ``(N, classes, …)``."""
         return self.loss in (None, functional.cross_entropy) or isinstance(self.loss, nn.CrossEntropyLoss)
 
-    @property
-    def scorer(self) -> Score:
-        """The score in use."""
-        return self.score or accuracy
-
-    @property
-    def score_name(self) -> str:
-        """What the score is called in tables and plots: ``accuracy``, or ``score`` for the user's own."""
-        return "accuracy" if self.score is None else "score"
-
     def settings(self) -> dict[str, Any]:
         """Return what changes a trial's result besides model, data, budget and seed; plain data."""
         finetune = {f.name: getattr(self.finetune, f.name) for f in fields(self.finetune)}
-        own = {name: _described(getattr(self, name)) for name in ("loss", "score")}
+        own = {"loss": _described(self.loss), "score": self.score.scale.name}
         return {
             "finetune": finetune,
             "kinds": list(self.kinds),

@@ -9,7 +9,8 @@
 from .objectives.data.split import Split
 from .objectives.errors import RankfrontError, TrialError
 from .objectives.export.model_files import load
-from .objectives.metrics.count import Metrics
+from .objectives.metrics.score import Score
+from .objectives.metrics.values import Metrics
 from .objectives.plan import DENSE, Choice, Plan
 from .objectives.task import Task
 from .objectives.training.finetune import FineTune
@@ -28,6 +29,7 @@ __all__ = [
     "Plan",
     "RankfrontError",
     "Result",
+    "Score",
     "Split",
     "Task",
     "TrialError",

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import RankfrontError
+from ..io.saved import Entry, entries, unique_state
 from ..kinds.factorize import skeleton
-from ..metrics.count import Entry, entries, unique_state
 from ..model.attention import Attention, unpacked
 from ..plan import Plan
 

@@ -2,40 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from ..errors import RankfrontError
-from ..io.files import digest, read_json, write_json
+from ..io.saved import entries, unique_state
 from ..io.tensors import read_tensors, write_tensors
 from ..kinds.factorize import skeleton
-from ..metrics.count import entries, unique_state
 from ..model.attention import unpacked
 from ..plan import Plan
 from .int8 import entries_of_quantized, plain_state, restored
-
-FORMAT = 1
+from .plan_files import read_model_files
 
 
 def save_weights(path: Path, model: nn.Module, *, int8: bool = False) -> None:
     """Write a model's weights, tied ones once; ``int8`` says that it is a quantized one."""
     write_tensors(path, plain_state(model) if int8 else unique_state(model))
-
-
-def save_plan(path: Path, plan: Plan, about: Mapping[str, Any]) -> None:
-    """Write a plan, and what is known of the model (its study, trial and metrics)."""
-    write_json(path, {"format": FORMAT, **about, "plan": plan.to_json()})
-
-
-def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
-    """Return what `save_plan` wrote."""
-    data = read_json(path)
-    if data.get("format") != FORMAT:
-        raise RankfrontError(f"{path} must have format {FORMAT}, but has {data.get('format')!r}")
-    return Plan.from_json(data.pop("plan", None)), data
 
 
 def load_model(dense: nn.Module, plan: Plan, weights: Path, *, int8: bool = False) -> nn.Module:
@@ -71,15 +54,6 @@ def load_model(dense: nn.Module, plan: Plan, weights: Path, *, int8: bool = Fals
     return model.eval()
 
 
-def model_paths(path: Path) -> tuple[Path, Path]:
-    """Return where a model's weights and its plan lie, given a ``.safetensors`` file or a folder."""
-    if path.suffix == ".safetensors":
-        return path, path.with_suffix(".plan.json")
-    if path.suffix in (".pt", ".pth", ".bin", ".ckpt", ".onnx"):
-        raise RankfrontError(f"a model's files must be NAME.safetensors or a folder, but got {path.name!r:.60}")
-    return path / "model.safetensors", path / "plan.json"
-
-
 def load(path: str | Path, model: nn.Module) -> nn.Module:
     """Return a compressed model from its files.
 
@@ -99,12 +73,3 @@ def load(path: str | Path, model: nn.Module) -> nn.Module:
         raise RankfrontError(f"{path} must be a model's folder or .safetensors file, but is not there")
     weights, plan, about = read_model_files(path / "best" if (path / "best").is_dir() else path)
     return load_model(model, plan, weights, int8=about.get("int8") is True)
-
-
-def read_model_files(path: Path) -> tuple[Path, Plan, dict[str, Any]]:
-    """Return where the weights lie, the plan, and what is known; raises `RankfrontError` where weights are others."""
-    weights, plan_file = model_paths(path)
-    plan, about = read_plan(plan_file)
-    if "sha256" in about and digest(weights) != about["sha256"]:
-        raise RankfrontError(f"{weights} must be the file that {plan_file.name} was written for, but is another")
-    return weights, plan, about

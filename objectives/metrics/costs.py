@@ -1,118 +1,65 @@
-"""What every plan costs, known without building it."""
+"""What every plan costs, known without building it: each metric's predictor, side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from ..data.split import Inputs
 from ..export.int8 import entries_of_quantized
-from ..kinds.kind import Cost
-from ..kinds.registry import kind_named
+from ..io.saved import entries
 from ..model.layer import Layer, Layers
 from ..plan import Choice, Plan
-from .count import Entry, Metrics, count, entries, file_bytes
+from .metric import Subject
+from .registry import METRICS, measure
+from .values import Metrics
 
 
 class Costs:
-    """The dense model's cost, and what each layer's choice changes of it; exact for every plan."""
+    """The dense model's costs, and those of every plan in the metrics that can be known before building."""
 
     def __init__(self, model: nn.Module, layers: Layers, example: Inputs, int8: bool = False) -> None:
-        self.dense = count(model, example)
-        self.int8 = int8
+        self.dense = measure(model, example)
+        """Of the dense model as it is: every metric."""
         self.layers = {layer.name: layer for layer in layers}
-        self._entries = {entry.name: entry for entry in self._saved(model)}
-        self._old_entries = {name: self._dense_entries(layer) for name, layer in self.layers.items()}
-        self._new_entries: dict[tuple[str, Choice], list[Entry]] = {}
-        self._changes: dict[tuple[str, Choice], Cost] = {}
+        subject = Subject(model, example, entries_of_quantized if int8 else entries)
+        predictors = {name: metric.predictor(subject, self.layers) for name, metric in METRICS.items()}
+        self._predictors = {name: predictor for name, predictor in predictors.items() if predictor is not None}
         self.start = self.of(Plan({}))
-        """What the model costs with every layer dense: less bytes than the dense model where it ships as int8."""
+        """Of the plan that leaves every layer dense: fewer bytes than the dense model where it ships as int8."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The metrics that are known before building."""
+        return tuple(self._predictors)
 
     def of(self, plan: Plan) -> Metrics:
-        """Return what the compressed network costs: equal to `metrics.count` of it, bytes as it is saved."""
-        params, flops = self.dense.params, self.dense.flops
-        tensors = dict(self._entries)
-        for name, choice in plan.items():
-            change = self._change(self.layers[name], choice)
-            params += change.params
-            flops += change.flops
-            for entry in self._old_entries[name]:
-                del tensors[entry.name]
-            tensors.update((entry.name, entry) for entry in self._new(name, choice))
-        return Metrics(params, flops, file_bytes(tensors.values()))
+        """Return what the compressed network costs: equal to what is measured on it."""
+        return Metrics({name: predictor.of(plan) for name, predictor in self._predictors.items()})
 
     def smallest(self, choices: Mapping[str, Sequence[Choice]]) -> Metrics:
         """Return the least of each metric that any plan reaches, given every layer's choices."""
-        plans = []
-        for column in range(len(Metrics._fields)):
+        least: dict[str, float] = {}
+        for name, predictor in self._predictors.items():
             picks = {}
-            for name, options in choices.items():
-                changes = self.changes(self.layers[name], options)
-                picks[name] = min(zip(changes, options, strict=True), key=lambda pair: pair[0][column])[1]
-            plans.append(self.of(Plan(picks)))
-        return Metrics(*(plan[column] for column, plan in enumerate(plans)))
+            for layer, options in choices.items():
+                changes = predictor.changes(self.layers[layer], options)
+                picks[layer] = min(zip(changes, range(len(options)), strict=True))[1]
+            least[name] = predictor.of(Plan({layer: choices[layer][pick] for layer, pick in picks.items()}))
+        return Metrics(least)
 
-    def changes(self, layer: Layer, choices: Sequence[Choice]) -> list[Metrics]:
-        """Return what each choice for one layer adds to `start` (negative: saves).
-
-        Bytes are those of the parameters, and of the header of the layer's largest factorization: a whole
-        file differs from the sum by a few bytes.
-        """
-        if self.int8 and isinstance(layer.module, nn.Linear):
-            dense_bytes = file_bytes(self._old_entries[layer.name])
-            added = [(self._change(layer, c), file_bytes(self._new(layer.name, c)) - dense_bytes) for c in choices]
-            return [Metrics(cost.params, cost.flops, more) for cost, more in added]
-        itemsize = layer.module.weight.element_size()
-        old = file_bytes(self._old_entries[layer.name]) - itemsize * layer.params
-        headers: dict[str, int] = {}
-        rows = []
-        for choice in reversed(choices):
-            change = self._change(layer, choice)
-            header = 0
-            if choice.rank is not None:
-                if choice.kind not in headers:
-                    new = kind_named(choice.kind).cost(layer, choice.rank).params
-                    headers[choice.kind] = file_bytes(self._new(layer.name, choice)) - itemsize * new - old
-                header = headers[choice.kind]
-            rows.append(Metrics(change.params, change.flops, itemsize * change.params + header))
-        return rows[::-1]
+    def changes(self, layer: Layer, choices: Sequence[Choice]) -> NDArray[np.float64]:
+        """Return what each choice for one layer adds to `start`: ``(choices, metrics)``, columns as in `names`."""
+        columns = [predictor.changes(layer, choices) for predictor in self._predictors.values()]
+        return np.array(columns, float).T
 
     def kept(self, plan: Plan) -> dict[str, float]:
         """Return the share of each layer's parameters that a plan keeps."""
+        params = self._predictors["params"]
         return {
-            name: 1 + self._change(layer := self.layers[name], choice).params / layer.params
+            name: 1 + params.changes(layer := self.layers[name], [choice])[0] / layer.params
             for name, choice in plan.items()
         }
-
-    def _change(self, layer: Layer, choice: Choice) -> Cost:
-        """Return what a choice adds in parameters and flops."""
-        if choice.rank is None:
-            return Cost(0, 0)
-        if (layer.name, choice) not in self._changes:
-            cost = kind_named(choice.kind).cost(layer, choice.rank)
-            self._changes[layer.name, choice] = Cost(cost.params - layer.params, cost.flops - layer.flops)
-        return self._changes[layer.name, choice]
-
-    def _dense_entries(self, layer: Layer) -> list[Entry]:
-        """Return the dense layer's tensors in a saved file."""
-        names = (under(path, part.name) for path in layer.paths for part in self._saved(layer.module))
-        return [self._entries[n] for n in names if n in self._entries]
-
-    def _new(self, name: str, choice: Choice) -> list[Entry]:
-        """Return the factorized layer's tensors in a saved file."""
-        if choice.rank is None:
-            return self._old_entries[name]
-        if (name, choice) not in self._new_entries:
-            module = kind_named(choice.kind).skeleton(self.layers[name], choice.rank)
-            self._new_entries[name, choice] = [Entry(under(name, n), s, d) for n, s, d in self._saved(module)]
-        return self._new_entries[name, choice]
-
-    def _saved(self, model: nn.Module) -> list[Entry]:
-        """Return the tensors that a saved file of this model holds."""
-        return entries_of_quantized(model) if self.int8 else entries(model)
-
-
-def under(path: str, name: str) -> str:
-    """Return a tensor's name in the state dict, given its module's path; the root's is empty."""
-    return f"{path}.{name}" if path else name

@@ -1,9 +1,10 @@
-"""How good a network is on a split: accuracy, or a score of the user's own (higher is better)."""
+"""How good a network is on a split: accuracy, or a score of the user's own."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,9 +12,64 @@ from torch import Tensor, nn
 
 from ..data.split import Split, apply, join, length, place
 from ..errors import RankfrontError, TrialError
+from .scale import ACCURACY as ACCURACY_SCALE
+from .scale import Scale
 
-Score = Callable[[Any, Any], Any]
-"""``score(outputs, targets)`` over a whole split, on the CPU; returns one number, higher is better."""
+Batches = Iterable[tuple[Any, Any]]
+"""Pairs ``(outputs, targets)``, on the CPU, as the model and the data gave them."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number that says how good a network is.
+
+    ``of_batches`` gets the pairs one after the other, so a score that needs no more than sums holds no split in memory.
+    """
+
+    scale: Scale
+    of_batches: Callable[[Batches], Any]
+
+    @classmethod
+    def of_split(
+        cls,
+        function: Callable[[Any, Any], Any],
+        name: str = "score",
+        *,
+        higher_is_better: bool = True,
+        proportion: bool = False,
+        form: str = ".4g",
+    ) -> Score:
+        """Return the score ``function(outputs, targets)`` of a whole split, its batches joined.
+
+        Args:
+            function: returns one number.
+            name: in tables, plots and files.
+            higher_is_better: False for a loss, a perplexity, an error.
+            proportion: whether it is the share of samples that are right (see `Scale`).
+            form: how it is shown.
+        """
+
+        def of_batches(batches: Batches) -> Any:
+            outputs, targets = zip(*batches, strict=True)
+            return function(join(outputs), join(targets))
+
+        return cls(Scale(name, higher_is_better, proportion, form), of_batches)
+
+    def of(self, batches: Batches) -> float:
+        """Return the score.
+
+        Raises:
+            RankfrontError: it is not one number.
+            TrialError: it is not finite.
+        """
+        value = self.of_batches(batches)
+        try:
+            value = float(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise RankfrontError(f"a score must be one number, but got {value!r:.60}") from None
+        if not math.isfinite(value):
+            raise TrialError(f"a score must be a finite number, but got {value}")
+        return value
 
 
 def accuracy(outputs: Tensor, targets: Tensor) -> float:
@@ -22,27 +78,45 @@ def accuracy(outputs: Tensor, targets: Tensor) -> float:
     >>> accuracy(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
     0.5
     """
-    shapes = [tuple(t.shape) if isinstance(t, Tensor) else type(t).__name__ for t in (outputs, targets)]
-    if isinstance(shapes[0], str) or len(shapes[0]) != 2 or shapes[1] != shapes[0][:1]:
-        raise RankfrontError(
-            "accuracy needs outputs (N, classes) and targets (N,), "
-            f"but got {shapes[0]} and {shapes[1]}: give the task a score of its own"
-        )
-    return float((outputs.argmax(1) == targets).double().mean())
+    return _accuracy([(outputs, targets)])
+
+
+def _accuracy(batches: Batches) -> float:
+    right = total = 0
+    for outputs, targets in batches:
+        shapes = [tuple(t.shape) if isinstance(t, Tensor) else type(t).__name__ for t in (outputs, targets)]
+        if isinstance(shapes[0], str) or len(shapes[0]) != 2 or shapes[1] != shapes[0][:1]:
+            raise RankfrontError(
+                "accuracy needs outputs (N, classes) and targets (N,), "
+                f"but got {shapes[0]} and {shapes[1]}: give the task a score of its own"
+            )
+        right += int((outputs.argmax(1) == targets).sum())
+        total += len(targets)
+    return right / total
+
+
+ACCURACY = Score(ACCURACY_SCALE, _accuracy)
 
 
 @torch.no_grad()
 def evaluate(
     model: nn.Module, data: Split, score: Score, *, device: torch.device | str = "cpu", batch_size: int = 512
 ) -> float:
-    """Return ``score`` of the model's outputs over the whole split: eval mode, no autocast, full precision.
+    """Return a network's score on a split: eval mode, no autocast, full precision.
 
     Raises:
         TrialError: the score is not a finite number.
     """
     was_training = model.training
     model.eval()
-    outputs, targets = [], []
+    try:
+        return score.of(_passed(model, data, device, batch_size))
+    finally:
+        model.train(was_training)
+
+
+def _passed(model: nn.Module, data: Split, device: torch.device | str, batch_size: int) -> Iterator[tuple[Any, Any]]:
+    """Yield outputs and targets, batch by batch; where memory does not suffice, in smaller parts."""
     parts = 1
     for batch in data.batches(batch_size, device=device):
         while True:
@@ -53,14 +127,5 @@ def evaluate(
                 if parts >= length(batch.targets):
                     raise
                 parts *= 2
-        outputs += passed
-        targets.append(place(batch.targets, "cpu"))
-    model.train(was_training)
-    value = score(join(outputs), join(targets))
-    try:
-        value = float(value)
-    except (TypeError, ValueError):
-        raise RankfrontError(f"a score must be one number, but got {value!r:.60}") from None
-    if not math.isfinite(value):
-        raise TrialError(f"a score must be a finite number, but got {value}")
-    return value
+        targets = place(batch.targets, "cpu")
+        yield (passed[0] if len(passed) == 1 else join(passed)), targets

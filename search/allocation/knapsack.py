@@ -14,7 +14,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ...objectives.metrics.count import Metrics
 from ...objectives.plan import Plan
 from ..space.candidates import Candidates
 
@@ -39,7 +38,7 @@ def knapsack(candidates: Candidates, limits: Mapping[str, float], worth: Array |
         if picks is None:
             break
         plan = candidates.plan(picks)
-        cost = candidates.costs.of(plan)._asdict()
+        cost = dict(candidates.costs.of(plan))
         over = {name: cost[name] - bound for name, bound in limits.items() if cost[name] > bound}
         if not over:
             return plan
@@ -52,7 +51,7 @@ def _cheapest(candidates: Candidates, limits: Mapping[str, float]) -> Plan | Non
     """Return the plan of least cost, if it fits."""
     costs, _ = _normalised(candidates, limits)
     plan = candidates.plan(np.where(np.isfinite(candidates.errors), costs.sum(2), np.inf).argmin(1))
-    cost = candidates.costs.of(plan)._asdict()
+    cost = dict(candidates.costs.of(plan))
     return plan if all(cost[name] <= bound for name, bound in limits.items()) else None
 
 
@@ -61,9 +60,9 @@ def _normalised(candidates: Candidates, limits: Mapping[str, float]) -> tuple[Ar
 
     Costs count from the plan that leaves all dense, so "at most the limit" reads ``Σ cost ≤ limit - start``.
     """
-    columns = [Metrics._fields.index(name) for name in limits]
-    dense = np.array([candidates.costs.dense[c] for c in columns], float)
-    start = np.array([candidates.costs.start[c] for c in columns], float)
+    columns = [candidates.metrics.index(name) for name in limits]
+    dense = np.array([candidates.costs.dense[name] for name in limits], float)
+    start = np.array([candidates.costs.start[name] for name in limits], float)
     return candidates.changes[:, :, columns] / dense, (np.array(list(limits.values())) - start) / dense
 
 

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ...objectives.metrics.count import Metrics
 from ...objectives.plan import Plan
 from ..space.candidates import Candidates
 from .knapsack import knapsack
@@ -58,8 +57,9 @@ def evbmf(candidates: Candidates, limits: Mapping[str, float]) -> Plan | None:
 
 def _level(candidates: Candidates, limits: Mapping[str, float], parts: NDArray[np.float64]) -> Plan | None:
     """Return the plan of errors in the proportion of ``parts`` (L,), as little as fits."""
-    columns = [Metrics._fields.index(name) for name in limits] or [0]
-    dense = np.array([candidates.costs.dense[c] for c in columns], float)
+    names = list(limits) or [candidates.metrics[0]]
+    columns = [candidates.metrics.index(name) for name in names]
+    dense = np.array([candidates.costs.dense[name] for name in names], float)
     cost = (candidates.changes[:, :, columns] / dense).sum(2)
     levels = candidates.errors / parts[:, None]
     known = levels[np.isfinite(levels)]

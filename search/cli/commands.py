@@ -18,11 +18,9 @@ from ...objectives.errors import RankfrontError
 from ...objectives.export.int8 import check_installed
 from ...objectives.io.files import read_json
 from ...objectives.kinds.registry import KINDS, kinds_named
-from ...objectives.metrics.count import Metrics
+from ...objectives.metrics.registry import METRICS
 from ...objectives.task import Task
-from ..report.format import count_in_words, score_in_words
 from ..report.page import write_report
-from ..report.plots import UNITS
 from ..report.progress import Progress
 from ..results.result import Result
 from ..samplers.registry import DEFAULT, SAMPLERS
@@ -186,7 +184,7 @@ def front(
     result = Result.open(folder, storage)
     table = result.front
     best = result.best_trial(asked) if asked or len(table) else None
-    for metric, limit in asked.limits(result.dense).items() if asked else ():
+    for metric, limit in asked.limits(result.dense.metrics).items() if asked else ():
         table = table.loc[table[metric] <= limit, :]
     if as_json:
         typer.echo(
@@ -194,7 +192,7 @@ def front(
                 {
                     "study": result.study.study_name,
                     "budget": str(asked or result.budget),
-                    "dense": {result.score: result.dense_score, **result.dense._asdict()},
+                    "dense": {result.scale.name: result.dense.score, **result.dense.metrics},
                     "best": None if best is None else best.trial,
                     "front": json.loads(table.to_json(orient="records") or "[]"),
                 },
@@ -205,8 +203,8 @@ def front(
     _print_front(result, table, None if best is None else best.trial)
     if best is not None:
         typer.echo(
-            f"best within {asked or result.budget}: trial {best.trial}, validation {result.score} "
-            f"{score_in_words(result.score, best.score)}\n  {best.plan}"
+            f"best within {asked or result.budget}: trial {best.trial}, validation {result.scale.name} "
+            f"{result.scale.show(best.score)}\n  {best.plan}"
         )
 
 
@@ -261,27 +259,27 @@ def _task(source: dict[str, Any], shown: str, device: str, progress: Progress) -
 
 
 def _print_front(result: Result, table: pd.DataFrame, best: int | None) -> None:
-    tested = f"test_{result.score}"
+    scale, dense = result.scale, result.dense
+    tested = f"test_{scale.name}"
     columns = [
         "trial",
-        f"validation {result.score}",
+        f"validation {scale.name}",
         *([tested.replace("_", " ")] if tested in table else []),
     ]
-    printed = Table(*columns, *Metrics._fields, box=None, pad_edge=False)
+    printed = Table(*columns, *dense.costs, box=None, pad_edge=False)
     for column in printed.columns:
         column.justify = "right"
     for row in table.to_dict("records"):
-        scores = [row[name] for name in (result.score, tested) if name in table]
         printed.add_row(
             ("→ " if row["trial"] == best else "") + str(int(row["trial"])),
-            *("–" if value != value else score_in_words(result.score, value) for value in scores),
-            *(f"{count_in_words(row[name], UNITS[name])}  {row[f'{name}_pct']:5.3g} %" for name in Metrics._fields),
+            *(scale.show(row[name]) for name in (scale.name, tested) if name in table),
+            *(f"{METRICS[name].show(row[name])}  {row[f'{name}_pct']:5.3g} %" for name in dense.costs),
         )
-    dense = [result.dense_score, *([result.test_score(None)] if tested in table else [])]
+    scores = [dense.score, *([result.test_score(None)] if tested in table else [])]
     printed.add_row(
         "dense",
-        *("–" if value is None else score_in_words(result.score, value) for value in dense),
-        *(f"{count_in_words(value, UNITS[name])}    100 %" for name, value in result.dense._asdict().items()),
+        *(scale.show(score) for score in scores),
+        *(f"{METRICS[name].show(dense.metrics[name])}    100 %" for name in dense.costs),
     )
     width = None if sys.stdout.isatty() else 160
     Console(width=width, highlight=False).print(printed)

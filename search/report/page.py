@@ -13,14 +13,11 @@ from plotly.offline import get_plotlyjs
 
 from ...objectives.errors import RankfrontError
 from ...objectives.io.files import read_json, write_text
-from ...objectives.metrics.count import Metrics
+from ...objectives.metrics.amounts import share_shown
+from ...objectives.metrics.registry import METRICS, metric_named
 from ..results.result import Result
-from .format import count_in_words, score_in_words, share_in_words
-from .plots import UNITS
 
 TITLES = {
-    "params": "against parameters",
-    "flops": "against flops",
     "ranks": "Kinds and ranks per layer on the front (sp: spatial, tk: tucker2, +: with identity block)",
     "hypervolume": "Hypervolume over trials",
 }
@@ -42,9 +39,10 @@ def _content(result: Result) -> dict[str, Any]:
     """Return all that the template shows, in words."""
     states = Counter(record.state for record in result.records)
     remarked = [record for record in result.records if record.reason]
+    dense, scale = result.dense, result.scale
     titles = {
+        **{name: f"{scale.name.capitalize()} against {metric_named(name).label}" for name in dense.costs},
         **TITLES,
-        **{cost: f"{result.score.capitalize()} {TITLES[cost]}" for cost in ("params", "flops")},
     }
     figures = [
         {
@@ -57,20 +55,22 @@ def _content(result: Result) -> dict[str, Any]:
     ]
     return {
         "title": result.study.study_name,
-        "score": result.score,
+        "score": scale.name,
+        "proportion": scale.proportion,
+        "costs": dense.costs,
         "plotly": get_plotlyjs(),
         "budget": str(result.budget),
         "best": _best(result),
         "finished": _finished(result),
         "dense": {
-            "score": score_in_words(result.score, result.dense_score),
+            "score": scale.show(dense.score),
             "test": _test(result, None),
-            **{name: count_in_words(value, UNITS[name]) for name, value in result.dense._asdict().items()},
+            "costs": {name: METRICS[name].show(dense.metrics[name]) for name in dense.costs},
         },
         "counts": ", ".join(f"{count} {state}" for state, count in states.items()),
-        "samples": result.samples,
+        "samples": dense.samples,
         "int8": result.int8,
-        "tested": f"test_{result.score}" in result.front,
+        "tested": f"test_{scale.name}" in result.front,
         "figures": figures,
         "front": [_row(result, row) for row in result.front.to_dict("records")],
         "remarks": len(remarked),
@@ -82,58 +82,66 @@ def _content(result: Result) -> dict[str, Any]:
     }
 
 
-def _best(result: Result) -> dict[str, str] | None:
+def _best(result: Result) -> dict[str, Any] | None:
     try:
         best = result.best_trial()
     except RankfrontError:
         return None
+    dense = result.dense.metrics
     costs = {
-        name: f"{count_in_words(value, UNITS[name])} ({share_in_words(value, getattr(result.dense, name))})"
-        for name, value in best.metrics._asdict().items()
+        name: f"{METRICS[name].show(best.metrics[name])} ({share_shown(best.metrics[name], dense[name])})"
+        for name in result.dense.costs
+        if name in best.metrics
     }
-    scores = {"score": score_in_words(result.score, best.score), "test": _test(result, best.trial)}
-    return {"trial": str(best.trial), **scores, **costs}
+    return {
+        "trial": str(best.trial),
+        "score": result.scale.show(best.score),
+        "test": _test(result, best.trial),
+        "costs": costs,
+    }
 
 
-def _finished(result: Result) -> dict[str, str] | None:
+def _finished(result: Result) -> dict[str, Any] | None:
     if (known := result.finished) is None:
         return None
-    scores = {"score": known["metrics"][result.score], "before": known["before"][result.score], "test": known["test"]}
+    scale = result.scale
     return {
         "trial": str(known["trial"]),
         "epochs": str(known["epochs"]),
-        **{name: count_in_words(known["metrics"][name], UNITS[name]) for name in ("params", "flops")},
-        **{name: "" if value is None else score_in_words(result.score, value) for name, value in scores.items()},
+        "score": scale.show(known["metrics"][scale.name]),
+        "before": scale.show(known["before"][scale.name]),
+        "test": "" if known["test"] is None else scale.show(known["test"]),
+        "costs": {name: METRICS[name].show(known["metrics"].get(name, math.nan)) for name in result.dense.costs},
     }
 
 
 def _test(result: Result, trial: int | None) -> str:
     score = result.test_score(trial)
-    return "" if score is None else score_in_words(result.score, score)
+    return "" if score is None else result.scale.show(score)
 
 
-def _row(result: Result, row: Mapping[Hashable, float]) -> dict[str, str]:
+def _row(result: Result, row: Mapping[Hashable, float]) -> dict[str, Any]:
     """Return one line of the front's table."""
-    costs = {name: f"{count_in_words(row[name], UNITS[name])} · {row[f'{name}_pct']:.3g} %" for name in Metrics._fields}
-    shown = {column: _with_interval(result.score, row, column) for column in (result.score, f"test_{result.score}")}
+    score = result.scale.name
+    shown = {column: _with_interval(result, row, column) for column in (score, f"test_{score}")}
     if row["runs"] > 1:
-        mean = score_in_words(result.score, row[f"{result.score}_mean"])
-        shown[result.score] += f" · mean of {int(row['runs'])} runs {mean}"
+        shown[score] += f" · mean of {int(row['runs'])} runs {result.scale.show(row[f'{score}_mean'])}"
     return {
         "trial": str(int(row["trial"])),
-        "validation": shown[result.score],
-        "test": shown[f"test_{result.score}"],
-        **costs,
+        "validation": shown[score],
+        "test": shown[f"test_{score}"],
+        "costs": [
+            f"{METRICS[name].show(row[name])} · {share_shown(row[name], result.dense.metrics[name])}"
+            for name in result.dense.costs
+        ],
     }
 
 
-def _with_interval(score: str, row: Mapping[Hashable, float], column: str) -> str:
-    if column not in row or math.isnan(row[column]):
-        return "–"
-    value = score_in_words(score, row[column])
-    if f"{column}_low" not in row:
-        return value
-    return f"{value} [{100 * row[f'{column}_low']:.1f}, {100 * row[f'{column}_high']:.1f}]"
+def _with_interval(result: Result, row: Mapping[Hashable, float], column: str) -> str:
+    shown = result.scale.show(row.get(column))
+    if shown == "–" or f"{column}_low" not in row:
+        return shown
+    return f"{shown} [{100 * row[f'{column}_low']:.1f}, {100 * row[f'{column}_high']:.1f}]"
 
 
 def _manifest(result: Result) -> dict[str, str]:

@@ -6,18 +6,22 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from ...objectives.metrics.count import Metrics
+from ...objectives.metrics.amounts import share_shown
+from ...objectives.metrics.registry import METRICS, metric_named
+from ...objectives.metrics.scale import Scale
 from ..results.front import front_of, hypervolume_history
-from ..results.intervals import wilson
+from ..storage.dense import DenseModel
 from ..storage.trials import Scored
-from .format import count_in_words, score_in_words, share_in_words
+
+if TYPE_CHECKING:
+    from ..results.result import Result
 
 FRONT, OTHER, DENSE, LIMIT = "#0b6e99", "#a9b4bd", "#d1495b", "#2e7d32"
-VOLUMES = (FRONT, "#e08e0b", "#7b4fa3")
-UNITS = {"params": "", "flops": "FLOP", "bytes": "B"}
+VOLUMES = (FRONT, "#e08e0b", "#7b4fa3", LIMIT, DENSE)
 HOVER_LINES = 24
 
 MOST_DOTS = 1000
@@ -36,72 +40,79 @@ class Dot:
 
 @dataclass(frozen=True)
 class ScorePlot:
-    """Score against one cost: what `draw_score` draws."""
+    """Score against one metric: what `draw_score` draws."""
 
-    score: str
-    """The score's name."""
-    cost: str
+    scale: Scale
+    metric: str
     others: list[Dot]
     """Feasible trials off the front, `MOST_DOTS` at most: every ``nth`` of them."""
     nth: int
     front: list[Dot]
-    """The front of this score and this cost, cheapest first."""
+    """The front of this score and this metric, cheapest first."""
     intervals: list[tuple[float, float]]
-    """The 95 % intervals of the front's accuracies; empty for a score of the user's own."""
+    """The 95 % intervals of the front's scores; empty where a score has none."""
     dense_score: float
     limit_share: float | None
-    """The budget on this cost, in percent of the dense model."""
+    """The budget on this metric, in percent of the dense model."""
 
 
-def score_data(
-    trials: Sequence[Scored],
-    score: str,
-    cost: str,
-    dense: Metrics,
-    dense_score: float,
-    limit: float | None,
-    samples: int,
-) -> ScorePlot:
-    """Return the data of a plot of score against one cost.
+def figures_of(result: Result) -> dict[str, go.Figure]:
+    """Return all plots of a result: one for each of `plotted`, ``ranks``, ``hypervolume``."""
+    limits = result.budget.limits(result.dense.metrics)
+    figures = {
+        name: draw_score(score_data(result.scored, name, result.dense, limits.get(name))) for name in plotted(result)
+    }
+    by_size = sorted(result.on_front, key=lambda t: t.metrics.get("params", 0))
+    figures["ranks"] = draw_ranks(rank_data(by_size, result.dense))
+    figures["hypervolume"] = draw_volumes(volume_data(result.scored, plotted(result), result.dense))
+    return figures
+
+
+def plotted(result: Result) -> list[str]:
+    """Return the metrics that have a plot: the study's objectives, and what its budget bounds; else the first."""
+    wanted = {*result.objectives, *(bound.metric for bound in result.budget.bounds)}
+    return [name for name in result.dense.costs if name in wanted] or list(result.dense.costs[:1])
+
+
+def score_data(trials: Sequence[Scored], metric: str, dense: DenseModel, limit: float | None) -> ScorePlot:
+    """Return the data of a plot of the score against one metric.
 
     Args:
         trials: all feasible ones.
-        score: the score's name.
-        cost: the other axis: a metric's name.
-        dense: what the dense model costs.
-        dense_score: how it scores.
-        limit: the budget on ``cost``, absolute.
-        samples: how many the score was measured on, for the intervals of an accuracy.
+        metric: the other axis.
+        dense: the dense model's score and costs.
+        limit: the budget on ``metric``, absolute.
     """
-    whole = getattr(dense, cost)
-    front = front_of(trials, [cost])
+    whole, scale = dense.metrics[metric], dense.scale
+    trials = [t for t in trials if metric in t.metrics]
+    front = front_of(trials, [metric])
     on_front = {t.trial for t in front}
     others = [t for t in trials if t.trial not in on_front]
     nth = -(-len(others) // MOST_DOTS) or 1
+    intervals = [scale.interval(t.score, dense.samples["validation"]) for t in front]
 
     def dots(some: Sequence[Scored]) -> list[Dot]:
-        return [Dot(t.trial, 100 * getattr(t.metrics, cost) / whole, t.score, _hover(t, score, dense)) for t in some]
+        return [Dot(t.trial, 100 * t.metrics[metric] / whole, t.score, _hover(t, dense)) for t in some]
 
     return ScorePlot(
-        score,
-        cost,
+        scale,
+        metric,
         dots(others[::nth]),
         nth,
         dots(front),
-        [wilson(t.score, samples) for t in front] if score == "accuracy" else [],
-        dense_score,
+        [interval for interval in intervals if interval is not None],
+        dense.score,
         None if limit is None else 100 * limit / whole,
     )
 
 
 def draw_score(data: ScorePlot) -> go.Figure:
-    """Draw score against one cost: every trial, the front as a line, the dense model, the budget."""
-    percent = data.score == "accuracy"
-    scale = 100 if percent else 1
+    """Draw the score against one metric: every trial, the front as a line, the dense model, the budget."""
+    factor = 100 if data.scale.proportion else 1
     figure = go.Figure()
     figure.add_scatter(
         x=[dot.share for dot in data.others],
-        y=[scale * dot.score for dot in data.others],
+        y=[factor * dot.score for dot in data.others],
         mode="markers",
         name="trial" if data.nth == 1 else f"trial (one in {data.nth})",
         marker={"color": OTHER, "size": 7},
@@ -114,14 +125,14 @@ def draw_score(data: ScorePlot) -> go.Figure:
         bars = {
             "type": "data",
             "symmetric": False,
-            "array": [scale * (high - dot.score) for dot, (_, high) in pairs],
-            "arrayminus": [scale * (dot.score - low) for dot, (low, _) in pairs],
+            "array": [factor * (high - dot.score) for dot, (_, high) in pairs],
+            "arrayminus": [factor * (dot.score - low) for dot, (low, _) in pairs],
             "thickness": 1,
             "width": 3,
         }
     figure.add_scatter(
         x=[dot.share for dot in data.front],
-        y=[scale * dot.score for dot in data.front],
+        y=[factor * dot.score for dot in data.front],
         error_y=bars,
         mode="lines+markers",
         name="front, 95 % interval" if bars else "front",
@@ -132,11 +143,11 @@ def draw_score(data: ScorePlot) -> go.Figure:
     )
     figure.add_scatter(
         x=[100],
-        y=[scale * data.dense_score],
+        y=[factor * data.dense_score],
         mode="markers",
         name="dense model",
         marker={"color": DENSE, "size": 14, "symbol": "star"},
-        hovertext=[f"dense model<br>{data.score} {score_in_words(data.score, data.dense_score)}"],
+        hovertext=[f"dense model<br>{data.scale.name} {data.scale.show(data.dense_score)}"],
         hoverinfo="text",
     )
     if data.limit_share is not None:
@@ -154,34 +165,37 @@ def draw_score(data: ScorePlot) -> go.Figure:
             font={"color": LIMIT},
         )
     _style(figure)
-    what = "flops (2 per multiply-add)" if data.cost == "flops" else data.cost
-    figure.update_xaxes(title=f"{what}, % of the dense model", type="log")
+    figure.update_xaxes(title=f"{metric_named(data.metric).label}, % of the dense model", type="log")
     figure.update_xaxes(_percent_ticks(data))
-    title = f"validation {data.score}" + (" (%)" if percent else "")
-    figure.update_yaxes(title=title, range=_range(data, scale))
+    title = f"validation {data.scale.name}" + (" (%)" if data.scale.proportion else "")
+    figure.update_yaxes(title=title, range=_range(data, factor))
     return figure
 
 
 def _percent_ticks(data: ScorePlot) -> dict[str, list[float] | list[str]]:
-    """Return ticks 1-2-5 on the logarithmic axis, from just below the smallest trial to the dense model."""
+    """Return ticks 1-2-5 on the logarithmic axis, from just below the smallest trial to the dense model or beyond."""
     shares = [dot.share for dot in (*data.front, *data.others)]
-    least = min([*shares, 100 if data.limit_share is None else data.limit_share])
-    ticks = [m * 10.0**e for e in range(-6, 3) for m in (1, 2, 5) if least / 2.5 <= m * 10.0**e <= 100]
-    low, high = math.log10(least) - 0.08, 2.08
+    limit = 100 if data.limit_share is None else data.limit_share
+    least, most = min([*shares, limit]) or 1e-3, max([*shares, limit, 100])
+    ticks = [m * 10.0**e for e in range(-6, 6) for m in (1, 2, 5) if least / 2.5 <= m * 10.0**e <= most]
+    low, high = math.log10(least) - 0.08, math.log10(most) + 0.08
     return {"tickvals": ticks, "ticktext": [f"{tick:g} %" for tick in ticks], "range": [low, high]}
 
 
-def _range(data: ScorePlot, scale: float) -> list[float] | None:
+def _range(data: ScorePlot, factor: float) -> list[float] | None:
     """Return a range of scores in which the whole front can be read: poor trials may fall out."""
-    scores = sorted(dot.score for dot in (*data.front, *data.others))
+    scores = sorted((dot.score for dot in (*data.front, *data.others)), key=data.scale.minimised)
     if not scores:
         return None
-    top = max(scores[-1], data.dense_score, *(high for _, high in data.intervals), -math.inf)
-    middle = scores[len(scores) * 2 // 5]
-    low = max(scores[0], top - 4 * (top - middle) - 0.02 * abs(top))
-    low = min([low, *(dot.score for dot in data.front), *(least for least, _ in data.intervals)])
-    margin = 0.06 * (top - low or 1.0)
-    return [scale * (low - margin), scale * (top + margin)]
+    bounds = [end for interval in data.intervals for end in interval]
+    shown = [dot.score for dot in data.front] + bounds + [data.dense_score]
+    best = min(shown, key=data.scale.minimised)
+    middle = scores[(len(scores) - 1) * 3 // 5]
+    reach = 4 * abs(best - middle) + 0.02 * abs(best)  # as far as most trials lie
+    worst = scores[-1] if abs(best - scores[-1]) < reach else best + math.copysign(reach, scores[-1] - best)
+    low, high = min([*shown, worst]), max([*shown, worst])
+    margin = 0.06 * (high - low or 1.0)
+    return [factor * (low - margin), factor * (high + margin)]
 
 
 @dataclass(frozen=True)
@@ -195,10 +209,10 @@ class RankPlot:
     texts: list[list[str]]
 
 
-def rank_data(front: Sequence[Scored], dense: Metrics) -> RankPlot:
+def rank_data(front: Sequence[Scored], dense: DenseModel) -> RankPlot:
     """Return the data of a heatmap: one row a layer, one column a trial of the front, as it is ordered."""
     layers = list(front[0].plan) if front else []
-    names = [f"{t.trial} ({share_in_words(t.metrics.params, dense.params)})" for t in front]
+    names = [f"{t.trial} ({share_shown(t.metrics.params, dense.metrics.params)})" for t in front]
     shares = [[t.kept.get(n, 1.0) for t in front] for n in layers]
     texts = [[str(t.plan[n]) for t in front] for n in layers]
     return RankPlot(layers, names, shares, texts)
@@ -246,10 +260,10 @@ class VolumePlot:
     volumes: dict[str, list[float]]
 
 
-def volume_data(trials: Sequence[Scored], score: str, costs: Sequence[str], dense: Metrics) -> VolumePlot:
-    """Return, per cost, the hypervolume after each trial (see `front.hypervolume_history`)."""
-    volumes = {cost: hypervolume_history(trials, cost, dense) for cost in costs}
-    return VolumePlot(score, [t.trial for t in trials], volumes)
+def volume_data(trials: Sequence[Scored], costs: Sequence[str], dense: DenseModel) -> VolumePlot:
+    """Return, per metric, the hypervolume after each trial (see `front.hypervolume_history`)."""
+    volumes = {cost: hypervolume_history(trials, cost, dense.metrics) for cost in costs}
+    return VolumePlot(dense.scale.name, [t.trial for t in trials], volumes)
 
 
 def draw_volumes(data: VolumePlot) -> go.Figure:
@@ -270,15 +284,16 @@ def draw_volumes(data: VolumePlot) -> go.Figure:
     return figure
 
 
-def _hover(trial: Scored, score: str, dense: Metrics) -> str:
+def _hover(trial: Scored, dense: DenseModel) -> str:
     costs = [
-        f"{m} {count_in_words(value, UNITS[m])} ({share_in_words(value, getattr(dense, m))})"
-        for m, value in trial.metrics._asdict().items()
+        f"{name} {METRICS[name].show(amount)} ({share_shown(amount, dense.metrics[name])})"
+        for name in dense.costs
+        if (amount := trial.metrics.get(name)) is not None
     ]
     plan = [f"{html.escape(name[-60:])}: {choice}" for name, choice in trial.plan.items()]
     if len(plan) > HOVER_LINES:
         plan = [*plan[:HOVER_LINES], f"… and {len(plan) - HOVER_LINES} more"]
-    head = f"<b>trial {trial.trial}</b>: {score} {score_in_words(score, trial.score)}"
+    head = f"<b>trial {trial.trial}</b>: {dense.scale.name} {dense.scale.show(trial.score)}"
     return "<br>".join([head, *costs, "", *plan])
 
 

@@ -1,7 +1,8 @@
-"""The Pareto front: the feasible trials that no other trial dominates."""
+"""The Pareto front: the feasible trials that no other trial dominates. Everything here is minimised."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,9 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...objectives.errors import RankfrontError
-from ...objectives.metrics.count import Metrics
+from ...objectives.metrics.amounts import share_shown
+from ...objectives.metrics.registry import metric_named
+from ...objectives.metrics.values import Metrics
 from ..space.budget import Budget
-from ..storage.trials import COSTS, Scored
+from ..storage.trials import Scored
+
+LEADERS = 10
+"""So many of the best scores may be run again, and their weights are kept."""
 
 
 def non_dominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -32,67 +38,69 @@ def non_dominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
     return keep
 
 
-LEADERS = 10
-"""So many of the best scores may be run again, and their weights are kept."""
+def kept_of(trials: Sequence[Scored], costs: Sequence[str]) -> list[Scored]:
+    """Return the trials whose weights are kept: on the front by their uncorrected scores, or leaders by these.
 
-
-def kept_of(trials: Sequence[Scored]) -> list[Scored]:
-    """Return the trials whose weights are kept: on the front of all costs by their bare scores, or leaders by these.
-
-    A trial that is not kept is never wanted again: bare scores do not change, so no later trial brings it back.
+    A trial that is not kept is never wanted again: uncorrected scores do not change, so no later trial brings it back.
     """
-    bare = [replace(t, luck=0.0) for t in trials]
-    leaders = sorted(trials, key=lambda t: -t.score)[:LEADERS]
-    wanted = {t.trial for t in (*front_of(bare), *leaders)}
+    uncorrected = [replace(t, selection_bias=0.0) for t in trials]
+    leaders = sorted(trials, key=lambda t: t.minimised)[:LEADERS]
+    wanted = {t.trial for t in (*front_of(uncorrected, costs), *leaders)}
     return [t for t in trials if t.trial in wanted]
 
 
-def front_of(trials: Sequence[Scored], costs: Sequence[str] = COSTS) -> list[Scored]:
-    """Return the trials on the front of the score, less luck (up), and ``costs`` (down), smallest first.
+def front_of(trials: Sequence[Scored], costs: Sequence[str]) -> list[Scored]:
+    """Return the trials on the front of the corrected score and ``costs``, the cheapest first.
 
     Of several runs of a plan, the one that scored best stands for it.
     """
-    trials = sorted(trials, key=lambda t: (-t.score, t.trial))
-    points = np.array([[-t.judged, *(getattr(t.metrics, c) for c in costs)] for t in trials], float)
+    trials = sorted(trials, key=lambda t: (t.minimised, t.trial))
+    points = np.array([[t.corrected, *(t.metrics.get(c, math.inf) for c in costs)] for t in trials], float)
     keep = non_dominated(points.reshape(len(trials), 1 + len(costs)))
     front = [trial for trial, kept in zip(trials, keep, strict=True) if kept]
-    return sorted(front, key=lambda t: (*(getattr(t.metrics, c) for c in costs), t.judged))
+    return sorted(front, key=lambda t: (*(t.metrics.get(c, math.inf) for c in costs), -t.corrected))
 
 
 def best_within(front: Sequence[Scored], budget: Budget, dense: Metrics) -> Scored:
-    """Return the trial with the best score, less luck, within a budget; of equals, the one with fewest parameters.
+    """Return the trial with the best corrected score within a budget; of equals, the cheapest, metric by metric.
 
     Raises:
-        RankfrontError: no trial keeps the budget.
+        RankfrontError: no trial keeps the budget, or the study knows no such metric.
     """
     if not front:
         raise RankfrontError("the front must hold at least one trial, but none is complete within the budget yet")
     limits = budget.limits(dense)
-    inside = [t for t in front if all(getattr(t.metrics, m) <= limit for m, limit in limits.items())]
+    inside = [t for t in front if all(t.metrics.get(m, math.inf) <= limit for m, limit in limits.items())]
     if not inside:
-        least = {m: min(getattr(t.metrics, m) for t in front) for m in limits}
-        known = ", ".join(f"{m} {v:,} ({v / getattr(dense, m):.2%})" for m, v in least.items())
+        least = {m: min(t.metrics.get(m, math.nan) for t in front) for m in limits}
+        known = ", ".join(f"{m} {metric_named(m).show(v)} ({share_shown(v, dense[m])})" for m, v in least.items())
         raise RankfrontError(f"budget {budget} is kept by no trial on the front: the smallest there has {known}")
-    return max(inside, key=lambda t: (t.judged, -t.metrics.params))
+    return min(inside, key=lambda t: (t.corrected, *(t.metrics.get(m, math.inf) for m in dense), t.trial))
 
 
 def hypervolume_history(trials: Sequence[Scored], cost: str, dense: Metrics) -> list[float]:
     """Return the hypervolume after each trial: the area that the front of the score and ``cost`` dominates.
 
-    The reference point is the worst score of any trial given and the dense model's cost; both axes are
-    scaled so that this point and (the best score, cost 0) span a unit square.
+    The reference point is the worst score of any trial given and the dense model's cost. Both axes are scaled so that
+    this point and (the best score, cost 0) span a unit square. A trial that costs more than the dense one adds nothing.
     """
     if not trials:
         return []
-    scores = np.array([t.score for t in trials])
-    gains = (scores - scores.min()) / (np.ptp(scores) or 1.0)
-    shares = np.array([getattr(t.metrics, cost) for t in trials]) / getattr(dense, cost)
+    scores = np.array([t.minimised for t in trials])
+    gains = (scores.max() - scores) / (np.ptp(scores) or 1.0)
+    shares = np.array([t.metrics.get(cost, math.inf) for t in trials]) / dense[cost]
     return [area(shares[: n + 1], gains[: n + 1]) for n in range(len(trials))]
 
 
 def area(costs: NDArray[np.float64], gains: NDArray[np.float64]) -> float:
-    """Return the area below and right of points ``(costs, gains)``, up to cost 1 and down to gain 0."""
-    order = np.argsort(costs)
+    """Return the area that points ``(costs, gains)`` dominate within costs from 0 to 1 and gains from 0 up.
+
+    A point dominates all that costs more and gains less. Points of cost 1 and more dominate nothing of it.
+
+    >>> area(np.array([0.5, 3.0]), np.array([0.5, 1.0]))
+    0.25
+    """
+    order = np.argsort(costs, kind="stable")
     costs, heights = costs[order], np.maximum.accumulate(gains[order])
-    widths = np.diff(np.append(costs, 1.0))
+    widths = np.diff(np.append(costs.clip(max=1.0), 1.0))
     return float((widths.clip(0) * heights).sum())

@@ -6,37 +6,26 @@ import math
 import shutil
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-import plotly.graph_objects as go
 from optuna.study import Study
-from torch import nn
 
 from ...objectives.errors import RankfrontError
-from ...objectives.export.model_files import load_model, model_paths, read_plan, save_plan
+from ...objectives.export.plan_files import model_paths, read_plan, save_plan
 from ...objectives.io.files import digest, read_json, write_whole
-from ...objectives.metrics.count import Metrics
-from ...objectives.objective import Objective
-from ..report import plots
 from ..space.budget import Budget
 from ..storage.database import IDENTITY, database_of, load_existing, storage_errors
+from ..storage.dense import DenseModel, is_noted
 from ..storage.folder import Folder
-from ..storage.trials import (
-    COSTS,
-    DIGEST,
-    MACHINE,
-    Record,
-    Scored,
-    dense_of,
-    read_trials,
-    score_name,
-    scored,
-    trial_table,
-)
-from ..study.settings import SCORE_OBJECTIVE
+from ..storage.trials import DIGEST, MACHINE, Record, Scored, read_trials, scored, trial_table
 from .front import best_within, front_of, kept_of
-from .intervals import wilson
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+    from torch import nn
+
+    from ...objectives.objective import Objective
 
 TEST, TEST_MACHINES = "test", "test machines"
 """The study's user attributes with test scores, and where they were taken, by trial number."""
@@ -49,10 +38,9 @@ class Result:
         self.study = study
         self.architecture = architecture
         self.folder = folder
-        self.score = score_name(study)
-        self.dense = Metrics(**dense_of(study)["metrics"])
-        self.dense_score: float = dense_of(study)["score"]
-        self.samples: dict[str, int] = dense_of(study)["samples"]
+        self.dense = DenseModel.of(study)
+        self.scale = self.dense.scale
+        """How the score reads: its name, direction, interval."""
 
     def __repr__(self) -> str:
         return f"<Result of {self.study.study_name!r}: {len(self.records)} trials, {len(self.on_front)} on the front>"
@@ -78,7 +66,7 @@ class Result:
         name = read_json(folder.manifest).get("study") if folder.manifest.exists() else None
         with storage_errors(url):
             study = load_existing(url, name)
-            if "dense" not in study.user_attrs:
+            if not is_noted(study):
                 raise RankfrontError(f"{folder.path} must hold trials, but its study has only just begun")
             return cls(study, folder, model)
 
@@ -101,48 +89,64 @@ class Result:
     @property
     def trials(self) -> pd.DataFrame:
         """All trials as a table: see `trials.trial_table`."""
-        return trial_table(self.records, self.score)
+        return trial_table(self.records, self.scale.name, self.dense.costs)
 
     @cached_property
     def scored(self) -> list[Scored]:
         """The complete trials within the study's budget."""
-        return scored(self.records)
+        return scored(self.records, self.scale)
 
     @cached_property
     def kept(self) -> list[Scored]:
         """The trials whose weights are kept: see `front.kept_of`."""
-        return kept_of(self.scored)
+        return kept_of(self.scored, self.dense.costs)
+
+    @property
+    def objectives(self) -> list[str]:
+        """What the study optimises: the score first, then metrics."""
+        return str(self.identity["objectives"]).split(", ")
+
+    @property
+    def front_costs(self) -> list[str]:
+        """The metrics that the front trades the score for.
+
+        Those among the objectives; under the score alone, those that the budget bounds.
+        """
+        return self.objectives[1:] or [bound.metric for bound in self.budget.bounds]
 
     @cached_property
     def on_front(self) -> list[Scored]:
-        """The front of the study's objectives, smallest first."""
-        # Under a single objective the front is that of the score and whatever the budget bounds.
-        costs = [name for name in self.objectives if name != SCORE_OBJECTIVE]
-        return front_of(self.kept, costs or [bound.metric for bound in self.budget.bounds])
+        """The front of the study's objectives, the cheapest first."""
+        return front_of(self.kept, self.front_costs)
 
     @cached_property
     def front(self) -> pd.DataFrame:
-        """The front as a table, smallest first.
+        """The front as a table, the cheapest first.
 
-        Columns: ``trial``; the score, ``params``, ``flops``, ``bytes``; each as a percentage of the dense
-        model (``params_pct`` …); for an accuracy its 95 % interval (``accuracy_low``, ``accuracy_high``);
-        how often its plan was run and, if more than once, the mean (``runs``, ``accuracy_mean``); where
-        there is a test split, the score on it (``test_accuracy`` …).
+        Columns: ``trial``; the score under its name, and every metric; each as a percentage of the dense model
+        (``params_pct`` …); for a proportion such as accuracy the 95 % interval (``accuracy_low``, ``accuracy_high``);
+        how often its plan was run and, if more than once, the mean (``runs``, ``accuracy_mean``); where there is a test
+        split, the score on it (``test_accuracy`` …).
         """
+        import pandas as pd
+
+        score, dense = self.scale.name, self.dense
         tested = TEST in self.study.user_attrs
         rows = []
         for t in self.on_front:
-            row: dict[str, float] = {"trial": t.trial, self.score: t.score, **t.metrics._asdict()}
-            row[f"{self.score}_pct"] = 100 * t.score / self.dense_score if self.dense_score else math.nan
-            row |= {f"{m}_pct": 100 * v / getattr(self.dense, m) for m, v in t.metrics._asdict().items()}
-            row |= self._interval(self.score, t.score, "validation")
-            row |= {"runs": t.runs, f"{self.score}_mean": t.judged if t.runs > 1 else math.nan}
+            costs = {name: t.metrics.get(name, math.nan) for name in dense.costs}
+            row: dict[str, float] = {"trial": t.trial, score: t.score, **costs}
+            row[f"{score}_pct"] = 100 * t.score / dense.score if dense.score else math.nan
+            row |= {f"{m}_pct": 100 * v / dense.metrics[m] if dense.metrics[m] else math.nan for m, v in costs.items()}
+            row |= self._interval(score, t.score, "validation")
+            average = self.scale.minimised(t.corrected)  # turns the sign back
+            row |= {"runs": t.runs, f"{score}_mean": average if t.runs > 1 else math.nan}
             if tested:
-                score = self.test_score(t.trial)
-                score = math.nan if score is None else score
-                row |= {f"test_{self.score}": score, **self._interval(f"test_{self.score}", score, "test")}
+                test = self.test_score(t.trial)
+                test = math.nan if test is None else test
+                row |= {f"test_{score}": test, **self._interval(f"test_{score}", test, "test")}
             rows.append(row)
-        return pd.DataFrame(rows, columns=None if rows else ["trial", self.score, *COSTS])
+        return pd.DataFrame(rows, columns=None if rows else ["trial", score, *dense.costs])
 
     def check_belongs(self, objective: Objective) -> None:
         """Refuse an objective whose model, data, loss or score are not the study's; raises `RankfrontError`."""
@@ -160,11 +164,6 @@ class Result:
             "test": self.study.user_attrs.get(TEST_MACHINES, {}).get(str(trial)),
         }
 
-    @property
-    def objectives(self) -> list[str]:
-        """What the study optimises: the score, and costs."""
-        return str(self.identity["objectives"]).split(", ")
-
     def test_score(self, trial: int | None) -> float | None:
         """Return a trial's score on the test split (the dense model's for None), once it was taken."""
         return self.study.user_attrs.get(TEST, {}).get("dense" if trial is None else str(trial))
@@ -176,7 +175,7 @@ class Result:
             RankfrontError: no trial keeps it.
         """
         budget = self.budget if budget is None else Budget.parse(budget) if isinstance(budget, str) else budget
-        return best_within(front_of(self.kept), budget, self.dense)
+        return best_within(front_of(self.kept, self.dense.costs), budget, self.dense.metrics)
 
     @property
     def best(self) -> nn.Module:
@@ -200,6 +199,8 @@ class Result:
         Raises:
             RankfrontError: its weights are not there, or not whole.
         """
+        from ...objectives.export.model_files import load_model
+
         return load_model(architecture, trial.plan, self.weights(trial), int8=self.int8).cpu()
 
     def weights(self, trial: Scored) -> Path:
@@ -232,19 +233,10 @@ class Result:
 
     @property
     def figures(self) -> dict[str, go.Figure]:
-        """The plots of the report: ``params``, ``flops``, ``ranks``, ``hypervolume``."""
-        limits = self.budget.limits(self.dense)
-        trials, score, dense, samples = self.scored, self.score, self.dense, self.samples["validation"]
-        figures = {}
-        for cost in ("params", "flops"):
-            data = plots.score_data(trials, score, cost, dense, self.dense_score, limits.get(cost), samples)
-            figures[cost] = plots.draw_score(data)
-        by_size = sorted(self.on_front, key=lambda t: t.metrics.params)
-        ranks = plots.rank_data(by_size, dense)
-        figures["ranks"] = plots.draw_ranks(ranks)
-        volumes = plots.volume_data(trials, score, ["params", "flops"], dense)
-        figures["hypervolume"] = plots.draw_volumes(volumes)
-        return figures
+        """The plots of the report: one for each of `plots.plotted`, ``ranks``, ``hypervolume``."""
+        from ..report.plots import figures_of
+
+        return figures_of(self)
 
     def export(self, to: str | Path, budget: str | Budget | None = None) -> tuple[Path, Path]:
         """Write the best model's weights and plan.
@@ -265,16 +257,16 @@ class Result:
             "trial": best.trial,
             "int8": self.int8,
             "sha256": digest(source),
-            "metrics": {self.score: best.score, **best.metrics._asdict()},
-            "dense": {self.score: self.dense_score, **self.dense._asdict()},
+            "metrics": {self.scale.name: best.score, **best.metrics},
+            "dense": {self.scale.name: self.dense.score, **self.dense.metrics},
         }
         write_whole(weights, lambda temporary: shutil.copyfile(source, temporary))
         save_plan(plan, best.plan, about)
         return weights, plan
 
     def _interval(self, column: str, value: float, split: str) -> dict[str, float]:
-        """Return the 95 % interval's two columns; none for a score of the user's own."""
-        if self.score != "accuracy":
+        """Return the 95 % interval's two columns; none for a score that has no interval."""
+        if not self.scale.proportion:
             return {}
-        low, high = (value, value) if math.isnan(value) else wilson(value, self.samples[split])
+        low, high = self.scale.interval(value, self.dense.samples[split]) or (value, value)
         return {f"{column}_low": low, f"{column}_high": high}

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from ...objectives.metrics.count import Metrics
 from ...objectives.plan import DENSE, Plan
 from ..allocation.rules import largest
 from ..space.limits import limits_at, spread
@@ -59,8 +58,8 @@ class GreedySampler(Proposer):
         """Return each layer's choices in the table (L, T), cheapest first, dense last, and their costs (L, T)."""
         candidates = self.space.candidates
         limits = limits_at(self.space, 1.0)
-        columns = [Metrics._fields.index(metric) for metric in limits]
-        dense = np.array([candidates.costs.dense[column] for column in columns], float)
+        columns = [candidates.metrics.index(metric) for metric in limits]
+        dense = np.array([candidates.costs.dense[metric] for metric in limits], float)
         shares = (candidates.changes[:, :, columns] / dense).sum(2)
         rows, prices = [], []
         for layer, size in enumerate(candidates.sizes):

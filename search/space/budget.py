@@ -1,4 +1,4 @@
-"""Budgets: upper bounds on metrics, as a share of the dense model or as absolute values with units.
+"""Budgets: upper bounds on metrics, as a share of the dense model or as absolute amounts with units.
 
 >>> budget = Budget.parse(["params=5%", "bytes=200KB"])
 >>> str(budget)
@@ -15,12 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...objectives.errors import RankfrontError
-from ...objectives.metrics.count import Metrics
+from ...objectives.metrics.registry import METRICS
+from ...objectives.metrics.values import Metrics
 
-_SI = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-_BYTES = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2.0**10, "MIB": 2.0**20, "GIB": 2.0**30}
-UNITS = {"params": _SI, "flops": _SI, "bytes": _BYTES}
-_EXAMPLES = {"params": "params=5% or params=200K", "flops": "flops=30% or flops=10M", "bytes": "bytes=200KB"}
 _FORM = re.compile(r"\s*([a-zA-Z_]+)\s*=\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Z%]*)\s*")
 
 
@@ -34,9 +31,9 @@ class Bound:
     absolute: float | None
 
     def limit(self, dense: Metrics) -> float:
-        """Return the bound in the metric's own unit."""
+        """Return the bound as an amount of the metric."""
         if self.share is not None:
-            return self.share * getattr(dense, self.metric)
+            return self.share * dense[self.metric]
         assert self.absolute is not None
         return self.absolute
 
@@ -67,7 +64,17 @@ class Budget:
         return cls(tuple(bounds))
 
     def limits(self, dense: Metrics) -> dict[str, float]:
-        """Return metric → upper bound, given what the dense model costs."""
+        """Return metric → upper bound, given what the dense model costs.
+
+        Raises:
+            RankfrontError: a metric is bounded that is not known of the dense model (of a study older than the metric).
+        """
+        for bound in self.bounds:
+            if bound.metric not in dense:
+                raise RankfrontError(
+                    f"budget {self} must be on metrics that the study measured ({', '.join(dense)}), "
+                    f"but it has no {bound.metric}"
+                )
         return {bound.metric: bound.limit(dense) for bound in self.bounds}
 
     def __str__(self) -> str:
@@ -78,24 +85,25 @@ def _bound(text: str) -> Bound:
     match = _FORM.fullmatch(text)
     if match is None:
         raise RankfrontError(f"budget must read METRIC=AMOUNT, such as params=5%, but got {text.strip()!r:.60}")
-    metric, number, unit = match[1], float(match[2]), match[3]
-    if metric not in UNITS:
-        raise RankfrontError(f"budget must be on one of {', '.join(UNITS)}, but got {metric!r:.60}")
+    name, number, unit = match[1], float(match[2]), match[3]
+    if name not in METRICS:
+        raise RankfrontError(f"budget must be on one of {', '.join(METRICS)}, but got {name!r:.60}")
     if number == 0:
         raise RankfrontError(f"budget must be positive (a share to keep: params=5%), but got {text.strip()!r:.60}")
-    shown = f"{metric}={match[2]}{unit}"
+    shown = f"{name}={match[2]}{unit}"
     if unit == "%":
         if number > 100:
             raise RankfrontError(f"budget must be at most 100% of the dense model, but got {text.strip()!r:.60}")
-        return Bound(metric, shown, number / 100, None)
-    factor = UNITS[metric].get(unit.upper())
-    if factor is None:
-        what = f"unit {unit!r:.20}" if unit else "no unit"
+        return Bound(name, shown, number / 100, None)
+    metric = METRICS[name]
+    try:
+        return Bound(name, shown, None, metric.parse(match[2] + unit))
+    except ValueError as what:
+        units = ", ".join(filter(None, metric.units))
+        accepted = f"% or one of {units}" if units else "%"
         raise RankfrontError(
-            f"budget on {metric} must carry % or one of {', '.join(UNITS[metric])} "
-            f"({_EXAMPLES[metric]}), but {text.strip()!r:.60} has {what}"
-        )
-    return Bound(metric, shown, None, number * factor)
+            f"budget on {name} must carry {accepted} ({metric.example}), but {text.strip()!r:.60} has {what}"
+        ) from None
 
 
 def check_possible(budget: Budget, dense: Metrics, smallest: Metrics) -> None:
@@ -109,11 +117,11 @@ def check_possible(budget: Budget, dense: Metrics, smallest: Metrics) -> None:
     Raises:
         RankfrontError: naming the smallest.
     """
-    for metric, limit in budget.limits(dense).items():
-        least = getattr(smallest, metric)
+    for name, limit in budget.limits(dense).items():
+        least = smallest.get(name, 0)  # of a metric that only measuring tells, nothing is known yet
         if limit < least:
-            share = math.ceil(10_000 * least / getattr(dense, metric)) / 10_000
+            share = math.ceil(10_000 * least / dense[name]) / 10_000
             raise RankfrontError(
-                f"budget {budget} is below the smallest possible plan: {metric} can be at least {least:,} "
-                f"({share:.2%} of the dense model's {getattr(dense, metric):,}), but must be at most {limit:,.0f}"
+                f"budget {budget} is below the smallest possible plan: {name} can be at least {least:,.0f} "
+                f"({share:.2%} of the dense model's {dense[name]:,.0f}), but must be at most {limit:,.0f}"
             )

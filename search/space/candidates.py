@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...objectives.kinds.noise import noise_share
 from ...objectives.kinds.registry import KINDS
 from ...objectives.metrics.costs import Costs
-from ...objectives.metrics.count import Metrics
+from ...objectives.metrics.values import Metrics
 from ...objectives.model.layer import Layer
 from ...objectives.objective import Objective
 from ...objectives.plan import DENSE, Choice, Plan
@@ -51,10 +51,10 @@ class Candidates:
         for name, options in objective.decompositions.choices.items():
             layer = objective.by_name[name]
             error = np.array([objective.decompositions.error(layer, choice) for choice in options]).clip(max=WORST)
-            change = np.array(objective.costs.changes(layer, options), float)
+            change = objective.costs.changes(layer, options)
             widths = np.array([_width(layer, choice) for choice in options], float)
             narrow = 1 / widths**2 - 1 / layer.width**2
-            order = np.lexsort((error, change[:, 1], change[:, 0]))
+            order = np.lexsort((error, *change.T[1::-1]))
             judged = np.where([choice == DENSE for choice in options], -1.0, error)  # dense is always a choice
             kept = order[non_dominated(np.column_stack((judged, narrow, change))[order])]
             names.append(name)
@@ -63,12 +63,17 @@ class Candidates:
         width = max(map(len, choices))
         errors = np.full((len(names), width), np.inf)
         narrowness = np.zeros((len(names), width))
-        changes = np.zeros((len(names), width, len(Metrics._fields)))
+        changes = np.zeros((len(names), width, len(objective.costs.names)))
         for row, (error, narrow, change) in enumerate(rows):
             errors[row, : len(error)] = error
             narrowness[row, : len(error)] = narrow
             changes[row, : len(error)] = change
         return cls(tuple(names), tuple(choices), errors, narrowness, changes, objective.costs)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The columns of `changes`: the metrics that are known before building."""
+        return self.costs.names
 
     @cached_property
     def harm(self) -> NDArray[np.float64]:
@@ -97,7 +102,7 @@ class Candidates:
     def costs_of(self, picks: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
         """Return metric → (N,), what plans ``(N, L)`` cost; bytes but for a few of the file's header."""
         changes = self.changes[np.arange(picks.shape[1]), picks].sum(1)
-        return {m: getattr(self.costs.start, m) + changes[:, i] for i, m in enumerate(Metrics._fields)}
+        return {m: self.costs.start[m] + changes[:, i] for i, m in enumerate(self.metrics)}
 
     def picks(self, plan: Plan) -> NDArray[np.int64]:
         """Return the index of each layer's choice; the inverse of `plan`."""

@@ -49,7 +49,7 @@ class Space:
 
     def violations(self, plan: Plan) -> dict[str, float]:
         """Return how far each limit is exceeded, as a share of it; 0 or less keeps it."""
-        cost = self.candidates.costs.of(plan)._asdict()
+        cost = dict(self.candidates.costs.of(plan))
         return {metric: cost[metric] / limit - 1 for metric, limit in self.limits.items()}
 
     def fits(self, plan: Plan) -> bool:

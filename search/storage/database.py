@@ -70,7 +70,13 @@ def _tune_sqlite(connection: Any, _: object) -> None:
 
 
 def create_or_resume(
-    storage: RDBStorage, name: str, objectives: Sequence[str], identity: dict[str, Any], where: str, alone: bool
+    storage: RDBStorage,
+    name: str,
+    objectives: Sequence[str],
+    identity: dict[str, Any],
+    where: str,
+    alone: bool,
+    higher_is_better: bool = True,
 ) -> Study:
     """Return the study of that name: the stored one if it is of the same identity, else a new one.
 
@@ -80,7 +86,8 @@ def create_or_resume(
         RankfrontError: the stored study belongs to another model, other data or other settings.
     """
     directions = [
-        StudyDirection.MAXIMIZE if objective == "accuracy" else StudyDirection.MINIMIZE for objective in objectives
+        StudyDirection.MAXIMIZE if place == 0 and higher_is_better else StudyDirection.MINIMIZE
+        for place in range(len(objectives))
     ]
     known = optuna.get_all_study_names(storage)
     if name not in known:

@@ -1,8 +1,9 @@
-"""Runs of the same plan with other seeds, and how much of a score is luck.
+"""Runs of one plan with several seeds, and the selection bias of the best of many scores.
 
-The best of many noisy scores is too good to be true: chosen for being high, it was probably lucky, too (the "winner's
-curse"; Cawley & Talbot, JMLR 2010, for model selection). So a study runs its leaders again. Then a plan is judged by
-the mean of its runs, and one that ran once by its score less what the others lost, on average, when run again.
+The best of many noisy scores is too good to be true: chosen because it is high, it was probably lucky, too (the
+"winner's curse"; Cawley & Talbot, JMLR 2010, for model selection). So a study runs its leaders again. Then a plan is
+compared by the mean of its runs, and a plan that ran once by its score, worse by what the others lost, on average, when
+they ran again.
 """
 
 from __future__ import annotations
@@ -15,22 +16,28 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def runs_of(pairs: Iterable[tuple[Key, float]]) -> dict[Key, list[float]]:
-    """Return plan → its scores, both in the order given.
+    """Return plan → its values, both in the order given.
 
     >>> runs_of([("a", 0.5), ("b", 0.4), ("a", 0.3)])
     {'a': [0.5, 0.3], 'b': [0.4]}
     """
     runs: dict[Key, list[float]] = {}
-    for plan, score in pairs:
-        runs.setdefault(plan, []).append(score)
+    for plan, value in pairs:
+        runs.setdefault(plan, []).append(value)
     return runs
 
 
-def luck_of(runs: Mapping[Key, Sequence[float]]) -> float:
-    """Return what plans lost, on average, from their first run to the mean of their others; 0 where they gained.
+def selection_bias(runs: Mapping[Key, Sequence[float]]) -> float:
+    """Return by how much the first run of a plan is too good, on average.
 
-    >>> luck_of({"a": [0.5, 0.3], "b": [0.4]})
+    That is the mean difference, over plans that ran several times, between the mean of the later runs and the first
+    run; 0 where the later runs were better.
+
+    Args:
+        runs: plan → its values, less is better.
+
+    >>> round(selection_bias({"a": [0.3, 0.5], "b": [0.4]}), 3)
     0.2
     """
-    lost = [scores[0] - mean(scores[1:]) for scores in runs.values() if len(scores) > 1]
+    lost = [mean(values[1:]) - values[0] for values in runs.values() if len(values) > 1]
     return max(0.0, mean(lost)) if lost else 0.0

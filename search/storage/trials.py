@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import mean
-from typing import Any
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ...objectives.errors import RankfrontError
-from ...objectives.metrics.count import Metrics
+from ...objectives.metrics.scale import Scale
+from ...objectives.metrics.values import Metrics
 from ...objectives.plan import Plan
-from .repeats import luck_of, runs_of
+from .repeats import runs_of, selection_bias
 from .slots import INTERRUPTED
 
-PLAN, SCORE, METRICS, REASON, SECONDS, KEPT = "plan", "score", "metrics", "reason", "seconds", "kept"
-DIGEST, UNTRAINED, MACHINE = "weights sha256", "untrained score", "machine"
-"""Names of a trial's user attributes."""
+if TYPE_CHECKING:
+    import pandas as pd
 
-COSTS = Metrics._fields
+PLAN, SCORE, METRICS, REASON, SECONDS, KEPT = "plan", "score", "metrics", "reason", "seconds", "kept"
+DIGEST, SCORE_BEFORE_FINETUNING, MACHINE = "weights sha256", "untrained score", "machine"
+"""Names of a trial's user attributes, as they are stored."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,26 @@ class Scored:
 
     trial: int
     score: float
+    """On validation, as the task's score gave it."""
+    minimised: float
+    """The score, its sign turned where higher is better: less is better."""
     metrics: Metrics
     plan: Plan
     kept: Mapping[str, float] = field(default_factory=dict, compare=False)
     """Layer → share of its parameters that the plan keeps."""
     runs: int = 1
     """How often its plan was run."""
-    luck: float = 0.0
-    """By how much its score is thought to be lucky: see `repeats`."""
+    selection_bias: float = 0.0
+    """By how much ``minimised`` is thought to be too good: see `repeats`."""
 
     @property
-    def judged(self) -> float:
-        """The score less luck: what it is compared by."""
-        return self.score - self.luck
+    def corrected(self) -> float:
+        """The minimised score, corrected for selection bias: what trials are compared by."""
+        return self.minimised + self.selection_bias
+
+    def cost(self, metric: str) -> float:
+        """Return what its network costs in a metric."""
+        return self.metrics[metric]
 
 
 def feasible(trial: FrozenTrial) -> bool:
@@ -80,63 +88,56 @@ def _record(trial: FrozenTrial) -> Record:
             trial.state.name.lower(),
             feasible(trial),
             known.get(SCORE),
-            Metrics(**known[METRICS]) if METRICS in known else None,
+            Metrics(known[METRICS]) if METRICS in known else None,
             Plan.from_json(known[PLAN]) if PLAN in known else None,
             known.get(SECONDS),
             known.get(REASON, ""),
             known.get(KEPT, {}),
         )
-    except (TypeError, RankfrontError) as error:
+    except (TypeError, ValueError, RankfrontError) as error:
         raise RankfrontError(f"trial {trial.number} of the study is damaged: {error}") from None
 
 
-def scored(records: Iterable[Record]) -> list[Scored]:
-    """Return the complete trials within the budget."""
+def scored(records: Iterable[Record], scale: Scale) -> list[Scored]:
+    """Return the complete trials within the budget, corrected for selection bias."""
     trials = [
-        Scored(r.trial, r.score, r.metrics, r.plan, r.kept)
+        Scored(r.trial, r.score, scale.minimised(r.score), r.metrics, r.plan, r.kept)
         for r in records
         if r.feasible and r.score is not None and r.metrics is not None and r.plan is not None
     ]
-    runs = runs_of((t.plan, t.score) for t in trials)
-    luck = luck_of(runs)
+    runs = runs_of((t.plan, t.minimised) for t in trials)
+    bias = selection_bias(runs)
 
-    def judged(trial: Scored) -> Scored:
-        scores = runs[trial.plan]
-        return replace(trial, runs=len(scores), luck=trial.score - mean(scores) if len(scores) > 1 else luck)
+    def corrected(trial: Scored) -> Scored:
+        values = runs[trial.plan]
+        own = mean(values) - trial.minimised if len(values) > 1 else bias
+        return replace(trial, runs=len(values), selection_bias=own)
 
-    return [judged(trial) for trial in trials]
+    return [corrected(trial) for trial in trials]
 
 
-def trial_table(records: Iterable[Record], score: str) -> pd.DataFrame:
+def trial_table(records: Iterable[Record], score: str, costs: Sequence[str]) -> pd.DataFrame:
     """Return one row a trial.
 
-    Columns: ``trial`` (number), ``state``, ``feasible``, the score under its own name (``accuracy`` or
-    ``score``), ``params``, ``flops``, ``bytes``, ``seconds``, ``reason`` (of a failed or pruned trial),
-    ``plan`` (a `Plan`). What a trial does not have is missing.
+    Columns: ``trial`` (number), ``state``, ``feasible``, the score under its own name (such as ``accuracy``), one
+    for each of ``costs`` (metrics), ``seconds``, ``reason`` (of a failed or pruned trial), ``plan`` (a `Plan`). What a
+    trial does not have is missing.
     """
+    import pandas as pd
+
     rows = [
         {
             "trial": r.trial,
             "state": r.state,
             "feasible": r.feasible,
             score: r.score,
-            **(dict.fromkeys(COSTS) if r.metrics is None else r.metrics._asdict()),
+            **{name: None if r.metrics is None else r.metrics.get(name) for name in costs},
             "seconds": r.seconds,
             "reason": r.reason,
             "plan": r.plan,
         }
         for r in records
     ]
-    columns = ["trial", "state", "feasible", score, *COSTS, "seconds", "reason", "plan"]
+    columns = ["trial", "state", "feasible", score, *costs, "seconds", "reason", "plan"]
     table = pd.DataFrame(rows, columns=columns)
-    return table.astype(dict.fromkeys((score, *COSTS, "seconds"), "float64"))
-
-
-def score_name(study: Study) -> str:
-    """Return what the study calls its score: ``accuracy``, or ``score``."""
-    return study.user_attrs["score_name"]
-
-
-def dense_of(study: Study) -> dict[str, Any]:
-    """Return what is noted of the dense model: score, metrics, sizes of the splits."""
-    return study.user_attrs["dense"]
+    return table.astype(dict.fromkeys((score, *costs, "seconds"), "float64"))

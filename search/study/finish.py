@@ -10,14 +10,15 @@ from torch import nn
 from ...objectives.device import choose_device, settle
 from ...objectives.errors import RankfrontError
 from ...objectives.export.int8 import dequantized
-from ...objectives.export.model_files import load_model, model_paths, save_plan, save_weights
+from ...objectives.export.model_files import load_model, save_weights
+from ...objectives.export.plan_files import model_paths, save_plan
 from ...objectives.io.checkpoint import Checkpoint
 from ...objectives.io.files import digest
 from ...objectives.io.fingerprint import fingerprint
-from ...objectives.metrics.count import Metrics
+from ...objectives.metrics.values import Metrics
 from ...objectives.objective import Objective
 from ...objectives.task import Task
-from ..report.format import metrics_in_words, score_in_words
+from ..report.format import trial_in_words
 from ..report.page import write_report
 from ..report.progress import Progress
 from ..results.result import Result
@@ -93,7 +94,7 @@ def finish_with(
         progress.say(f"trial {chosen.trial} is finished already: {folder}")
         model = load_model(task.model, chosen.plan, weights, int8=result.int8)
         return Finished(
-            folder, chosen.trial, chosen.score, done["metrics"][result.score], done["test"], chosen.metrics, model
+            folder, chosen.trial, chosen.score, done["metrics"][result.scale.name], done["test"], chosen.metrics, model
         )
     with result.folder.locked():
         settle(objective.dense, objective.device)
@@ -116,20 +117,20 @@ def finish_with(
             "int8": result.int8,
             "key": key,
             "epochs": epochs,
-            "metrics": {result.score: outcome.score, **outcome.metrics._asdict()},
-            "before": {result.score: chosen.score},
+            "metrics": {result.scale.name: outcome.score, **outcome.metrics},
+            "before": {result.scale.name: chosen.score},
             "test": test,
-            "dense": {result.score: result.dense_score, **result.dense._asdict()},
+            "dense": {result.scale.name: result.dense.score, **result.dense.metrics},
         }
         save_weights(weights, outcome.model, int8=result.int8)
         save_plan(plan, chosen.plan, {**about, "sha256": digest(weights)})
         checkpoint.remove()
     write_report(result)
-    told = metrics_in_words(result.score, outcome.score, outcome.metrics, result.dense)
-    before = score_in_words(result.score, chosen.score)
-    gained = f"was {before}" if outcome.score > chosen.score else "no epoch was better: it is kept as it was"
+    told, scale = trial_in_words(outcome.score, outcome.metrics, result.dense), result.scale
+    better = scale.minimised(outcome.score) < scale.minimised(chosen.score)
+    gained = f"was {scale.show(chosen.score)}" if better else "no epoch was better: it is kept as it was"
     progress.say(f"finished trial {chosen.trial}: validation {told} ({gained})")
     if test is not None:
-        progress.say(f"test {result.score} {score_in_words(result.score, test)}")
+        progress.say(f"test {scale.name} {scale.show(test)}")
     progress.say(f"finished model: {folder}")
     return Finished(folder, chosen.trial, chosen.score, outcome.score, test, outcome.metrics, outcome.model.cpu())

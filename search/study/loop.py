@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,14 @@ from optuna.trial import Trial, TrialState
 from ...objectives.errors import RankfrontError
 from ...objectives.export.model_files import save_weights
 from ...objectives.io.files import digest
-from ...objectives.metrics.count import Metrics
+from ...objectives.metrics.registry import metric_named
 from ...objectives.objective import Objective, Outcome
 from ...objectives.plan import Plan
-from ..report.format import metrics_in_words
+from ..report.format import trial_in_words
 from ..report.progress import TRIALS, Progress
 from ..results.front import front_of, kept_of
 from ..space.space import Space
+from ..storage.dense import DenseModel
 from ..storage.manifest import machine
 from ..storage.slots import INTERRUPTED, SLOT, next_slot, seed_for
 from ..storage.trials import (
@@ -30,16 +32,14 @@ from ..storage.trials import (
     PLAN,
     REASON,
     SCORE,
+    SCORE_BEFORE_FINETUNING,
     SECONDS,
-    UNTRAINED,
-    dense_of,
     feasible,
     read_trials,
-    score_name,
     scored,
 )
 from .pruning import watcher
-from .settings import SCORE_OBJECTIVE, RunSettings
+from .settings import RunSettings
 from .workers import WORKER, Worker
 
 FIRST_FAILURES = 3
@@ -56,6 +56,7 @@ class TrialLoop:
     settings: RunSettings
     worker: Worker
     progress: Progress
+    dense: DenseModel
 
     def run(self) -> None:
         """Run trials until the study has ``settings.trials`` of them or the time is over.
@@ -125,7 +126,7 @@ class TrialLoop:
         label = f"[{slot + 1}/{self.settings.trials}] trial {trial.number}"
         if any(violation > 0 for violation in violations.values()):
             reason = "over budget, so not trained"
-            self._tell(trial, {METRICS: costs.of(plan)._asdict(), REASON: reason}, TrialState.PRUNED)
+            self._tell(trial, {METRICS: dict(costs.of(plan)), REASON: reason}, TrialState.PRUNED)
             self.progress.say(f"{label}  {reason}")
             return ""
         began = time.monotonic()
@@ -142,14 +143,15 @@ class TrialLoop:
         seconds = time.monotonic() - began
         found = {
             SCORE: outcome.score,
-            UNTRAINED: outcome.untrained,
+            SCORE_BEFORE_FINETUNING: outcome.untrained,
             MACHINE: machine(self.objective.device),
-            METRICS: outcome.metrics._asdict(),
+            METRICS: dict(outcome.metrics),
             SECONDS: seconds,
             "batchnorm_reestimated": outcome.batchnorm_reestimated,
         }
-        if outcome.notes:
-            found[REASON] = "; ".join(outcome.notes)
+        notes = [*outcome.notes, *self._measured_over_budget(trial, outcome)]
+        if notes:
+            found[REASON] = "; ".join(notes)
         if stopped:
             reason = f"stopped after epoch {stopped}: clearly behind a trial that costs no more"
             self._tell(trial, {**found, REASON: reason}, TrialState.PRUNED)
@@ -160,8 +162,7 @@ class TrialLoop:
         save_weights(weights, outcome.model, int8=self.objective.task.int8)
         found[DIGEST] = digest(weights)
         self._tell(trial, found, TrialState.COMPLETE)
-        metrics, score = outcome.metrics, score_name(self.study)
-        told = metrics_in_words(score, outcome.score, metrics, Metrics(**dense_of(self.study)["metrics"]))
+        told = trial_in_words(outcome.score, outcome.metrics, self.dense)
         mark = "   on the front so far" if trial.number in self._tidy() else ""
         self.progress.say(f"{label:<18} {told}   {seconds:5.1f} s{mark}")
         return ""
@@ -169,7 +170,9 @@ class TrialLoop:
     def _outcome(self, trial: Trial, slot: int, plan: Plan, label: str) -> tuple[Outcome, int]:
         """Return what became of a plan, and after which epoch it was stopped early, 0 if it was not."""
         stopped = 0
-        behind = watcher(self.study, trial, self.space.candidates.costs.of(plan), self.objective.samples)
+        behind = watcher(
+            self.study, trial, self.space.candidates.costs.of(plan), self.dense.scale, self.dense.samples["validation"]
+        )
 
         def stop(epoch: int, score: float) -> bool:
             nonlocal stopped
@@ -184,6 +187,15 @@ class TrialLoop:
         )
         return outcome, stopped
 
+    def _measured_over_budget(self, trial: Trial, outcome: Outcome) -> Iterator[str]:
+        """Constrain a trial by the bounded metrics that only measuring tells; yield what is over its bound."""
+        for name, limit in self.settings.budget.limits(self.dense.metrics).items():
+            if name not in self.space.limits:
+                trial.set_constraint(name, outcome.metrics[name] / limit - 1)
+                if outcome.metrics[name] > limit:
+                    show = metric_named(name).show
+                    yield f"over budget: {name} is {show(outcome.metrics[name])}, at most {show(limit)} is asked for"
+
     def _tell(self, trial: Trial, found: dict[str, Any], state: TrialState) -> None:
         """Store a trial's result, all of it; one worker at a time.
 
@@ -192,8 +204,8 @@ class TrialLoop:
         """
         values = None
         if state == TrialState.COMPLETE:
-            known = {SCORE_OBJECTIVE: found[SCORE], **found[METRICS]}
-            values = [known[name] for name in self.settings.told.objectives]
+            _, *costs = self.settings.told.objectives
+            values = [found[SCORE], *(found[METRICS][name] for name in costs)]
         with self.worker.alone():
             for name, value in found.items():
                 trial.set_user_attr(name, value)
@@ -203,10 +215,10 @@ class TrialLoop:
         """Delete the weights of finished trials that are not wanted; return the numbers on the front."""
         # What was dropped once never comes back (see `kept_of`), so only trials whose weights are there count.
         records = read_trials(self.study, self.settings.folder.with_weights())
-        kept = kept_of(scored(records))
+        kept = kept_of(scored(records, self.dense.scale), self.dense.costs)
         wanted = {t.trial for t in kept}
         self.settings.folder.drop_weights(r.trial for r in records if r.state != "running" and r.trial not in wanted)
-        return {t.trial for t in front_of(kept)}
+        return {t.trial for t in front_of(kept, self.dense.costs)}
 
     def _interrupt(self, trial: Trial) -> None:
         """Mark a trial as interrupted, unless it is finished."""

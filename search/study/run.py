@@ -10,11 +10,12 @@ from optuna.study import Study
 
 from ...objectives.errors import RankfrontError
 from ...objectives.io.files import read_json, write_json, write_whole
+from ...objectives.metrics.registry import METRICS
 from ...objectives.objective import Objective
 from ...objectives.plan import Plan
 from ...objectives.task import Task
 from ..allocation.knapsack import knapsack
-from ..report.format import count_in_words, metrics_in_words, score_in_words
+from ..report.format import trial_in_words
 from ..report.page import write_report
 from ..report.progress import SCREENING, Progress
 from ..results.result import TEST, TEST_MACHINES, Result
@@ -24,6 +25,7 @@ from ..space.budget import check_possible
 from ..space.candidates import Candidates
 from ..space.space import Space
 from ..storage.database import create_or_resume, database_of, open_storage, storage_errors
+from ..storage.dense import DenseModel, is_noted
 from ..storage.folder import Folder
 from ..storage.manifest import machine, manifest_of
 from ..storage.slots import next_slot, occupied
@@ -101,6 +103,7 @@ def run_with(task: Task, told: Settings, progress: Progress, source: Mapping[str
                 {**settings.identity(task), **objective.fingerprint()},
                 told.storage or str(folder.path / "study.db"),
                 alone=told.storage is None,
+                higher_is_better=task.score.scale.higher_is_better,
             )
             worker.free_dead(study)
             write_json(folder.manifest, manifest_of(study, settings.trials, objective.device, source))
@@ -117,7 +120,10 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: W
             progress.say(f"resuming: {done} of {settings.trials} trials done")
         objective.prepare(progress)
         _note_dense_model(study, objective, settings, progress)
-        limits = settings.budget.limits(objective.costs.dense)
+        dense = DenseModel.of(study)
+        # What only measuring tells is checked after a trial.
+        bounds = settings.budget.limits(objective.costs.dense)
+        limits = {name: limit for name, limit in bounds.items() if name in objective.costs.names}
         space = Space(Candidates.of(objective), limits)
         if knapsack(space.candidates, limits) is None:
             raise RankfrontError(f"budget {settings.budget} is kept by no plan: its bounds cannot hold all at once")
@@ -146,7 +152,7 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: W
             ),
         )
         try:
-            TrialLoop(study, space, objective, settings, worker, progress).run()
+            TrialLoop(study, space, objective, settings, worker, progress, dense).run()
         except KeyboardInterrupt:
             progress.say(f"stopped after {len(occupied(study))} of {settings.trials} trials: writing the outputs")
             with worker.alone():
@@ -165,21 +171,14 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: W
 
 def _note_dense_model(study: Study, objective: Objective, settings: RunSettings, progress: Progress) -> None:
     """Score the dense model once, and say what there is to compress."""
-    task, dense = objective.task, objective.costs.dense
-    if "dense" not in study.user_attrs:
+    task = objective.task
+    if not is_noted(study):
         splits = {name: getattr(task, name) for name in ("validation", "test")}
-        noted = {
-            "score": objective.score(objective.dense),
-            "metrics": dense._asdict(),
-            "samples": {name: len(split) for name, split in splits.items() if split is not None},
-        }
-        study.set_user_attr("score_name", task.score_name)
-        study.set_user_attr("dense", noted)
-    score = score_in_words(task.score_name, study.user_attrs["dense"]["score"])
-    progress.say(
-        f"dense model: validation {task.score_name} {score}, {count_in_words(dense.params)} params, "
-        f"{count_in_words(dense.flops, 'FLOP')}, {count_in_words(dense.bytes, 'B')}"
-    )
+        samples = {name: len(split) for name, split in splits.items() if split is not None}
+        DenseModel(objective.score(objective.dense), objective.costs.dense, samples, task.score.scale).note(study)
+    dense = DenseModel.of(study)
+    costs = ", ".join(f"{name} {METRICS[name].show(dense.metrics[name])}" for name in dense.costs)
+    progress.say(f"dense model: validation {dense.scale.name} {dense.scale.show(dense.score)}, {costs}")
     count = len(objective.decompositions.choices)
     progress.say(f"{count} layers to factorize, budget {settings.budget}, sampler {settings.told.sampler}")
     for name, reason in list(objective.layers.left_dense.items())[:8]:
@@ -230,7 +229,7 @@ def _say_outputs(result: Result, progress: Progress) -> None:
         progress.say(f"no trial is complete within the budget   page: {folder.report}")
         return
     best = result.best_trial()
-    told = metrics_in_words(result.score, best.score, best.metrics, result.dense)
+    told = trial_in_words(best.score, best.metrics, result.dense)
     progress.say(f"best within the budget: trial {best.trial}, validation {told}")
     count = len(result.front)
     progress.say(f"{count} trial{'s' * (count != 1)} on the front: {folder.front}")

@@ -12,7 +12,7 @@ import torch
 
 from ...objectives.device import choose_device
 from ...objectives.errors import RankfrontError
-from ...objectives.metrics.count import Metrics
+from ...objectives.metrics.registry import METRICS
 from ...objectives.task import Task
 from ..samplers.registry import DEFAULT, check_sampler
 from ..space.budget import Budget
@@ -131,11 +131,11 @@ def seconds(timeout: str | float | None) -> float | None:
 
 def _objectives(names: str | Iterable[str]) -> tuple[str, ...]:
     names = tuple(names.split(",") if isinstance(names, str) else names)
-    known = (SCORE_OBJECTIVE, *Metrics._fields)
+    known = (SCORE_OBJECTIVE, *METRICS)
     wrong = next((name for name in names if name not in known), None)
     if wrong is not None or SCORE_OBJECTIVE not in names or len(set(names)) < len(names):
         got = f"{wrong!r}" if wrong is not None else ", ".join(names) or "none"
         raise RankfrontError(
-            f"objectives must be accuracy and any of {', '.join(Metrics._fields)}, each once, but got {got:.60}"
+            f"objectives must be accuracy and any of {', '.join(METRICS)}, each once, but got {got:.60}"
         )
     return tuple(name for name in known if name in names)

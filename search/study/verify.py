@@ -12,12 +12,10 @@ from pathlib import Path
 from ...objectives.device import choose_device
 from ...objectives.errors import RankfrontError
 from ...objectives.export.model_files import read_model_files
-from ...objectives.metrics.count import count
+from ...objectives.metrics.registry import measure
 from ...objectives.objective import Objective
 from ...objectives.task import Task
-from ..report.format import score_in_words
 from ..report.progress import Progress
-from ..results.intervals import wilson
 from ..results.result import Result
 from ..storage.manifest import machine
 from ..storage.trials import Scored
@@ -101,26 +99,20 @@ def _checks_of(trial: Scored, result: Result, objective: Objective, here: dict[s
     except RankfrontError as error:
         return [Check(trial.trial, "weights", "", str(error), False)]
     checks: list[Check] = []
-    counted = count(model, objective.example)._asdict()
-    if not result.int8:  # whose weights are no parameters
-        counted["params"] = sum(p.numel() for p in model.parameters())
-    counted["bytes"] = weights.stat().st_size
-    for name, value in counted.items():
-        stored = getattr(trial.metrics, name)
-        if name != "params" or not result.int8:
-            checks.append(Check(trial.trial, name, f"{stored:,}", f"{value:,}", value == stored))
+    found = {**measure(model, objective.example), "bytes": weights.stat().st_size}
+    for name in result.dense.costs:
+        stored, amount = trial.metrics.get(name), found[name]
+        if stored is not None and not (result.int8 and name == "params"):  # int8 weights are no parameters
+            checks.append(Check(trial.trial, name, f"{stored:,}", f"{amount:,}", amount == stored))
     scores = {"validation": trial.score, "test": result.test_score(trial.trial)}
     machines = result.machines(trial.trial)
     for split, stored in scores.items():
         if stored is not None and getattr(objective.task, split) is not None:
-            found = objective.score(model, split)
+            again = objective.score(model, split)
             if machines[split] == here:
-                holds = found == stored
-            elif result.score == "accuracy":
-                low, high = wilson(found, result.samples[split])
-                holds = low <= stored <= high
+                holds = again == stored
             else:
-                holds = abs(found - stored) <= 1e-3 * max(abs(found), abs(stored))
-            before, now = (score_in_words(result.score, score) for score in (stored, found))
-            checks.append(Check(trial.trial, f"{split} {result.score}", before, now, holds))
+                holds = result.scale.agrees(stored, again, result.dense.samples[split])
+            what = f"{split} {result.scale.name}"
+            checks.append(Check(trial.trial, what, result.scale.show(stored), result.scale.show(again), holds))
     return checks

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rankfront import DENSE, Choice, FineTune, Plan, RankfrontError, Task
 from rankfront.objectives.kinds.registry import KINDS
-from rankfront.objectives.metrics.count import count
+from rankfront.objectives.metrics.registry import measure
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.training.distillation import SoftTargets, distillation_loss
 from tests.conftest import blobs, perceptron
@@ -34,7 +34,7 @@ def test_same_plan_and_seed_give_the_same_outcome(task: Task) -> None:
 def test_metrics_are_those_of_the_model_and_as_predicted(task: Task) -> None:
     objective = prepared(task)
     outcome = objective(PLAN, seed=0)
-    assert outcome.metrics == count(outcome.model, objective.example) == objective.costs.of(PLAN)
+    assert outcome.metrics == measure(outcome.model, objective.example) == objective.costs.of(PLAN)
     assert objective.score(outcome.model) == outcome.score
 
 

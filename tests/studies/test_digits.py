@@ -15,10 +15,10 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_main_job_on_digits(tmp_path: Path) -> None:
     task = study()
     result = run(task, out=tmp_path / "out", trials=3, device="cpu", progress=False)
-    assert result.dense_score > 0.97
+    assert result.dense.score > 0.97
     best = result.best_trial()
-    assert best.metrics.params <= 0.1 * result.dense.params
-    assert best.score > result.dense_score - 0.03
+    assert best.metrics.params <= 0.1 * result.dense.metrics.params
+    assert best.score > result.dense.score - 0.03
     assert result.front["test_accuracy"].max() > 0.95
     images, labels = task.test.source
     small = load(tmp_path / "out", network())

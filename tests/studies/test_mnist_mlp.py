@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rankfront import RankfrontError
-from rankfront.objectives.metrics.count import count_params
+from rankfront.objectives.metrics.params import count_params
 from rankfront.studies import mnist_mlp
 
 

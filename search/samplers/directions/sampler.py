@@ -32,7 +32,7 @@ from ...results.front import LEADERS
 from ...space.limits import NARROWEST, limits_at, spread
 from ...storage.repeats import runs_of
 from ...storage.slots import occupied
-from ...storage.trials import SCORE, UNTRAINED, feasible
+from ...storage.trials import SCORE, SCORE_BEFORE_FINETUNING, feasible
 from ..problem import Problem
 from ..proposer import Proposer
 from .low_fidelity import LowFidelity
@@ -271,7 +271,7 @@ class DirectionsSampler(Proposer):
         values = [self.space.values(t.params) for t in trials]
         picks = np.array(values, np.int64).reshape(-1, len(self.candidates.names)) - 1
         scores = np.array([t.user_attrs[SCORE] for t in trials], float)
-        untrained = np.array([t.user_attrs.get(UNTRAINED) for t in trials], float)
+        untrained = np.array([t.user_attrs.get(SCORE_BEFORE_FINETUNING) for t in trials], float)
         return Known(picks, scores, self._usage(picks), untrained)
 
     def _seen(self, known: Known, there: float) -> Seen:

@@ -7,8 +7,8 @@ from torch import nn
 from rankfront import Choice, FineTune, Plan, RankfrontError, Task, load
 from rankfront.objectives.export.int8 import dequantized, entries_of_quantized, linears, quantized
 from rankfront.objectives.export.model_files import save_plan, save_weights
+from rankfront.objectives.io.saved import file_bytes
 from rankfront.objectives.kinds.factorize import skeleton
-from rankfront.objectives.metrics.count import file_bytes
 from rankfront.objectives.objective import Objective
 from tests.conftest import blobs, perceptron
 

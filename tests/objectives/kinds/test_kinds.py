@@ -17,7 +17,8 @@ from rankfront.objectives.data.split import Split
 from rankfront.objectives.kinds.error import FLOOR
 from rankfront.objectives.kinds.kind import Decomposition, Kind
 from rankfront.objectives.kinds.registry import KINDS, kind_named
-from rankfront.objectives.metrics.count import count_flops, count_params
+from rankfront.objectives.metrics.flops import count_flops
+from rankfront.objectives.metrics.params import count_params
 from rankfront.objectives.model.layer import Layer, find_layers
 from rankfront.objectives.plan import Rank
 

@@ -10,7 +10,7 @@ from rankfront import DENSE, Choice, Plan
 from rankfront.objectives.kinds.factorize import skeleton
 from rankfront.objectives.kinds.registry import KINDS
 from rankfront.objectives.metrics.costs import Costs
-from rankfront.objectives.metrics.count import count
+from rankfront.objectives.metrics.registry import measure
 from rankfront.objectives.model.layer import Layer, find_layers
 
 shared = nn.Linear(24, 24)
@@ -38,7 +38,7 @@ def test_every_plan_costs_what_is_counted(name: str, data: st.DataObject) -> Non
     example = torch.zeros(1, *shape)
     costs = Costs(model, find_layers(model, example), example)
     plan = Plan({name: data.draw(st.sampled_from(choices(layer))) for name, layer in costs.layers.items()})
-    assert costs.of(plan) == count(skeleton(model, plan), example)
+    assert costs.of(plan) == measure(skeleton(model, plan), example)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rankfront import RankfrontError, Split, TrialError
+from rankfront import RankfrontError, Score, Split, TrialError
 from rankfront.objectives.metrics.score import accuracy, evaluate
 
 
@@ -28,7 +28,7 @@ def test_the_score_sees_the_whole_split_at_once() -> None:
 
     x, y = torch.randn(10, 3), torch.arange(10)
     model = nn.Linear(3, 2).train()
-    assert evaluate(model, Split((x, y)), score, batch_size=4) == 0.5
+    assert evaluate(model, Split((x, y)), Score.of_split(score), batch_size=4) == 0.5
     ((outputs, targets),) = seen
     torch.testing.assert_close(outputs, model(x).detach())
     assert torch.equal(targets, y)
@@ -41,11 +41,11 @@ def test_outputs_may_be_dicts_and_tuples() -> None:
             return {"a": x, "b": (x, x + 1)}
 
     x = torch.arange(5.0).view(5, 1)
-    total = evaluate(Two(), Split((x, x)), lambda out, y: float((out["b"][1] - y).sum()), batch_size=2)
+    total = evaluate(Two(), Split((x, x)), Score.of_split(lambda out, y: float((out["b"][1] - y).sum())), batch_size=2)
     assert total == 5
 
 
 def test_a_score_that_is_no_number_fails_the_trial() -> None:
     data = Split((torch.zeros(3, 2), torch.zeros(3)))
     with pytest.raises(TrialError, match="finite number, but got nan"):
-        evaluate(nn.Linear(2, 2), data, lambda o, t: float("nan"))
+        evaluate(nn.Linear(2, 2), data, Score.of_split(lambda o, t: float("nan")))

@@ -30,7 +30,7 @@ def test_keeps_the_limits_and_errs_less_with_more(rule: str, which: str) -> None
         asked = limits(KNOWN, share)[which]
         plan = RULES[rule](KNOWN, asked)
         assert plan is not None
-        cost = KNOWN.costs.of(plan)._asdict()
+        cost = dict(KNOWN.costs.of(plan))
         assert all(cost[name] <= bound for name, bound in asked.items())
         errors.append(error_of(KNOWN, plan))
     assert errors == sorted(errors, reverse=True)

@@ -6,20 +6,21 @@ import optuna
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
 
 from rankfront import Metrics, Plan, RankfrontError
-from rankfront.search.results.front import best_within, front_of, hypervolume_history, non_dominated
-from rankfront.search.results.intervals import wilson
+from rankfront.search.results.front import area, best_within, front_of, hypervolume_history, non_dominated
 from rankfront.search.space.budget import Budget
 from rankfront.search.storage.trials import Scored
 
-DENSE = Metrics(100, 1000, 400)
+DENSE = Metrics(params=100, flops=1000, bytes=400)
 points = st.lists(st.tuples(*[st.integers(0, 5)] * 3), max_size=12)
 
 
 def trials_of(rows: list[tuple[int, int, int]]) -> list[Scored]:
-    return [Scored(n, s / 10, Metrics(p, f, 4 * p), Plan({})) for n, (s, p, f) in enumerate(rows)]
+    return [
+        Scored(n, s / 10, -s / 10, Metrics(params=p, flops=f, bytes=4 * p), Plan({}))
+        for n, (s, p, f) in enumerate(rows)
+    ]
 
 
 @given(points)
@@ -60,14 +61,29 @@ def test_best_within_any_budget() -> None:
     assert best_within(front, Budget.parse("params=40%"), DENSE).trial == 1  # equal scores: the smaller
     assert best_within(front, Budget.parse("flops=25%"), DENSE).trial == 2
     assert best_within(front, Budget.parse("params=20%,flops=10%"), DENSE).trial == 3
-    with pytest.raises(RankfrontError, match=r"smallest there has params 5 \(5.00%\)"):
+    with pytest.raises(RankfrontError, match=r"smallest there has params 5 \(5 %\)"):
         best_within(front, Budget.parse("params=4%"), DENSE)
     with pytest.raises(RankfrontError, match="none is complete"):
         best_within([], Budget(), DENSE)
 
 
-@given(st.integers(1, 2000), st.floats(0, 1))
-def test_interval_is_scipys(samples: int, share: float) -> None:
-    correct = round(share * samples)
-    expected = binomtest(correct, samples).proportion_ci(method="wilson")
-    assert wilson(correct / samples, samples) == pytest.approx((expected.low, expected.high), abs=1e-9)
+@pytest.mark.parametrize(
+    ("costs", "gains", "dominated"),
+    [
+        ([0.5, 1.2], [1, 1], 0.5),
+        ([0.5, 3.0], [0.5, 1], 0.25),
+        ([1.0], [1], 0.0),
+        ([2.0, 1.5], [1, 1], 0.0),
+        ([0.25, 0.5], [1, 0.5], 0.75),
+        ([], [], 0.0),
+    ],
+)
+def test_area_counts_nothing_beyond_cost_1(costs: list[float], gains: list[float], dominated: float) -> None:
+    assert area(np.array(costs, float), np.array(gains, float)) == pytest.approx(dominated, abs=1e-12)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 10)), max_size=8))
+def test_area_is_what_a_grid_counts(rows: list[tuple[int, int]]) -> None:
+    costs, gains = np.array(rows, float).reshape(-1, 2).T
+    cells = [(c, g) for c in range(20) for g in range(10) if any(x <= c and y > g for x, y in rows)]
+    assert area(costs / 20, gains / 10) == pytest.approx(len(cells) / 200, abs=1e-12)

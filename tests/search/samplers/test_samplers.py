@@ -19,7 +19,7 @@ from rankfront.search.samplers.problem import Problem
 from rankfront.search.samplers.registry import SAMPLERS, make_sampler
 from rankfront.search.space.space import Space
 from rankfront.search.storage.slots import SLOT, next_slot
-from rankfront.search.storage.trials import SCORE, UNTRAINED
+from rankfront.search.storage.trials import SCORE, SCORE_BEFORE_FINETUNING
 from tests.search.toys import error_of, toy_candidates, toy_space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -64,7 +64,7 @@ def drive(
             trial.set_constraint(metric, violation)
         score = -error_of(space.candidates, plan)
         trial.set_user_attr(SCORE, score)
-        trial.set_user_attr(UNTRAINED, score)
+        trial.set_user_attr(SCORE_BEFORE_FINETUNING, score)
         study.tell(trial, [score, space.candidates.costs.of(plan).params][: len(study.directions)])
         proposals.append(tuple(trial.params.values()))
     return proposals

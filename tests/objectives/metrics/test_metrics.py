@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from rankfront.objectives.export.model_files import save_weights
-from rankfront.objectives.metrics.count import Entry, count, count_flops, entries, file_bytes
+from rankfront.objectives.io.saved import Entry, entries, file_bytes
+from rankfront.objectives.metrics.flops import count_flops
+from rankfront.objectives.metrics.registry import measure
 
 
 def convnet() -> nn.Sequential:
@@ -28,7 +30,7 @@ def test_flops_are_twice_fvcores_count() -> None:
 
 def test_tied_weights_count_once() -> None:
     shared = nn.Linear(4, 4)
-    assert count(nn.Sequential(shared, shared), torch.zeros(1, 4)).params == 20
+    assert measure(nn.Sequential(shared, shared), torch.zeros(1, 4)).params == 20
 
 
 def test_flops_of_a_model_that_looks_at_values_are_counted_where_it_is() -> None:

@@ -1,21 +1,13 @@
-"""What a network costs: parameters, operations, bytes.
-
->>> count(nn.Linear(3, 2), torch.zeros(1, 3))
-Metrics(params=8, flops=12, bytes=168)
-"""
+"""What a saved file of a network holds, and how large it is, without writing it."""
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
-
-from ..data.split import Inputs, apply, place
 
 DTYPES = {
     torch.bool: "BOOL",
@@ -40,52 +32,12 @@ DTYPES = {
 _ORDER = {dtype: place for place, dtype in enumerate(DTYPES)}
 
 
-class Metrics(NamedTuple):
-    """What a network costs; every budget bounds some of these."""
-
-    params: int
-    """Number of parameters, tied ones once."""
-    flops: int
-    """Number of operations for one input, 2 per multiply-add."""
-    bytes: int
-    """Size of the saved ``model.safetensors``."""
-
-
 class Entry(NamedTuple):
     """One tensor of a saved file."""
 
     name: str
     shape: tuple[int, ...]
     dtype: torch.dtype
-
-
-def count(model: nn.Module, example: Inputs) -> Metrics:
-    """Count a network's parameters, operations on one input (a batch of one) and saved bytes."""
-    return Metrics(count_params(model), count_flops(model, example), file_bytes(entries(model)))
-
-
-def count_params(model: nn.Module) -> int:
-    """Return the number of parameters; one that is used in several places counts once."""
-    return sum(p.numel() for p in model.parameters())
-
-
-def count_flops(model: nn.Module, example: Inputs) -> int:
-    """Return torch's own count of operations for one input, on the meta device.
-
-    Only there are fused attention and the like taken apart and counted; a model that cannot run
-    there (its forward pass looks at values) is counted where it is.
-    """
-    try:
-        return _flops(copy.deepcopy(model).to("meta"), place(example, "meta"))
-    except Exception:
-        device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        return _flops(copy.deepcopy(model), place(example, device))
-
-
-def _flops(model: nn.Module, example: Inputs) -> int:
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        apply(model.eval(), example)
-    return counter.get_total_flops()
 
 
 def unique_state(model: nn.Module) -> dict[str, Tensor]:

@@ -1,0 +1,44 @@
+"""Where the files to ship lie, and the plan's own: ``plan.json``, the shape and what is known of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import RankfrontError
+from ..io.files import digest, read_json, write_json
+from ..plan import Plan
+
+FORMAT = 1
+
+
+def save_plan(path: Path, plan: Plan, about: Mapping[str, Any]) -> None:
+    """Write a plan, and what is known of the model (its study, trial and metrics)."""
+    write_json(path, {"format": FORMAT, **about, "plan": plan.to_json()})
+
+
+def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
+    """Return what `save_plan` wrote."""
+    data = read_json(path)
+    if data.get("format") != FORMAT:
+        raise RankfrontError(f"{path} must have format {FORMAT}, but has {data.get('format')!r}")
+    return Plan.from_json(data.pop("plan", None)), data
+
+
+def model_paths(path: Path) -> tuple[Path, Path]:
+    """Return where a model's weights and its plan lie, given a ``.safetensors`` file or a folder."""
+    if path.suffix == ".safetensors":
+        return path, path.with_suffix(".plan.json")
+    if path.suffix in (".pt", ".pth", ".bin", ".ckpt", ".onnx"):
+        raise RankfrontError(f"a model's files must be NAME.safetensors or a folder, but got {path.name!r:.60}")
+    return path / "model.safetensors", path / "plan.json"
+
+
+def read_model_files(path: Path) -> tuple[Path, Plan, dict[str, Any]]:
+    """Return where the weights lie, the plan, and what is known; raises `RankfrontError` where weights are others."""
+    weights, plan_file = model_paths(path)
+    plan, about = read_plan(plan_file)
+    if "sha256" in about and digest(weights) != about["sha256"]:
+        raise RankfrontError(f"{weights} must be the file that {plan_file.name} was written for, but is another")
+    return weights, plan, about

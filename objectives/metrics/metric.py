@@ -1,0 +1,97 @@
+"""What a metric is: something that a compressed network costs, such as its number of parameters.
+
+A metric is one object. Whoever handles metrics (budget, front, tables, plots, page, command line, ``verify``) asks
+the object, so a new metric is one new file and one line in `registry`.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from .amounts import shown
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..data.split import Inputs
+    from ..io.saved import Entry
+    from ..model.layer import Layer
+    from ..plan import Choice, Plan
+
+_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Z]*)")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to be measured."""
+
+    model: nn.Module
+    example: Inputs
+    """The inputs of one sample: a batch of one."""
+    saved: Callable[[nn.Module], Sequence[Entry]]
+    """Returns the tensors that the network's file holds."""
+
+
+class Predictor(Protocol):
+    """What a metric will be for every plan, known before any network is built."""
+
+    def of(self, plan: Plan) -> float:
+        """Return the amount for the whole compressed network: equal to what is measured on it."""
+        ...
+
+    def changes(self, layer: Layer, choices: Sequence[Choice]) -> Sequence[float]:
+        """Return what each choice for one layer adds to the plan that leaves all dense (negative: it saves).
+
+        Sums over layers equal the difference of `of` but for a few bytes of a file's header.
+        """
+        ...
+
+
+class Metric(ABC):
+    """One metric; less is better."""
+
+    name: ClassVar[str]
+    """In budgets, tables and files: letters and underscores."""
+    label: ClassVar[str]
+    """What a plot's axis says."""
+    unit: ClassVar[str] = ""
+    """Shown behind an amount."""
+    units: ClassVar[Mapping[str, float]]
+    """Unit (in capitals) → its size. With ``""`` an amount without a unit is accepted."""
+    example: ClassVar[str]
+    """A budget that shows how an amount is written."""
+
+    @abstractmethod
+    def measure(self, subject: Subject) -> float:
+        """Return the amount that a network has."""
+
+    def predictor(self, subject: Subject, layers: Mapping[str, Layer]) -> Predictor | None:
+        """Return what knows the amount of every plan of a dense model, or None where only measuring tells.
+
+        Args:
+            subject: the dense model, its files as those of the compressed networks will be.
+            layers: those that can be factorized, by name.
+        """
+        return None
+
+    def parse(self, text: str) -> float:
+        """Return the amount that a text such as ``200K`` means.
+
+        Raises:
+            ValueError: it is no number with one of the metric's units; the message says what it has instead.
+        """
+        match = _AMOUNT.fullmatch(text.strip())
+        if match is None:
+            raise ValueError("no number")
+        factor = self.units.get(match[2].upper())
+        if factor is None:
+            raise ValueError(f"unit {match[2]!r:.20}" if match[2] else "no unit")
+        return float(match[1]) * factor
+
+    def show(self, amount: float) -> str:
+        """Return an amount with its unit, in three digits: ``5.01 M``."""
+        return shown(amount, self.unit)

@@ -1,0 +1,46 @@
+"""The metrics on offer: a new one is a new file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import RankfrontError
+from .bytes import BYTES
+from .flops import FLOPS
+from .metric import Metric, Subject
+from .params import PARAMS
+from .values import Metrics
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..data.split import Inputs
+    from ..io.saved import Entry
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in (PARAMS, FLOPS, BYTES)}
+
+
+def metric_named(name: str) -> Metric:
+    """Return the metric of that name; raises `RankfrontError` for an unknown one."""
+    if name not in METRICS:
+        raise RankfrontError(f"a metric must be one of {', '.join(METRICS)}, but got {name!r:.60}")
+    return METRICS[name]
+
+
+def measure(model: nn.Module, example: Inputs, saved: Callable[[nn.Module], Sequence[Entry]] | None = None) -> Metrics:
+    """Return every metric's amount of a network.
+
+    Args:
+        model: the network.
+        example: the inputs of one sample, a batch of one.
+        saved: returns the tensors that its file holds; those of its state dict if not given.
+
+    >>> from torch import nn, zeros
+    >>> measure(nn.Linear(3, 2), zeros(1, 3))
+    Metrics(params=8, flops=12, bytes=160)
+    """
+    if saved is None:
+        from ..io.saved import entries as saved
+    subject = Subject(model, example, saved)
+    return Metrics({name: metric.measure(subject) for name, metric in METRICS.items()})

@@ -1,0 +1,103 @@
+"""How a score reads: its name, its direction, how it is shown and how sure it is.
+
+A study stores this beside its scores, so that its results are read without the user's code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..errors import RankfrontError
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What is known of a score besides its value.
+
+    Raises:
+        RankfrontError: the name is no plain word, or the form cannot format a number.
+    """
+
+    name: str
+    """In tables, plots and files: letters, digits and underscores."""
+    higher_is_better: bool = True
+    proportion: bool = False
+    """Whether it is the share of samples that are right: then it is shown in percent and has an interval."""
+    form: str = ".4g"
+    """How other scores are shown: a format of Python's."""
+
+    def __post_init__(self) -> None:
+        """Check name and form."""
+        if not self.name.isidentifier():
+            raise RankfrontError(
+                f"a score's name must be made of letters, digits and underscores, but got {self.name!r:.60}"
+            )
+        try:
+            format(1.0, self.form)
+        except ValueError:
+            raise RankfrontError(
+                f"a score's form must format a number, such as .4g, but got {self.form!r:.60}"
+            ) from None
+
+    def minimised(self, score: float) -> float:
+        """Return what is minimised: the score, or where higher is better the score with its sign turned."""
+        return -score if self.higher_is_better else score
+
+    def show(self, score: float | None) -> str:
+        """Return ``97.43 %`` for a proportion, else the score in its form; a dash where there is none.
+
+        >>> Scale("accuracy", proportion=True).show(0.97431), Scale("loss").show(0.97431), Scale("loss").show(None)
+        ('97.43 %', '0.9743', '–')
+        """
+        if score is None or math.isnan(score):
+            return "–"
+        return f"{100 * score:.2f} %" if self.proportion else format(score, self.form)
+
+    def interval(self, score: float | None, samples: int, confidence: float = 0.95) -> tuple[float, float] | None:
+        """Return the confidence interval of a proportion measured on so many samples (Wilson, JASA 1927).
+
+        None for any other score: of those only the user knows.
+
+        >>> low, high = Scale("accuracy", proportion=True).interval(0.9, 100)
+        >>> round(low, 3), round(high, 3)
+        (0.826, 0.945)
+        """
+        if not self.proportion or score is None or math.isnan(score) or samples < 1:
+            return None
+        from scipy.stats import binomtest
+
+        found = binomtest(round(score * samples), samples).proportion_ci(confidence, method="wilson")
+        return float(found.low), float(found.high)
+
+    def agrees(self, stored: float, found: float, samples: int) -> bool:
+        """Return whether a score taken elsewhere is the stored one but for what another machine computes otherwise.
+
+        Of a proportion the stored score must lie in the 95 % interval of the new one; of any other score the two
+        differ by at most a thousandth.
+        """
+        if (interval := self.interval(found, samples)) is not None:
+            return interval[0] <= stored <= interval[1]
+        return abs(found - stored) <= 1e-3 * max(abs(found), abs(stored))
+
+    def plain(self) -> dict[str, Any]:
+        """Return plain data that `Scale.read` reads."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Scale:
+        """Read what `plain` returned; raises `RankfrontError` for anything else."""
+        try:
+            return cls(**data)
+        except TypeError as error:
+            raise RankfrontError(f"a stored score must have the fields of a Scale, but: {error}") from None
+
+    @classmethod
+    def of_old_study(cls, name: str) -> Scale:
+        """Return the scale of a study that stored the score's name alone: ``accuracy``, or any higher-is-better one."""
+        return cls(name, proportion=name == "accuracy")
+
+
+ACCURACY = Scale("accuracy", proportion=True)

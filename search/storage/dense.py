@@ -1,0 +1,61 @@
+"""What a study notes of the dense model: its score, its costs, and how the score reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.study import Study
+
+from ...objectives.errors import RankfrontError
+from ...objectives.metrics.registry import METRICS
+from ...objectives.metrics.scale import Scale
+from ...objectives.metrics.values import Metrics
+
+DENSE, SCALE, SCORE_NAME = "dense", "score scale", "score_name"
+"""Names of the study's user attributes; `SCORE_NAME` is all that older studies hold of the scale."""
+
+
+@dataclass(frozen=True)
+class DenseModel:
+    """The dense model of a study: what every trial is compared with."""
+
+    score: float
+    """On validation."""
+    metrics: Metrics
+    samples: Mapping[str, int]
+    """How many samples each split has."""
+    scale: Scale
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """The metrics that this study has, in the registry's order.
+
+        A study that is older than a metric has none of it; a metric that is not registered here cannot be shown.
+        """
+        return tuple(name for name in METRICS if name in self.metrics)
+
+    @classmethod
+    def of(cls, study: Study) -> DenseModel:
+        """Read what a study notes; raises `RankfrontError` where that is damaged."""
+        noted = study.user_attrs
+        try:
+            dense = noted[DENSE]
+            scale = Scale.read(noted[SCALE]) if SCALE in noted else Scale.of_old_study(noted[SCORE_NAME])
+            return cls(float(dense["score"]), Metrics(dense["metrics"]), dense["samples"], scale)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RankfrontError(
+                f"study {study.study_name!r} must say what its dense model is, but it is damaged there: {error}"
+            ) from None
+
+    def note(self, study: Study) -> None:
+        """Write it into a study."""
+        dense: dict[str, Any] = {"score": self.score, "metrics": dict(self.metrics), "samples": dict(self.samples)}
+        for name, value in ((SCORE_NAME, self.scale.name), (SCALE, self.scale.plain()), (DENSE, dense)):
+            study.set_user_attr(name, value)
+
+
+def is_noted(study: Study) -> bool:
+    """Return whether a study notes its dense model: from its first trial on it does."""
+    return DENSE in study.user_attrs
