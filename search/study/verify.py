@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...objectives.device import choose_device
 from ...objectives.errors import RankfrontError
-from ...objectives.export.model_files import read_model_files
+from ...objectives.export.plan_files import read_model_files
 from ...objectives.metrics.registry import measure
 from ...objectives.objective import Objective
 from ...objectives.task import Task

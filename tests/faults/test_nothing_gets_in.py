@@ -20,7 +20,7 @@ from torch import nn
 
 import rankfront
 from rankfront import FineTune, Plan, RankfrontError, Result, Task, load, run
-from rankfront.objectives.export.model_files import read_plan
+from rankfront.objectives.export.plan_files import read_plan
 from rankfront.objectives.io.files import read_json
 from rankfront.objectives.io.tensors import read_checkpoint, read_tensors
 from rankfront.search.space.budget import Budget

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from rankfront import DENSE, Choice, Plan, RankfrontError, load
-from rankfront.objectives.export.model_files import save_plan, save_weights
+from rankfront.objectives.export.model_files import save_weights
+from rankfront.objectives.export.plan_files import save_plan
 from rankfront.objectives.io.files import write_text
 from rankfront.objectives.io.tensors import read_tensors
 from rankfront.objectives.kinds.factorize import factorize, skeleton

@@ -97,6 +97,6 @@ def test_page_of_a_study_with_one_trial_and_its_own_score(task: Task, tmp_path: 
     own = replace(task, score=lambda outputs, targets: -3.5)
     result = run(own, out=tmp_path / "out", trials=1, device="cpu", progress=False)
     page = write_report(result).read_text()
-    assert "Score against parameters" in page and "-3.5" in page
+    assert "Score against params" in page and "-3.5" in page
     _, console = opened(result.folder.report, tmp_path / "profile")
     assert console == []

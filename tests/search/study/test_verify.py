@@ -56,7 +56,7 @@ def test_another_score_and_other_costs_are_found_out(task: Task, out: Path) -> N
     set_attr(out, SCORE, first.score + 0.01)
     assert wrong(task, out) == ["validation accuracy"]
     set_attr(out, SCORE, first.score)
-    set_attr(out, METRICS, first.metrics._replace(flops=first.metrics.flops + 2)._asdict())
+    set_attr(out, METRICS, {**first.metrics, "flops": first.metrics.flops + 2})
     assert wrong(task, out) == ["flops"]
 
 
