@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .calibration.calibrate import Progress, calibrate
-from .data.split import Batch, Split, apply
+from .data.batch import Batch
+from .data.split import Split
+from .data.structure import apply
 from .device import settle
 from .errors import RankfrontError
 from .export.int8 import entries_of_quantized, quantized

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..objectives.data.split import Split, apply
+from ..objectives.data.split import Split
+from ..objectives.data.structure import apply
 from ..objectives.device import autocast, settle
 from ..objectives.io.checkpoint import Checkpoint
 from ..objectives.io.fingerprint import fingerprint

@@ -8,7 +8,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..data.split import Batch, apply
+from ..data.batch import Batch
+from ..data.structure import apply
 from ..errors import RankfrontError
 from ..kinds.kind import Moments, Statistic
 from ..model.layer import Layer, first_input

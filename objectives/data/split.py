@@ -8,41 +8,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from ..errors import RankfrontError
 from ..io.fingerprint import fingerprint, named
-
-Inputs = Any
-"""What a model is called with: a tensor, a tuple (positional) or a dict (keywords) of tensors."""
+from .batch import Batch
+from .structure import Inputs, length, place, tensors_of
 
 RESIDENT_SHARE = 0.4
 """Share of the free device memory that one split's tensors may take."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Inputs ``(N, …)``, targets ``(N, …)``; ``index`` ``(N,)`` says which samples, where that is known."""
-
-    inputs: Inputs
-    targets: Any
-    index: Tensor | None = None
-
-    def parts(self, count: int) -> list[Batch]:
-        """Cut into so many parts, as equal as can be; fewer if there are fewer samples."""
-        if count == 1:
-            return [self]
-        n = length(self.targets)
-        ends = [n * i // count for i in range(count + 1)]
-        cuts = [slice(a, b) for a, b in pairwise(ends) if a < b]
-        index = [None if self.index is None else self.index[cut] for cut in cuts]
-        return [Batch(_cut(self.inputs, c), _cut(self.targets, c), i) for c, i in zip(cuts, index, strict=True)]
 
 
 class Split:
@@ -129,7 +108,7 @@ class Split:
             if left <= 0:
                 return
             size = length(batch.targets)
-            yield batch if size <= left else _first(batch, left)
+            yield batch if size <= left else batch[:left]
             left -= size
 
     def _all(
@@ -150,7 +129,7 @@ class Split:
                 order = order[:-1]
             for index in order.split(batch_size):
                 here = index.to(inputs.device)
-                yield Batch(_to(inputs[here], device), _to(targets[here], device), index)
+                yield Batch(place(inputs[here], device), place(targets[here], device), index)
             return
         loader = self.source
         if not isinstance(loader, DataLoader):
@@ -161,7 +140,7 @@ class Split:
                 raise RankfrontError(
                     f"a batch must be a pair (inputs, targets), but the data gave {type(item).__name__}"
                 )
-            yield Batch(_to(item[0], device), _to(item[1], device))
+            yield Batch(place(item[0], device), place(item[1], device))
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
         assert isinstance(self.source, tuple)
@@ -178,7 +157,7 @@ class Split:
     def example(self) -> Inputs:
         """Return the first sample's inputs as a batch of one, on the CPU."""
         for batch in self.batches(1, limit=1):
-            return _first(batch, 1).inputs
+            return batch[:1].inputs
         raise RankfrontError("data must give at least one batch, but it gave none")
 
     def check_classes(self, classes: int, ignored: int) -> None:
@@ -198,72 +177,9 @@ class Split:
             # A transform, and an augmentation, are told apart by what they make of a sample, and by name.
             seen = [] if self.transform is None else [self.transform(self.source[0][:1])]
             augment = () if self.augment is None else (getattr(self.augment, "__qualname__", type(self.augment)),)
-            tensors = [tensor for item in seen for tensor in _tensors(item)]
+            tensors = [tensor for item in seen for tensor in tensors_of(item)]
             return fingerprint(named([*self.source, *tensors]), *augment)[:16]
         return fingerprint({}, len(self), type(self.source).__qualname__)[:16]
-
-
-def apply(model: nn.Module, inputs: Inputs) -> Any:
-    """Call ``model`` on a batch's inputs: a tuple as positional arguments, a dict as keywords."""
-    if isinstance(inputs, (tuple, list)):
-        return model(*inputs)
-    if isinstance(inputs, dict):
-        return model(**inputs)
-    return model(inputs)
-
-
-def place(inputs: Inputs, device: torch.device | str) -> Inputs:
-    """Move a batch's inputs to ``device``, whatever their structure."""
-    return _to(inputs, torch.device(device))
-
-
-def join(parts: Sequence[Any]) -> Any:
-    """Concatenate batches' inputs, targets or outputs along their first dimension, whatever their structure."""
-    first = parts[0]
-    if isinstance(first, Tensor):
-        return torch.cat(list(parts))
-    if isinstance(first, dict):
-        return {key: join([part[key] for part in parts]) for key in first}
-    return tuple(join(list(column)) for column in zip(*parts, strict=True))
-
-
-def _to(item: Any, device: torch.device) -> Any:
-    if isinstance(item, Tensor):
-        return item.to(device, non_blocking=device.type == "cuda")  # from CUDA it must wait
-    if isinstance(item, dict):
-        return {key: _to(value, device) for key, value in item.items()}
-    if isinstance(item, (tuple, list)):
-        return tuple(_to(value, device) for value in item)
-    return item
-
-
-def _tensors(item: Any) -> list[Tensor]:
-    if isinstance(item, Tensor):
-        return [item]
-    parts = item.values() if isinstance(item, dict) else item
-    return [tensor for part in parts for tensor in _tensors(part)]
-
-
-def length(item: Any) -> int:
-    """Return the number of samples in a batch's inputs or targets."""
-    if isinstance(item, dict):
-        return length(next(iter(item.values())))
-    if isinstance(item, (tuple, list)):
-        return length(item[0])
-    return len(item)
-
-
-def _first(batch: Batch, n: int) -> Batch:
-    index = None if batch.index is None else batch.index[:n]
-    return Batch(_cut(batch.inputs, slice(n)), _cut(batch.targets, slice(n)), index)
-
-
-def _cut(item: Any, cut: slice) -> Any:
-    if isinstance(item, dict):
-        return {key: _cut(value, cut) for key, value in item.items()}
-    if isinstance(item, (tuple, list)):
-        return tuple(_cut(value, cut) for value in item)
-    return item[cut]
 
 
 def _checked_pair(source: Sequence[Any]) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..data.split import Inputs, apply
+from ..data.structure import Inputs, apply
 from ..model.layer import Layers
 from ..plan import Choice, Plan
 from .factorize import skeleton

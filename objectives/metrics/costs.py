@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ..data.split import Inputs
+from ..data.structure import Inputs
 from ..export.int8 import entries_of_quantized
 from ..io.saved import entries
 from ..model.layer import Layer, Layers

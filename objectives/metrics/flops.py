@@ -12,7 +12,7 @@ from .metric import Metric, Predictor, Subject
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..data.split import Inputs
+    from ..data.structure import Inputs
     from ..model.layer import Layer
 
 
@@ -45,7 +45,7 @@ def count_flops(model: nn.Module, example: Inputs) -> int:
     """
     import torch
 
-    from ..data.split import place
+    from ..data.structure import place
 
     try:
         return _counted(copy.deepcopy(model).to("meta"), place(example, "meta"))
@@ -58,7 +58,7 @@ def _counted(model: nn.Module, example: Inputs) -> int:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from ..data.split import apply
+    from ..data.structure import apply
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         apply(model.eval(), example)

@@ -17,7 +17,7 @@ from .amounts import shown
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..data.split import Inputs
+    from ..data.structure import Inputs
     from ..io.saved import Entry
     from ..model.layer import Layer
     from ..plan import Choice, Plan

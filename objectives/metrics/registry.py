@@ -15,7 +15,7 @@ from .values import Metrics
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..data.split import Inputs
+    from ..data.structure import Inputs
     from ..io.saved import Entry
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in (PARAMS, FLOPS, BYTES)}

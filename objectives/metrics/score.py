@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..data.split import Split, apply, join, length, place
+from ..data.split import Split
+from ..data.structure import apply, join, length, place
 from ..errors import RankfrontError, TrialError
 from .scale import ACCURACY as ACCURACY_SCALE
 from .scale import Scale

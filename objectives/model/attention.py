@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..data.split import Inputs, apply, place
+from ..data.structure import Inputs, apply, place
 
 
 @final

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from ..data.split import Inputs, apply
+from ..data.structure import Inputs, apply
 from ..errors import RankfrontError
 
 TYPES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..data.split import Batch, apply
+from ..data.batch import Batch
+from ..data.structure import apply
 from .held_out import is_better
 
 

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..data.split import Batch, Split, apply
+from ..data.batch import Batch
+from ..data.split import Split
+from ..data.structure import apply
 from ..device import autocast, full_precision
 
 MEMORY_LIMIT = 2**31

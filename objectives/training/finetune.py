@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ..calibration.calibrate import Progress
-from ..data.split import Batch, Split, apply, length
+from ..data.batch import Batch
+from ..data.split import Split
+from ..data.structure import apply, length
 from ..device import autocast, full_precision
 from ..errors import RankfrontError, TrialError
 from ..io.checkpoint import Checkpoint

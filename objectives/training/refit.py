@@ -22,7 +22,8 @@ from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 
 from ..calibration.patches import input_rows, output_rows
-from ..data.split import Batch, apply, join, length
+from ..data.batch import Batch
+from ..data.structure import apply, join, length
 from ..kinds.factors import last_map
 from ..model.layer import Layer, Linear
 

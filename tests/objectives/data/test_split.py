@@ -7,7 +7,8 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler, TensorDataset
 
 from rankfront import RankfrontError, Split
-from rankfront.objectives.data.split import Batch, apply
+from rankfront.objectives.data.batch import Batch
+from rankfront.objectives.data.structure import apply
 
 X, Y = torch.arange(30.0).view(10, 3), torch.arange(10)
 

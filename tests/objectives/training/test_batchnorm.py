@@ -3,7 +3,7 @@ import copy
 import torch
 from torch import nn
 
-from rankfront.objectives.data.split import Batch
+from rankfront.objectives.data.batch import Batch
 from rankfront.objectives.training.batchnorm import reestimate_where_it_helps
 
 INPUTS = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) * 4 + 2

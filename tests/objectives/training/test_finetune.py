@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from rankfront import FineTune, RankfrontError, Split, TrialError
-from rankfront.objectives.data.split import Batch
+from rankfront.objectives.data.batch import Batch
 from rankfront.objectives.training.finetune import _rate, finetune
 from tests.conftest import blobs, perceptron
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rankfront import Choice, Plan
-from rankfront.objectives.data.split import Batch
+from rankfront.objectives.data.batch import Batch
 from rankfront.objectives.kinds.factorize import factorize
 from rankfront.objectives.kinds.kind import Kind
 from rankfront.objectives.kinds.registry import KINDS
