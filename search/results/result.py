@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +16,9 @@ from ..space.budget import Budget
 from ..storage.database import IDENTITY, database_of, load_existing, storage_errors
 from ..storage.dense import DenseModel, is_noted
 from ..storage.folder import Folder
-from ..storage.trials import DIGEST, MACHINE, Record, Scored, read_trials, scored, trial_table
+from ..storage.trials import DIGEST, MACHINE, TEST, TEST_MACHINES, Record, Scored, read_trials, scored
 from .front import best_within, front_of, kept_of
+from .tables import front_table, trial_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ...objectives.objective import Objective
-
-TEST, TEST_MACHINES = "test", "test machines"
-"""The study's user attributes with test scores, and where they were taken, by trial number."""
 
 
 class Result:
@@ -88,7 +85,7 @@ class Result:
 
     @property
     def trials(self) -> pd.DataFrame:
-        """All trials as a table: see `trials.trial_table`."""
+        """All trials as a table: see `tables.trial_table`."""
         return trial_table(self.records, self.scale.name, self.dense.costs)
 
     @cached_property
@@ -128,25 +125,7 @@ class Result:
         how often its plan was run and, if more than once, the mean (``runs``, ``accuracy_mean``); where there is a test
         split, the score on it (``test_accuracy`` …).
         """
-        import pandas as pd
-
-        score, dense = self.scale.name, self.dense
-        tested = TEST in self.study.user_attrs
-        rows = []
-        for t in self.on_front:
-            costs = {name: t.metrics.get(name, math.nan) for name in dense.costs}
-            row: dict[str, float] = {"trial": t.trial, score: t.score, **costs}
-            row[f"{score}_pct"] = 100 * t.score / dense.score if dense.score else math.nan
-            row |= {f"{m}_pct": 100 * v / dense.metrics[m] if dense.metrics[m] else math.nan for m, v in costs.items()}
-            row |= self._interval(score, t.score, "validation")
-            average = self.scale.minimised(t.corrected)  # turns the sign back
-            row |= {"runs": t.runs, f"{score}_mean": average if t.runs > 1 else math.nan}
-            if tested:
-                test = self.test_score(t.trial)
-                test = math.nan if test is None else test
-                row |= {f"test_{score}": test, **self._interval(f"test_{score}", test, "test")}
-            rows.append(row)
-        return pd.DataFrame(rows, columns=None if rows else ["trial", score, *dense.costs])
+        return front_table(self)
 
     def check_belongs(self, objective: Objective) -> None:
         """Refuse an objective whose model, data, loss or score are not the study's; raises `RankfrontError`."""
@@ -233,8 +212,8 @@ class Result:
 
     @property
     def figures(self) -> dict[str, go.Figure]:
-        """The plots of the report: one for each of `plots.plotted`, ``ranks``, ``hypervolume``."""
-        from ..report.plots import figures_of
+        """The plots of the report: one for each of `figures.plotted`, ``ranks``, ``hypervolume``."""
+        from .plots.figures import figures_of
 
         return figures_of(self)
 
@@ -263,10 +242,3 @@ class Result:
         write_whole(weights, lambda temporary: shutil.copyfile(source, temporary))
         save_plan(plan, best.plan, about)
         return weights, plan
-
-    def _interval(self, column: str, value: float, split: str) -> dict[str, float]:
-        """Return the 95 % interval's two columns; none for a score that has no interval."""
-        if not self.scale.proportion:
-            return {}
-        low, high = self.scale.interval(value, self.dense.samples[split]) or (value, value)
-        return {f"{column}_low": low, f"{column}_high": high}

@@ -1,11 +1,10 @@
-"""What a study's trials hold, as plain records and as a table."""
+"""What a study's trials hold, as plain records."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import mean
-from typing import TYPE_CHECKING
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -17,12 +16,12 @@ from ...objectives.plan import Plan
 from .repeats import runs_of, selection_bias
 from .slots import INTERRUPTED
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 PLAN, SCORE, METRICS, REASON, SECONDS, KEPT = "plan", "score", "metrics", "reason", "seconds", "kept"
 DIGEST, SCORE_BEFORE_FINETUNING, MACHINE = "weights sha256", "untrained score", "machine"
 """Names of a trial's user attributes, as they are stored."""
+
+TEST, TEST_MACHINES = "test", "test machines"
+"""The study's user attributes with test scores, and where they were taken, by trial number."""
 
 
 @dataclass(frozen=True)
@@ -114,30 +113,3 @@ def scored(records: Iterable[Record], scale: Scale) -> list[Scored]:
         return replace(trial, runs=len(values), selection_bias=own)
 
     return [corrected(trial) for trial in trials]
-
-
-def trial_table(records: Iterable[Record], score: str, costs: Sequence[str]) -> pd.DataFrame:
-    """Return one row a trial.
-
-    Columns: ``trial`` (number), ``state``, ``feasible``, the score under its own name (such as ``accuracy``), one
-    for each of ``costs`` (metrics), ``seconds``, ``reason`` (of a failed or pruned trial), ``plan`` (a `Plan`). What a
-    trial does not have is missing.
-    """
-    import pandas as pd
-
-    rows = [
-        {
-            "trial": r.trial,
-            "state": r.state,
-            "feasible": r.feasible,
-            score: r.score,
-            **{name: None if r.metrics is None else r.metrics.get(name) for name in costs},
-            "seconds": r.seconds,
-            "reason": r.reason,
-            "plan": r.plan,
-        }
-        for r in records
-    ]
-    columns = ["trial", "state", "feasible", score, *costs, "seconds", "reason", "plan"]
-    table = pd.DataFrame(rows, columns=columns)
-    return table.astype(dict.fromkeys((score, *costs, "seconds"), "float64"))

@@ -18,7 +18,7 @@ from ..allocation.knapsack import knapsack
 from ..report.format import trial_in_words
 from ..report.page import write_report
 from ..report.progress import SCREENING, Progress
-from ..results.result import TEST, TEST_MACHINES, Result
+from ..results.result import Result
 from ..samplers.problem import Problem
 from ..samplers.registry import DEFAULT, make_sampler
 from ..space.budget import check_possible
@@ -29,6 +29,7 @@ from ..storage.dense import DenseModel, is_noted
 from ..storage.folder import Folder
 from ..storage.manifest import machine, manifest_of
 from ..storage.slots import next_slot, occupied
+from ..storage.trials import TEST, TEST_MACHINES
 from .loop import TrialLoop
 from .pruning import PRUNER
 from .settings import DEFAULT_OBJECTIVES, RunSettings, Settings

@@ -14,7 +14,7 @@ from torch import nn
 
 from rankfront import Result, Task, run
 from rankfront.search.report.page import write_report
-from rankfront.search.report.plots import MOST_DOTS, draw_score, score_data
+from rankfront.search.results.plots.score import MOST_DOTS, draw_score, score_data
 from tests.conftest import blobs
 
 CHROMIUM = shutil.which("chromium")

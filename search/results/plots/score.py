@@ -1,4 +1,4 @@
-"""The plots: each a function that returns plain data, and one that draws it."""
+"""Score against one metric: every trial, the front, the dense model, the budget."""
 
 from __future__ import annotations
 
@@ -6,23 +6,19 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from ...objectives.metrics.amounts import share_shown
-from ...objectives.metrics.registry import METRICS, metric_named
-from ...objectives.metrics.scale import Scale
-from ..results.front import front_of, hypervolume_history
-from ..storage.dense import DenseModel
-from ..storage.trials import Scored
+from ....objectives.metrics.amounts import share_shown
+from ....objectives.metrics.registry import METRICS, metric_named
+from ....objectives.metrics.scale import Scale
+from ...storage.dense import DenseModel
+from ...storage.trials import Scored
+from ..front import front_of
+from .style import DENSE, FRONT, LIMIT, OTHER, style
 
-if TYPE_CHECKING:
-    from ..results.result import Result
-
-FRONT, OTHER, DENSE, LIMIT = "#0b6e99", "#a9b4bd", "#d1495b", "#2e7d32"
-VOLUMES = (FRONT, "#e08e0b", "#7b4fa3", LIMIT, DENSE)
 HOVER_LINES = 24
+"""Of a plan, shown where the mouse is."""
 
 MOST_DOTS = 1000
 """Of trials off the front: more make a page slow, and cover each other."""
@@ -54,24 +50,6 @@ class ScorePlot:
     dense_score: float
     limit_share: float | None
     """The budget on this metric, in percent of the dense model."""
-
-
-def figures_of(result: Result) -> dict[str, go.Figure]:
-    """Return all plots of a result: one for each of `plotted`, ``ranks``, ``hypervolume``."""
-    limits = result.budget.limits(result.dense.metrics)
-    figures = {
-        name: draw_score(score_data(result.scored, name, result.dense, limits.get(name))) for name in plotted(result)
-    }
-    by_size = sorted(result.on_front, key=lambda t: t.metrics.get("params", 0))
-    figures["ranks"] = draw_ranks(rank_data(by_size, result.dense))
-    figures["hypervolume"] = draw_volumes(volume_data(result.scored, plotted(result), result.dense))
-    return figures
-
-
-def plotted(result: Result) -> list[str]:
-    """Return the metrics that have a plot: the study's objectives, and what its budget bounds; else the first."""
-    wanted = {*result.objectives, *(bound.metric for bound in result.budget.bounds)}
-    return [name for name in result.dense.costs if name in wanted] or list(result.dense.costs[:1])
 
 
 def score_data(trials: Sequence[Scored], metric: str, dense: DenseModel, limit: float | None) -> ScorePlot:
@@ -164,7 +142,7 @@ def draw_score(data: ScorePlot) -> go.Figure:
             xshift=-4,
             font={"color": LIMIT},
         )
-    _style(figure)
+    style(figure)
     figure.update_xaxes(title=f"{metric_named(data.metric).label}, % of the dense model", type="log")
     figure.update_xaxes(_percent_ticks(data))
     title = f"validation {data.scale.name}" + (" (%)" if data.scale.proportion else "")
@@ -198,92 +176,6 @@ def _range(data: ScorePlot, factor: float) -> list[float] | None:
     return [factor * (low - margin), factor * (high + margin)]
 
 
-@dataclass(frozen=True)
-class RankPlot:
-    """Ranks per layer of the front's models: what `draw_ranks` draws."""
-
-    layers: list[str]
-    trials: list[str]
-    shares: list[list[float]]
-    """[layer][trial]: share of the layer's parameters that is kept, 1 for dense."""
-    texts: list[list[str]]
-
-
-def rank_data(front: Sequence[Scored], dense: DenseModel) -> RankPlot:
-    """Return the data of a heatmap: one row a layer, one column a trial of the front, as it is ordered."""
-    layers = list(front[0].plan) if front else []
-    names = [f"{t.trial} ({share_shown(t.metrics.params, dense.metrics.params)})" for t in front]
-    shares = [[t.kept.get(n, 1.0) for t in front] for n in layers]
-    texts = [[str(t.plan[n]) for t in front] for n in layers]
-    return RankPlot(layers, names, shares, texts)
-
-
-SHORT = {"svd-identity": "svd+", "spatial-identity": "sp+", "spatial": "sp", "tucker2": "tk"}
-"""Names of kinds short enough for a cell; those not here are."""
-
-
-def draw_ranks(data: RankPlot) -> go.Figure:
-    """Draw the choices per layer as a heatmap; dark keeps few of its parameters, the brightest is dense."""
-    cells = [[" ".join((SHORT.get(kind, kind), *rank)) for kind, *rank in map(str.split, row)] for row in data.texts]
-    layers = [html.escape(name) for name in data.layers]
-    shown = len(data.trials) <= 14
-    figure = go.Figure(
-        go.Heatmap(
-            z=data.shares,
-            x=data.trials,
-            y=layers,
-            text=cells if shown else None,
-            texttemplate="%{text}" if shown else None,
-            customdata=data.texts,
-            hovertemplate="layer %{y}<br>trial %{x}<br>%{customdata}<extra></extra>",
-            colorscale="Blues_r",
-            zmin=0,
-            zmax=1,
-            xgap=1,
-            ygap=1,
-            colorbar={"title": "params<br>kept", "tickformat": ".0%"},
-        )
-    )
-    _style(figure)
-    figure.update_xaxes(title="trial on the front (params, % of the dense model)", type="category")
-    figure.update_yaxes(autorange="reversed", type="category")
-    figure.update_layout(height=max(300, 120 + 26 * len(data.layers)))
-    return figure
-
-
-@dataclass(frozen=True)
-class VolumePlot:
-    """Hypervolume after each feasible trial, a line per cost: what `draw_volumes` draws."""
-
-    score: str
-    trials: list[int]
-    volumes: dict[str, list[float]]
-
-
-def volume_data(trials: Sequence[Scored], costs: Sequence[str], dense: DenseModel) -> VolumePlot:
-    """Return, per metric, the hypervolume after each trial (see `front.hypervolume_history`)."""
-    volumes = {cost: hypervolume_history(trials, cost, dense.metrics) for cost in costs}
-    return VolumePlot(dense.scale.name, [t.trial for t in trials], volumes)
-
-
-def draw_volumes(data: VolumePlot) -> go.Figure:
-    """Draw hypervolume over trials, one line a cost."""
-    figure = go.Figure()
-    for (cost, volumes), color in zip(data.volumes.items(), VOLUMES, strict=False):
-        figure.add_scatter(
-            x=data.trials,
-            y=volumes,
-            mode="lines",
-            name=f"{data.score} × {cost}",
-            line={"color": color, "width": 2, "shape": "hv"},
-        )
-    _style(figure)
-    figure.update_layout(height=300, legend={"y": 0.05, "x": 1, "xanchor": "right", "yanchor": "bottom"})
-    figure.update_xaxes(title="trial")
-    figure.update_yaxes(title="hypervolume")
-    return figure
-
-
 def _hover(trial: Scored, dense: DenseModel) -> str:
     costs = [
         f"{name} {METRICS[name].show(amount)} ({share_shown(amount, dense.metrics[name])})"
@@ -295,14 +187,3 @@ def _hover(trial: Scored, dense: DenseModel) -> str:
         plan = [*plan[:HOVER_LINES], f"… and {len(plan) - HOVER_LINES} more"]
     head = f"<b>trial {trial.trial}</b>: {dense.scale.name} {dense.scale.show(trial.score)}"
     return "<br>".join([head, *costs, "", *plan])
-
-
-def _style(figure: go.Figure) -> None:
-    figure.update_layout(
-        template="plotly_white",
-        margin={"l": 60, "r": 20, "t": 36, "b": 50},
-        height=420,
-        legend={"orientation": "h", "y": -0.2, "x": 0.5, "xanchor": "center", "yanchor": "top"},
-        font={"family": "system-ui, sans-serif", "size": 13},
-        hoverlabel={"align": "left"},
-    )

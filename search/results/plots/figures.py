@@ -1,0 +1,32 @@
+"""All plots of a result, by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import plotly.graph_objects as go
+
+from .hypervolume import draw_volumes, volume_data
+from .ranks import draw_ranks, rank_data
+from .score import draw_score, score_data
+
+if TYPE_CHECKING:
+    from ..result import Result
+
+
+def figures_of(result: Result) -> dict[str, go.Figure]:
+    """Return all plots of a result: one for each of `plotted`, ``ranks``, ``hypervolume``."""
+    limits = result.budget.limits(result.dense.metrics)
+    figures = {
+        name: draw_score(score_data(result.scored, name, result.dense, limits.get(name))) for name in plotted(result)
+    }
+    by_size = sorted(result.on_front, key=lambda t: t.metrics.get("params", 0))
+    figures["ranks"] = draw_ranks(rank_data(by_size, result.dense))
+    figures["hypervolume"] = draw_volumes(volume_data(result.scored, plotted(result), result.dense))
+    return figures
+
+
+def plotted(result: Result) -> list[str]:
+    """Return the metrics that have a plot: the study's objectives, and what its budget bounds; else the first."""
+    wanted = {*result.objectives, *(bound.metric for bound in result.budget.bounds)}
+    return [name for name in result.dense.costs if name in wanted] or list(result.dense.costs[:1])

@@ -1,0 +1,72 @@
+"""The front and all trials as tables: pandas DataFrames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from ..storage.trials import TEST, Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .result import Result
+
+
+def front_table(result: Result) -> pd.DataFrame:
+    """Return the front, one row a trial, the cheapest first: see `Result.front`."""
+    import pandas as pd
+
+    score, dense = result.scale.name, result.dense
+    tested = TEST in result.study.user_attrs
+    rows = []
+    for t in result.on_front:
+        costs = {name: t.metrics.get(name, math.nan) for name in dense.costs}
+        row: dict[str, float] = {"trial": t.trial, score: t.score, **costs}
+        row[f"{score}_pct"] = 100 * t.score / dense.score if dense.score else math.nan
+        row |= {f"{m}_pct": 100 * v / dense.metrics[m] if dense.metrics[m] else math.nan for m, v in costs.items()}
+        row |= _interval(result, score, t.score, "validation")
+        average = result.scale.minimised(t.corrected)  # turns the sign back
+        row |= {"runs": t.runs, f"{score}_mean": average if t.runs > 1 else math.nan}
+        if tested:
+            test = result.test_score(t.trial)
+            test = math.nan if test is None else test
+            row |= {f"test_{score}": test, **_interval(result, f"test_{score}", test, "test")}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=None if rows else ["trial", score, *dense.costs])
+
+
+def _interval(result: Result, column: str, value: float, split: str) -> dict[str, float]:
+    """Return the 95 % interval's two columns; none for a score that has no interval."""
+    if not result.scale.proportion:
+        return {}
+    low, high = result.scale.interval(value, result.dense.samples[split]) or (value, value)
+    return {f"{column}_low": low, f"{column}_high": high}
+
+
+def trial_table(records: Iterable[Record], score: str, costs: Sequence[str]) -> pd.DataFrame:
+    """Return one row a trial.
+
+    Columns: ``trial`` (number), ``state``, ``feasible``, the score under its own name (such as ``accuracy``), one
+    for each of ``costs`` (metrics), ``seconds``, ``reason`` (of a failed or pruned trial), ``plan`` (a `Plan`). What a
+    trial does not have is missing.
+    """
+    import pandas as pd
+
+    rows = [
+        {
+            "trial": r.trial,
+            "state": r.state,
+            "feasible": r.feasible,
+            score: r.score,
+            **{name: None if r.metrics is None else r.metrics.get(name) for name in costs},
+            "seconds": r.seconds,
+            "reason": r.reason,
+            "plan": r.plan,
+        }
+        for r in records
+    ]
+    columns = ["trial", "state", "feasible", score, *costs, "seconds", "reason", "plan"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.astype(dict.fromkeys((score, *costs, "seconds"), "float64"))
