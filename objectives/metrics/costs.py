@@ -56,7 +56,7 @@ class Costs:
         columns = [predictor.changes(layer, choices) for predictor in self._predictors.values()]
         return np.array(columns, float).T
 
-    def kept(self, plan: Plan) -> dict[str, float]:
+    def shares(self, plan: Plan) -> dict[str, float]:
         """Return the share of each layer's parameters that a plan keeps."""
         params = self._predictors["params"]
         return {

@@ -38,7 +38,7 @@ def non_dominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
     return keep
 
 
-def kept_of(trials: Sequence[Scored], costs: Sequence[str]) -> list[Scored]:
+def retained_of(trials: Sequence[Scored], costs: Sequence[str]) -> list[Scored]:
     """Return the trials whose weights are kept: on the front by their uncorrected scores, or leaders by these.
 
     A trial that is not kept is never wanted again: uncorrected scores do not change, so no later trial brings it back.

@@ -17,7 +17,7 @@ from ..storage.database import IDENTITY, database_of, load_existing, storage_err
 from ..storage.dense import DenseModel, is_noted
 from ..storage.folder import Folder
 from ..storage.trials import DIGEST, MACHINE, TEST, TEST_MACHINES, Record, Scored, read_trials, scored
-from .front import best_within, front_of, kept_of
+from .front import best_within, front_of, retained_of
 from .tables import front_table, trial_table
 
 if TYPE_CHECKING:
@@ -94,9 +94,9 @@ class Result:
         return scored(self.records, self.scale)
 
     @cached_property
-    def kept(self) -> list[Scored]:
-        """The trials whose weights are kept: see `front.kept_of`."""
-        return kept_of(self.scored, self.dense.costs)
+    def retained(self) -> list[Scored]:
+        """The trials whose weights are kept: see `front.retained_of`."""
+        return retained_of(self.scored, self.dense.costs)
 
     @property
     def objectives(self) -> list[str]:
@@ -114,7 +114,7 @@ class Result:
     @cached_property
     def on_front(self) -> list[Scored]:
         """The front of the study's objectives, the cheapest first."""
-        return front_of(self.kept, self.front_costs)
+        return front_of(self.retained, self.front_costs)
 
     @cached_property
     def front(self) -> pd.DataFrame:
@@ -154,7 +154,7 @@ class Result:
             RankfrontError: no trial keeps it.
         """
         budget = self.budget if budget is None else Budget.parse(budget) if isinstance(budget, str) else budget
-        return best_within(front_of(self.kept, self.dense.costs), budget, self.dense.metrics)
+        return best_within(front_of(self.retained, self.dense.costs), budget, self.dense.metrics)
 
     @property
     def best(self) -> nn.Module:

@@ -16,7 +16,7 @@ from ...objectives.plan import Plan
 from .repeats import runs_of, selection_bias
 from .slots import INTERRUPTED
 
-PLAN, SCORE, METRICS, REASON, SECONDS, KEPT = "plan", "score", "metrics", "reason", "seconds", "kept"
+PLAN, SCORE, METRICS, REASON, SECONDS, SHARES = "plan", "score", "metrics", "reason", "seconds", "kept"
 DIGEST, SCORE_BEFORE_FINETUNING, MACHINE = "weights sha256", "untrained score", "machine"
 """Names of a trial's user attributes, as they are stored."""
 
@@ -36,7 +36,8 @@ class Record:
     plan: Plan | None
     seconds: float | None
     reason: str
-    kept: Mapping[str, float]
+    shares: Mapping[str, float]
+    """Layer → share of its parameters that the plan keeps."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Scored:
     """The score, its sign turned where higher is better: less is better."""
     metrics: Metrics
     plan: Plan
-    kept: Mapping[str, float] = field(default_factory=dict, compare=False)
+    shares: Mapping[str, float] = field(default_factory=dict, compare=False)
     """Layer → share of its parameters that the plan keeps."""
     runs: int = 1
     """How often its plan was run."""
@@ -91,7 +92,7 @@ def _record(trial: FrozenTrial) -> Record:
             Plan.from_json(known[PLAN]) if PLAN in known else None,
             known.get(SECONDS),
             known.get(REASON, ""),
-            known.get(KEPT, {}),
+            known.get(SHARES, {}),
         )
     except (TypeError, ValueError, RankfrontError) as error:
         raise RankfrontError(f"trial {trial.number} of the study is damaged: {error}") from None
@@ -100,7 +101,7 @@ def _record(trial: FrozenTrial) -> Record:
 def scored(records: Iterable[Record], scale: Scale) -> list[Scored]:
     """Return the complete trials within the budget, corrected for selection bias."""
     trials = [
-        Scored(r.trial, r.score, scale.minimised(r.score), r.metrics, r.plan, r.kept)
+        Scored(r.trial, r.score, scale.minimised(r.score), r.metrics, r.plan, r.shares)
         for r in records
         if r.feasible and r.score is not None and r.metrics is not None and r.plan is not None
     ]

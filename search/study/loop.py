@@ -19,14 +19,13 @@ from ...objectives.objective import Objective, Outcome
 from ...objectives.plan import Plan
 from ..report.format import trial_in_words
 from ..report.progress import TRIALS, Progress
-from ..results.front import front_of, kept_of
+from ..results.front import front_of, retained_of
 from ..space.space import Space
 from ..storage.dense import DenseModel
 from ..storage.manifest import machine
 from ..storage.slots import INTERRUPTED, SLOT, next_slot, seed_for
 from ..storage.trials import (
     DIGEST,
-    KEPT,
     MACHINE,
     METRICS,
     PLAN,
@@ -34,6 +33,7 @@ from ..storage.trials import (
     SCORE,
     SCORE_BEFORE_FINETUNING,
     SECONDS,
+    SHARES,
     feasible,
     read_trials,
     scored,
@@ -119,7 +119,7 @@ class TrialLoop:
         plan = self.space.plan(trial.params)
         costs = self.space.candidates.costs
         trial.set_user_attr(PLAN, plan.to_json())
-        trial.set_user_attr(KEPT, costs.kept(plan))
+        trial.set_user_attr(SHARES, costs.shares(plan))
         violations = self.space.violations(plan)
         for metric, violation in violations.items():
             trial.set_constraint(metric, violation)
@@ -213,12 +213,12 @@ class TrialLoop:
 
     def _tidy(self) -> set[int]:
         """Delete the weights of finished trials that are not wanted; return the numbers on the front."""
-        # What was dropped once never comes back (see `kept_of`), so only trials whose weights are there count.
+        # What was dropped once never comes back (see `retained_of`), so only trials whose weights are there count.
         records = read_trials(self.study, self.settings.folder.with_weights())
-        kept = kept_of(scored(records, self.dense.scale), self.dense.costs)
-        wanted = {t.trial for t in kept}
+        retained = retained_of(scored(records, self.dense.scale), self.dense.costs)
+        wanted = {t.trial for t in retained}
         self.settings.folder.drop_weights(r.trial for r in records if r.state != "running" and r.trial not in wanted)
-        return {t.trial for t in front_of(kept, self.dense.costs)}
+        return {t.trial for t in front_of(retained, self.dense.costs)}
 
     def _interrupt(self, trial: Trial) -> None:
         """Mark a trial as interrupted, unless it is finished."""

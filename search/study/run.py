@@ -191,7 +191,7 @@ def _score_on_test(study: Study, objective: Objective, folder: Folder, worker: W
     if objective.task.test is None:
         return False
     result = Result(study, folder)
-    wanted = {str(t.trial): t for t in result.kept}
+    wanted = {str(t.trial): t for t in result.retained}
     missing = [name for name in ("dense", *wanted) if name not in study.user_attrs.get(TEST, {})]
     for done, name in enumerate(missing):
         progress("scoring the front on the test split", done, len(missing))
@@ -218,7 +218,7 @@ def write_outputs(result: Result) -> Result:
     """Write ``front.csv``, ``best/`` (where a trial keeps the budget) and ``report.html``."""
     front = result.front
     write_whole(result.folder.front, lambda temporary: front.to_csv(temporary, index=False))
-    if result.kept:
+    if result.retained:
         result.export(result.folder.best)
     write_report(result)
     return result
@@ -226,7 +226,7 @@ def write_outputs(result: Result) -> Result:
 
 def _say_outputs(result: Result, progress: Progress) -> None:
     folder = result.folder
-    if not result.kept:
+    if not result.retained:
         progress.say(f"no trial is complete within the budget   page: {folder.report}")
         return
     best = result.best_trial()

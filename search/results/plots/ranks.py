@@ -29,7 +29,7 @@ def rank_data(front: Sequence[Scored], dense: DenseModel) -> RankPlot:
     """Return the data of a heatmap: one row a layer, one column a trial of the front, as it is ordered."""
     layers = list(front[0].plan) if front else []
     names = [f"{t.trial} ({share_shown(t.metrics.params, dense.metrics.params)})" for t in front]
-    shares = [[t.kept.get(n, 1.0) for t in front] for n in layers]
+    shares = [[t.shares.get(n, 1.0) for t in front] for n in layers]
     texts = [[str(t.plan[n]) for t in front] for n in layers]
     return RankPlot(layers, names, shares, texts)
 

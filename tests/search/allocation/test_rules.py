@@ -72,5 +72,5 @@ def test_evbmf_cuts_layers_in_the_proportion_of_their_noise() -> None:
 def test_uniform_keeps_no_layer_much_fuller_than_another() -> None:
     plan = uniform(KNOWN, {"params": 0.5 * KNOWN.costs.dense.params})
     assert plan is not None
-    shares = KNOWN.costs.kept(plan).values()
+    shares = KNOWN.costs.shares(plan).values()
     assert max(shares) <= 0.6

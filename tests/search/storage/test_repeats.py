@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rankfront import Choice, Metrics, Plan
 from rankfront.objectives.metrics.scale import ACCURACY
-from rankfront.search.results.front import LEADERS, best_within, front_of, kept_of
+from rankfront.search.results.front import LEADERS, best_within, front_of, retained_of
 from rankfront.search.space.budget import Budget
 from rankfront.search.storage.trials import Record, Scored, scored
 
@@ -63,10 +63,10 @@ def test_leaders_that_gain_take_nothing_off() -> None:
 def test_what_is_not_kept_is_never_wanted_again(rows: list[tuple[int, int, int]]) -> None:
     """Weights are dropped trial by trial; what is kept in the end is what all trials together would keep."""
     trials = of_rows([(rank, params, score / 20) for rank, params, score in rows])
-    kept: list[Scored] = []
+    retained: list[Scored] = []
     for trial in trials:
-        kept = kept_of([*kept, trial], COSTS)
-    assert {t.trial for t in kept} == {t.trial for t in kept_of(trials, COSTS)}
-    assert len(kept) >= min(LEADERS, len(trials))
+        retained = retained_of([*retained, trial], COSTS)
+    assert {t.trial for t in retained} == {t.trial for t in retained_of(trials, COSTS)}
+    assert len(retained) >= min(LEADERS, len(trials))
     bare = np.array([t.score for t in trials])
-    assert not len(bare) or max(t.score for t in kept) == bare.max()
+    assert not len(bare) or max(t.score for t in retained) == bare.max()

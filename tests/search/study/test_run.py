@@ -48,12 +48,12 @@ def test_the_best_model_is_the_one_that_was_scored(task: Task, tmp_path: Path, d
 
 def test_every_trial_of_the_front_can_be_exported(task: Task, tmp_path: Path, dense: nn.Module) -> None:
     result = go(task, tmp_path / "out", trials=8)
-    for t in result.kept:
+    for t in result.retained:
         weights, plan = result.export(tmp_path / "small.safetensors", f"params={t.metrics.params / 1000}K")
         assert plan.name == "small.plan.json"
         assert measure(load(weights, dense), torch.zeros(1, 12)).params <= t.metrics.params
     kept = {path.stem for path in (tmp_path / "out" / "models").iterdir()}
-    assert kept == {str(t.trial) for t in result.kept}
+    assert kept == {str(t.trial) for t in result.retained}
 
 
 def test_same_seed_same_front(task: Task, tmp_path: Path) -> None:
@@ -168,9 +168,9 @@ def test_the_test_split_is_read_once_for_each_network(task: Task, tmp_path: Path
 
     tested = replace(task, score=score, test=(x, y))
     first = go(tested, tmp_path / "out", trials=3)
-    assert reads == len(first.kept) + 1
+    assert reads == len(first.retained) + 1
     go(tested, tmp_path / "out", trials=3)
-    assert reads == len(first.kept) + 1
+    assert reads == len(first.retained) + 1
 
 
 def test_timeout_begins_no_further_trial(task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
