@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ torch.manual_seed(0)  # of networks made while the tests are collected
 @pytest.fixture(autouse=True)
 def same_every_time() -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(min(2, before))
+    torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, before))
     torch.manual_seed(0)
     yield
     torch.set_num_threads(before)
