@@ -19,13 +19,15 @@ from torch.nn import functional
 
 from .calibration.calibrate import Progress, calibrate
 from .data.batch import Batch
+from .data.randomness import seeded
 from .data.split import Split
-from .data.structure import apply
+from .data.structure import apply, tensors_of
 from .device import settle
 from .errors import RankfrontError
 from .export.int8 import entries_of_quantized, quantized
+from .identity import identity_of
 from .io.checkpoint import Checkpoint
-from .io.fingerprint import fingerprint
+from .io.fingerprint import fingerprint, named
 from .io.saved import entries
 from .kinds.cache import DecompositionCache
 from .kinds.decompositions import Decompositions, Wanted
@@ -161,13 +163,17 @@ class Objective:
             **{f"{k} data": v for k, v in prints.items()},
         }
 
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """What the model, the data, the loss and the score are known by (see `identity`); plain data."""
+        return identity_of(self.task, self.dense, float(self.costs.dense["flops"]))
+
     def prepare(self, progress: Callable[[str, int, int], None] | None = None) -> None:
         """Calibrate, and decompose every layer by every kind; what is cached on disk is not done again."""
         tell = progress or (lambda what, done, total: None)
         settle(self.dense, self.device)
         self._read_calibration_data()
-        # Any layer's statistics depend on the layers before it, so the whole model is part of the key.
-        key = f"{self.fingerprint()}|{self.task.calibration}|{self.seed}|{self.task.whiten}"
+        key = self._decomposed_from()
 
         def gather(wanted: Wanted) -> dict[tuple[str, Statistic], Moments]:
             if not self.task.whiten or not wanted:
@@ -176,13 +182,24 @@ class Objective:
 
         self.decompositions.fill(DecompositionCache(self._cache, key), gather, functools.partial(tell, "decomposing"))
 
+    @torch.no_grad()
+    def _decomposed_from(self) -> str:
+        """Return a hash of all that decompositions come from, to the last bit: where it is another, they are made anew.
+
+        Any layer's statistics depend on the layers before it, so the whole model counts: its weights, what it computes
+        with them, and the samples that were drawn for calibration.
+        """
+        drawn = [tensor for batch in self._calibration for tensor in tensors_of(batch.inputs)]
+        computed = tensors_of(apply(self.dense, self._calibration[0].inputs))
+        weights = fingerprint(self.dense.state_dict())
+        return fingerprint(named([*drawn, *computed]), weights, self.task.whiten)
+
     def _read_calibration_data(self) -> None:
         """Draw the calibration samples, and as many as a quarter of them again to be held out."""
         size = self.task.calibration
         held_out = max(1, size // 4)
         batch_size = min(BATCH, max(2, (size + held_out) // 5))  # at least one batch is to be held out
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):  # of a Dataset that draws, too: resumed, it gives the same samples
             order = torch.Generator().manual_seed(self.seed)
             batches = list(
                 self.task.train.batches(batch_size, device=self.device, shuffle=order, limit=size + held_out)

@@ -98,7 +98,7 @@ def test_a_regression_with_a_loss_and_a_score_of_its_own() -> None:
         score=r2,
         finetune=FineTune(epochs=30, lr=1e-2, batch_size=50, distill=0.0),
     )
-    assert task.score_name == "score"
+    assert task.score.scale.name == "score"
     assert prepared(task)(PLAN, 0).score > 0.8
 
 

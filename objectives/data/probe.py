@@ -1,0 +1,95 @@
+"""A few samples of a split, read without starting a loader's workers and without drawing from anyone's random state.
+
+They are what a study recognises its data by: samples at even distances among those that the split's sampler gives.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.data import BatchSampler, DataLoader, default_collate
+
+from ..io.sketch import Sketch, common, sketch
+from .batch import Batch
+from .randomness import seeded
+from .split import Split
+from .structure import place
+
+SAMPLES = 64
+"""At most so many samples are read."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Samples of a split after its ``transform``, on the CPU, and what is known of them."""
+
+    batch: Batch
+    inputs: Sketch
+    """Of what was the same when the samples were read again; of what was not (random augmentation) only the shape."""
+    targets: Sketch
+    fixed: bool
+    """Whether the samples are the same whenever they are read."""
+
+
+def read_probe(split: Split, samples: int = SAMPLES) -> Probe | None:
+    """Return samples of a split, or None where they cannot be read one by one in this process."""
+    try:
+        batch = _read(split, samples, seed=0)
+        told = [sketch((b.inputs, b.targets))["parts"] for b in (batch, _read(split, samples, seed=1))]
+    except Exception:  # a Dataset that works in a loader's workers only; whatever else it is, training will say it
+        return None
+    inputs, targets = (common(*pair) for pair in zip(*told, strict=True))
+    return Probe(batch, inputs, targets, told[0] == told[1])
+
+
+def _read(split: Split, samples: int, seed: int) -> Batch:
+    source = split.source
+    generators: list[torch.Generator] = []
+    if isinstance(source, tuple):
+        at = torch.tensor(_evenly(len(source[0]), samples))
+        inputs, targets = (tensor[at.to(tensor.device)] for tensor in source)
+    else:
+        dataset: Any = source.dataset if isinstance(source, DataLoader) else source
+        indices, collate, batched = range(len(split)), default_collate, True
+        if isinstance(source, DataLoader):
+            generators = _generators(source)
+            collate, batched = source.collate_fn, source.batch_sampler is not None
+            with seeded(0, *generators):
+                indices = _indices(source)
+        at = [indices[i] for i in _evenly(len(indices), samples if batched else 1)]
+        with seeded(seed, *generators):
+            items = dataset.__getitems__(at) if hasattr(dataset, "__getitems__") else [dataset[i] for i in at]
+            inputs, targets = collate(items) if batched else collate(items[0])
+    with seeded(seed, *generators):
+        inputs = place(inputs, "cpu")
+        return Batch(inputs if split.transform is None else split.transform(inputs), place(targets, "cpu"))
+
+
+def _indices(loader: DataLoader[Any]) -> list[Any]:
+    """Return which samples a loader reads in one epoch, as often as it reads them, in ascending order."""
+    sampler = loader.batch_sampler
+    if sampler is None or type(sampler) is BatchSampler:
+        found = list(loader.sampler)
+    else:  # one of the user's own
+        found = [index for batch in itertools.islice(sampler, len(loader)) for index in batch]
+    try:
+        return sorted(found)
+    except TypeError:  # keys that have no order
+        return sorted(found, key=repr)
+
+
+def _generators(loader: DataLoader[Any]) -> list[torch.Generator]:
+    """Return the random generators that reading from a loader draws from, besides the global ones."""
+    holders = (loader, loader.sampler, loader.batch_sampler, getattr(loader.batch_sampler, "sampler", None))
+    found = (getattr(holder, "generator", None) for holder in holders)
+    return list({id(generator): generator for generator in found if isinstance(generator, torch.Generator)}.values())
+
+
+def _evenly(total: int, samples: int) -> list[int]:
+    """Return so many positions below ``total`` at even distances, the first and the last included."""
+    if total <= samples:
+        return list(range(total))
+    return [round(i * (total - 1) / max(1, samples - 1)) for i in range(samples)]
