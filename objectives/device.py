@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from .device_name import check_device_name
 from .errors import RankfrontError
 
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -19,8 +20,7 @@ def choose_device(name: str) -> torch.device:
     Raises:
         RankfrontError: an unknown name, or CUDA without a usable GPU.
     """
-    if name not in ("auto", "cpu", "cuda"):
-        raise RankfrontError(f"device must be auto, cpu or cuda, but got {name!r}")
+    check_device_name(name)
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
         raise RankfrontError("device cuda needs an NVIDIA GPU that torch can use, but it finds none")

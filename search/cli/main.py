@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
 import typer
 
 from ...objectives.errors import RankfrontError
-from .commands import app
+
+STOPPED = "stopped; the same command goes on from here"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -21,35 +24,50 @@ def main(arguments: list[str] | None = None) -> None:
     SIGTERM.
     """
     arguments = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    stopped_by = signal.SIGINT
+    with _stopped_by_sigterm() as number:
+        try:
+            from .app import app
+
+            code = app(arguments, prog_name="rankfront", standalone_mode=False)
+            if code == 130:  # what Typer makes of a KeyboardInterrupt
+                raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            _fail(STOPPED, 128 + number())
+        except typer.Abort:
+            _fail(STOPPED, 130)
+        except typer.TyperException as error:
+            _fail(f"error: {error.format_message()}", 2)
+        except RankfrontError as error:
+            _explain(error, arguments)
+            _fail(f"error: {' '.join(str(error).split())}", 2)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except Exception as error:
+            _explain(error, arguments)
+            sentence = " ".join(f"{type(error).__name__}: {error}".split())
+            _fail(f"error: {sentence} (unexpected: --debug shows where)", 2)
+    sys.exit(code or 0)
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm() -> Iterator[Callable[[], int]]:
+    """Let SIGTERM end the command as Ctrl-C does; yields which of the two signals came last.
+
+    The handler that was there before is restored afterwards.
+    """
+    came = signal.SIGINT
 
     def stop(number: int, _: FrameType | None) -> None:
-        nonlocal stopped_by
-        stopped_by = signal.Signals(number)
+        nonlocal came
+        came = signal.Signals(number)
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGTERM, stop)
     try:
-        code = app(arguments, prog_name="rankfront", standalone_mode=False)
-        if code == 130:  # what Typer makes of a KeyboardInterrupt
-            raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        _fail("stopped; the same command goes on from here", 128 + stopped_by)
-    except typer.Abort:
-        _fail("stopped; the same command goes on from here", 130)
-    except typer.TyperException as error:
-        _fail(f"error: {error.format_message()}", 2)
-    except RankfrontError as error:
-        _explain(error, arguments)
-        _fail(f"error: {' '.join(str(error).split())}", 2)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except Exception as error:
-        _explain(error, arguments)
-        told = " ".join(f"{type(error).__name__}: {error}".split())
-        _fail(f"error: {told} (unexpected: --debug shows where)", 2)
-    sys.exit(code or 0)
+        yield lambda: came
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _explain(error: BaseException, arguments: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,11 @@ from rich.progress import Progress as Bar
 
 LOG_INTERVAL_S = 10.0
 TRIALS, SCREENING = "trials", "[screening] an untrained network"
+
+
+def showing(progress: bool | Progress) -> contextlib.AbstractContextManager[Progress]:
+    """Return a context of progress: a new one, shown or not, or the one given, which its owner starts and stops."""
+    return Progress(shown=progress) if isinstance(progress, bool) else contextlib.nullcontext(progress)
 
 
 class Progress:

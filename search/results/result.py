@@ -13,9 +13,12 @@ from ...objectives.errors import RankfrontError
 from ...objectives.export.plan_files import model_paths, read_plan, save_plan
 from ...objectives.io.files import digest, read_json, write_whole
 from ..space.budget import Budget
-from ..storage.database import IDENTITY, database_of, load_existing, storage_errors
+from ..storage.database import database_of
 from ..storage.dense import DenseModel, is_noted
+from ..storage.errors import storage_errors
 from ..storage.folder import Folder
+from ..storage.identity import IDENTITY
+from ..storage.studies import load_existing
 from ..storage.trials import DIGEST, MACHINE, TEST, TEST_MACHINES, Record, Scored, read_trials, scored
 from .front import best_within, front_of, retained_of
 from .tables import front_table, trial_table

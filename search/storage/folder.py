@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from ...objectives.errors import RankfrontError
-from ...objectives.io.files import disk_error, write_text
+from ...objectives.io.files import write_text
 
 
 def folder_name(name: str) -> str:
@@ -31,6 +28,11 @@ class Folder:
     """The paths of one study's files."""
 
     path: Path
+
+    @property
+    def database(self) -> Path:
+        """Every trial, where no other database is given."""
+        return self.path / "study.db"
 
     @property
     def cache(self) -> Path:
@@ -64,7 +66,7 @@ class Folder:
 
     @property
     def workers(self) -> Path:
-        """Where every process at work on the study holds a lock."""
+        """Where every process at work on the study holds its liveness lock."""
         return self.path / "workers"
 
     def weights(self, trial: int) -> Path:
@@ -94,18 +96,3 @@ class Folder:
         probe = self.path / ".writable"
         write_text(probe, "")
         probe.unlink()
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder's finished model for this process."""
-        lock = FileLock(self.path / ".finish.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise RankfrontError(f"{self.path} is being finished by another process; wait for it, or stop it") from None
-        except OSError as error:
-            raise disk_error(self.path, error) from error
-        try:
-            yield
-        finally:
-            lock.release()

@@ -1,16 +1,18 @@
-"""What is needed to repeat a study: versions, settings, fingerprints."""
+"""The manifest: versions, settings and fingerprints, for people who repeat a study; no program depends on it."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
 import torch
 from optuna.study import Study
 
-from .database import IDENTITY
+from .errors import shown_url
+from .identity import identity_in
+from .source import SOURCE
+from .stored import TRIALS
 
 PACKAGES = (
     "rankfront",
@@ -26,15 +28,20 @@ PACKAGES = (
 )
 
 
-def manifest_of(
-    study: Study, trials: int, device: torch.device, source: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Return the manifest of a study, plain data; ``source`` says how its task was loaded."""
+def manifest_of(study: Study, device: torch.device, storage: str | None) -> dict[str, Any]:
+    """Return the manifest of a study, plain data: a copy for people of what the database holds.
+
+    Args:
+        study: the study.
+        device: where it is run.
+        storage: the database's URL where it is not the folder's own; shown without its password.
+    """
     return {
         "study": study.study_name,
-        "trials": trials,
-        "source": source,
-        "identity": study.user_attrs[IDENTITY],
+        "trials": study.user_attrs.get(TRIALS),
+        **({} if storage is None else {"storage": shown_url(storage)}),
+        "source": study.user_attrs.get(SOURCE),
+        "identity": identity_in(study),
         "machine": machine(device),
         "python": platform.python_version(),
         "system": platform.platform(),

@@ -18,11 +18,13 @@ from ...objectives.io.fingerprint import fingerprint
 from ...objectives.metrics.values import Metrics
 from ...objectives.objective import Objective
 from ...objectives.task import Task
+from ...objectives.training.finetune import FineTune
 from ..report.format import trial_in_words
 from ..report.page import write_report
-from ..report.progress import Progress
+from ..report.progress import Progress, showing
 from ..results.result import Result
 from ..space.budget import Budget
+from ..storage.file_locks import FileLocks
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def finish(
     lr: float | None = None,
     device: str = "auto",
     storage: str | None = None,
-    progress: bool = True,
+    progress: bool | Progress = True,
 ) -> Finished:
     """Fine-tune a study's best model for longer; go on from where an earlier call was interrupted.
 
@@ -64,25 +66,16 @@ def finish(
     Raises:
         RankfrontError: no model keeps the budget, or the task is not the study's.
     """
-    with Progress(shown=progress) as shown:
-        return finish_with(task, out, epochs, budget, lr, device, storage, shown)
-
-
-def finish_with(
-    task: Task,
-    out: str | Path,
-    epochs: int,
-    budget: str | Budget | None,
-    lr: float | None,
-    device: str,
-    storage: str | None,
-    progress: Progress,
-) -> Finished:
-    """Do what `finish` does, showing what is going on."""
     if epochs < 1:
         raise RankfrontError(f"epochs must be 1 or more, but got {epochs}")
     settings = replace(task.finetune, epochs=epochs, steps=None, lr=task.finetune.lr if lr is None else lr)
-    result = Result.open(out, storage)
+    with showing(progress) as said:
+        return _finished(task, Result.open(out, storage), settings, budget, device, said)
+
+
+def _finished(
+    task: Task, result: Result, settings: FineTune, budget: str | Budget | None, device: str, progress: Progress
+) -> Finished:
     chosen = result.best_trial(budget)
     objective = Objective(task, device=choose_device(device))
     result.check_belongs(objective)
@@ -96,7 +89,7 @@ def finish_with(
         return Finished(
             folder, chosen.trial, chosen.score, done["metrics"][result.scale.name], done["test"], chosen.metrics, model
         )
-    with result.folder.locked():
+    with FileLocks(result.folder).finishing(folder.name):
         settle(objective.dense, objective.device)
         model = result.load(chosen, task.model)
         if result.int8:
@@ -116,7 +109,7 @@ def finish_with(
             "trial": chosen.trial,
             "int8": result.int8,
             "key": key,
-            "epochs": epochs,
+            "epochs": settings.epochs,
             "metrics": {result.scale.name: outcome.score, **outcome.metrics},
             "before": {result.scale.name: chosen.score},
             "test": test,
@@ -126,10 +119,10 @@ def finish_with(
         save_plan(plan, chosen.plan, {**about, "sha256": digest(weights)})
         checkpoint.remove()
     write_report(result)
-    told, scale = trial_in_words(outcome.score, outcome.metrics, result.dense), result.scale
+    costs, scale = trial_in_words(outcome.score, outcome.metrics, result.dense), result.scale
     better = scale.minimised(outcome.score) < scale.minimised(chosen.score)
     gained = f"was {scale.show(chosen.score)}" if better else "no epoch was better: it is kept as it was"
-    progress.say(f"finished trial {chosen.trial}: validation {told} ({gained})")
+    progress.say(f"finished trial {chosen.trial}: validation {costs} ({gained})")
     if test is not None:
         progress.say(f"test {scale.name} {scale.show(test)}")
     progress.say(f"finished model: {folder}")

@@ -65,7 +65,7 @@ class TrialLoop:
             RankfrontError: the first three trials failed, or a file could not be written.
             KeyboardInterrupt: the user stopped it; the trial under way is marked as interrupted.
         """
-        began, timeout_s = time.monotonic(), self.settings.told.timeout_s
+        began, timeout_s = time.monotonic(), self.settings.timeout_s
         total = self.settings.trials
         failures: list[str] = []
         while (slot := next_slot(self.study)) < total:
@@ -97,9 +97,9 @@ class TrialLoop:
     def _ask(self) -> tuple[Trial, int] | None:
         """Return a new trial and its slot, None if all slots are taken; one worker at a time.
 
-        While the sampler scores networks, others have the turn (see `Worker.aside`): the slot is taken by then.
+        The sampler scores networks without the study lock (see `Worker.released`): the slot is taken by then.
         """
-        with self.worker.alone():
+        with self.worker.exclusive():
             self.worker.free_dead(self.study)
             slot = next_slot(self.study)
             if slot >= self.settings.trials:
@@ -181,7 +181,7 @@ class TrialLoop:
 
         outcome = self.objective(
             plan,
-            seed_for(self.settings.told.seed, slot, "trial"),
+            seed_for(self.settings.seed, slot, "trial"),
             progress=lambda done, total: self.progress(label, done, total),
             stop=stop,
         )
@@ -204,9 +204,9 @@ class TrialLoop:
         """
         values = None
         if state == TrialState.COMPLETE:
-            _, *costs = self.settings.told.objectives
+            _, *costs = self.settings.objectives
             values = [found[SCORE], *(found[METRICS][name] for name in costs)]
-        with self.worker.alone():
+        with self.worker.exclusive():
             for name, value in found.items():
                 trial.set_user_attr(name, value)
             self.study.tell(trial, values, state=state)
@@ -222,7 +222,7 @@ class TrialLoop:
 
     def _interrupt(self, trial: Trial) -> None:
         """Mark a trial as interrupted, unless it is finished."""
-        with self.worker.alone():
+        with self.worker.exclusive():
             if not self.study.get_trials(deepcopy=False)[trial.number].state.is_finished():
                 trial.set_user_attr(INTERRUPTED, True)
                 self.study.tell(trial, state=TrialState.FAIL)

@@ -1,4 +1,8 @@
-"""How a study is run, as the user asked for it, checked before anything starts."""
+"""How a study is run: what the user asks for, and what that comes to for one task and folder.
+
+An option that is not given (None) is the stored study's own, where the folder holds one; else it is the task's, or
+has a default.
+"""
 
 from __future__ import annotations
 
@@ -6,98 +10,158 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from ...objectives.device import choose_device
+from ...objectives.device_name import check_device_name
 from ...objectives.errors import RankfrontError
 from ...objectives.metrics.registry import METRICS
-from ...objectives.task import Task
-from ..samplers.registry import DEFAULT, check_sampler
+from ..report.progress import Progress
+from ..samplers.registry import DEFAULT, SAMPLERS, check_sampler
 from ..space.budget import Budget
-from ..storage.database import check_url
 from ..storage.folder import Folder, folder_name
+from ..storage.source import Source
+from .options import option
+
+if TYPE_CHECKING:
+    import torch
+
+    from ...objectives.task import Task
+    from ..storage.stored import Stored
 
 SCORE_OBJECTIVE = "accuracy"
 DEFAULT_OBJECTIVES = (SCORE_OBJECTIVE, "params", "flops")
+DEFAULT_SEED = 0
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What one ``run`` is told. What is None is the task's own, or has a default once the task is known."""
+    """The options of ``run``, checked.
 
-    budget: Budget | None
-    objectives: tuple[str, ...]
-    """``accuracy`` (the score, up) and any of params, flops, bytes (down)."""
-    trials: int | None
-    timeout_s: float | None
-    out: Path | None
-    storage: str | None
-    sampler: str
-    device: torch.device
-    seed: int
+    Raises:
+        RankfrontError: naming what, the rule and the value.
+    """
 
-    @classmethod
-    def checked(
-        cls,
-        *,
-        budget: str | Sequence[str] | None = None,
-        objectives: str | Iterable[str] = DEFAULT_OBJECTIVES,
-        trials: int | None = None,
-        timeout: str | float | None = None,
-        out: str | Path | None = None,
-        storage: str | None = None,
-        sampler: str = DEFAULT,
-        device: str = "auto",
-        seed: int = 0,
-    ) -> Settings:
-        """Read what the user gave, before anything else is done.
+    budget: str | Sequence[str] | Budget | None = option(
+        None,
+        metavar="METRIC=AMOUNT",
+        reader=list,
+        help="Upper bounds: params=5% (of the dense model, kept), flops=10M, bytes=200KB. Several may be given.",
+    )
+    objectives: str | Iterable[str] | None = option(
+        None,
+        metavar="NAMES",
+        help="What the front trades: accuracy and any of "
+        f"{','.join(METRICS)} [default: {','.join(DEFAULT_OBJECTIVES)}]",
+    )
+    trials: int | None = option(
+        None,
+        metavar="N",
+        reader=int,
+        help="The study's total of trials, those of earlier runs included [default: the task's, mostly 40]",
+    )
+    timeout: str | float | None = option(
+        None, metavar="TIME", help="Begin no further trial after this: 90s, 10m, 2h (a number: seconds)."
+    )
+    out: str | Path | None = option(None, metavar="DIR", reader=Path, help="The study's folder [default: runs/NAME]")
+    storage: str | None = option(None, metavar="URL", help="A database in place of DIR/study.db.")
+    sampler: str | object | None = option(
+        None,
+        metavar="NAME",
+        help=f"Who proposes plans: one of {', '.join(SAMPLERS)}; in Python also an object [default: {DEFAULT}]",
+    )
+    device: str = option("auto", metavar="NAME", help="Where to compute: auto, cpu or cuda.")
+    seed: int | None = option(
+        None, metavar="N", reader=int, help=f"The seed of everything random [default: {DEFAULT_SEED}]"
+    )
+    progress: bool | Progress = option(True, hidden=True, help="Whether to show what is going on.")
+    source: Source | None = option(
+        None, hidden=True, help="How the task was loaded, where `load` loaded it; ``finish`` and ``verify`` read it."
+    )
+
+    def __post_init__(self) -> None:
+        """Check every option by itself, before anything else is done."""
+        if self.trials is not None and self.trials < 1:
+            raise RankfrontError(f"trials must be 1 or more, but got {self.trials}")
+        if self.seed is not None and not 0 <= self.seed < 2**32:
+            raise RankfrontError(f"seed must be from 0 to 2^32 - 1, but got {self.seed}")
+        if isinstance(self.sampler, str):
+            check_sampler(self.sampler)
+        check_device_name(self.device)
+        seconds(self.timeout)
+        checked = {
+            "budget": None if self.budget is None else as_budget(self.budget),
+            "objectives": None if self.objectives is None else _objectives(self.objectives),
+            "out": None if self.out is None else Path(self.out),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if self.storage is not None:
+            from ..storage.database import check_url
+
+            check_url(self.storage)
+        if self.out is not None:
+            Folder(Path(self.out)).check()
+
+    def folder(self, name: str) -> Folder:
+        """Return the folder of the study of that name."""
+        return Folder(Path("runs") / folder_name(name) if self.out is None else Path(self.out))
+
+    def torch_device(self) -> torch.device:
+        """Return the device; raises `RankfrontError` where there is none of that name."""
+        from ...objectives.device import choose_device
+
+        return choose_device(self.device)
+
+    def asked(self) -> dict[str, Any]:
+        """Return what was given of the options that a study keeps, as its identity says them."""
+        given = {
+            "budget": None if self.budget is None else str(as_budget(self.budget)),
+            "objectives": None if self.objectives is None else ", ".join(self.objectives),
+            "sampler": None if self.sampler is None else sampler_name(self.sampler),
+            "seed": self.seed,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+    def for_task(self, task: Task, stored: Stored | None) -> RunSettings:
+        """Return what is run: options given, else the stored study's, else the task's or the default.
 
         Raises:
-            RankfrontError: naming what, the rule and the value.
+            RankfrontError: the stored study's sampler is an object of the user's own, and none is given.
         """
-        if trials is not None and trials < 1:
-            raise RankfrontError(f"trials must be 1 or more, but got {trials}")
-        if not 0 <= seed < 2**32:
-            raise RankfrontError(f"seed must be from 0 to 2^32 - 1, but got {seed}")
-        check_sampler(sampler)
-        if storage is not None:
-            check_url(storage)
-        if out is not None:
-            Folder(Path(out)).check()
-        return cls(
-            None if budget is None else Budget.parse(budget),
-            _objectives(objectives),
-            trials,
-            seconds(timeout),
-            None if out is None else Path(out),
-            storage,
-            sampler,
-            choose_device(device),
-            seed,
-        )
-
-    def for_task(self, task: Task) -> RunSettings:
-        """Fill in what the task decides."""
+        known = {} if stored is None else stored.identity
+        budget = task.budget if self.budget is None and "budget" not in known else self.budget
+        trials = self.trials or (stored and stored.trials) or task.trials
         return RunSettings(
-            self,
-            Budget.parse(task.budget) if self.budget is None else self.budget,
-            task.trials if self.trials is None else self.trials,
-            Folder(Path("runs") / folder_name(task.name) if self.out is None else self.out),
+            budget=as_budget(known["budget"] if budget is None else budget),
+            objectives=_objectives(self.objectives or str(known.get("objectives", ",".join(DEFAULT_OBJECTIVES)))),
+            trials=trials,
+            timeout_s=seconds(self.timeout),
+            folder=self.folder(task.name),
+            storage=self.storage,
+            sampler=_known_sampler(known.get("sampler", DEFAULT)) if self.sampler is None else self.sampler,
+            device=self.torch_device(),
+            seed=known.get("seed", DEFAULT_SEED) if self.seed is None else self.seed,
+            source=self.source,
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """What one ``run`` of one task does."""
 
-    told: Settings
     budget: Budget
+    objectives: tuple[str, ...]
+    """``accuracy`` (the score, to be maximised) and any of the metrics (to be minimised)."""
     trials: int
+    timeout_s: float | None
     folder: Folder
+    storage: str | None
+    sampler: str | object
+    device: torch.device
+    seed: int
+    source: Source | None
 
     def identity(self, task: Task) -> dict[str, Any]:
         """Return what must stay the same when a study is resumed, besides model and data; flat."""
@@ -105,13 +169,13 @@ class RunSettings:
         finetune = {f"finetune {name}": value for name, value in own.pop("finetune").items()}
         return {
             "budget": str(self.budget),
-            "objectives": ", ".join(self.told.objectives),
-            "sampler": self.told.sampler,
-            "seed": self.told.seed,
+            "objectives": ", ".join(self.objectives),
+            "sampler": sampler_name(self.sampler),
+            "seed": self.seed,
             **own,
             **finetune,
             # A database elsewhere can be reached from any folder, but the weights lie in one.
-            **({} if self.told.storage is None else {"out": str(self.folder.path.resolve())}),
+            **({} if self.storage is None else {"out": str(self.folder.path.resolve())}),
         }
 
 
@@ -129,8 +193,30 @@ def seconds(timeout: str | float | None) -> float | None:
     return float(match[1]) * _SECONDS[match[2] or "s"]
 
 
+def as_budget(budget: str | Sequence[str] | Budget) -> Budget:
+    """Return a budget as it is, or as `Budget.parse` reads it; ``"none"`` is no bound at all."""
+    if isinstance(budget, Budget):
+        return budget
+    return Budget() if budget == "none" else Budget.parse(budget)
+
+
+def sampler_name(sampler: object) -> str:
+    """Return a sampler's name; of an object of the user's own that of its class.
+
+    >>> sampler_name("tpe"), sampler_name(Budget())
+    ('tpe', 'rankfront.search.space.budget.Budget')
+    """
+    return sampler if isinstance(sampler, str) else f"{type(sampler).__module__}.{type(sampler).__qualname__}"
+
+
+def _known_sampler(name: str) -> str:
+    if name not in SAMPLERS:
+        raise RankfrontError(f"sampler must be given again: the study's own is {name}, an object that is not stored")
+    return name
+
+
 def _objectives(names: str | Iterable[str]) -> tuple[str, ...]:
-    names = tuple(names.split(",") if isinstance(names, str) else names)
+    names = tuple(name.strip() for name in (names.split(",") if isinstance(names, str) else names))
     known = (SCORE_OBJECTIVE, *METRICS)
     wrong = next((name for name in names if name not in known), None)
     if wrong is not None or SCORE_OBJECTIVE not in names or len(set(names)) < len(names):

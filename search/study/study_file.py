@@ -6,24 +6,24 @@ keywords ``data`` (a Path or None), ``weights`` (a Path), ``image_size``, ``seed
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...objectives.errors import RankfrontError
-from ...objectives.task import Task
+from ..storage.source import Source
+from .ready import ready_studies
 
-GROUP = "rankfront.studies"
+if TYPE_CHECKING:
+    from ...objectives.task import Task
 
-
-def ready_studies() -> dict[str, EntryPoint]:
-    """Return the ready studies by name: ours, and those that installed packages register."""
-    return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda p: p.name)}
+PATHS = ("data", "weights")
+"""The options of a study that are paths."""
 
 
 def load_task(study: str, asked: Mapping[str, Any] | None = None, **offered: Any) -> Task:
@@ -38,29 +38,103 @@ def load_task(study: str, asked: Mapping[str, Any] | None = None, **offered: Any
         RankfrontError: there is no such study, it does not take what was asked, or the file raises or has no
             ``study``.
     """
-    offered |= {name: value for name, value in (asked or {}).items() if value is not None}
-    ready = ready_studies()
-    if study in ready:
-        return _task(study, ready[study].load(), offered, asked or {})
-    path = Path(study)
-    if path.suffix != ".py" or not path.is_file():
-        what = "there is no such file" if path.suffix == ".py" else "it is neither"
-        raise RankfrontError(
-            f"STUDY must be one of {', '.join(ready)} or a Python file, but got {study!r:.200}: {what}"
-        )
-    task = _task(study, _study_in(path), offered, asked or {})
-    return task if task.name != "model" else replace(task, name=path.stem)
+    check_exists(study)
+    source = Source(study=study) if study in ready_studies() else Source.of_file(Path(study))
+    with importable(source):
+        return _task(source, asked or {}, offered)
 
 
-def _study_in(path: Path) -> Task | Callable[..., object]:
-    """Run a user's file as Python would, its folder importable, and return its ``study``."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
-    sys.path.insert(0, str(path.resolve().parent))
+def load_source(source: Source, device: str, progress: object) -> Task:
+    """Return the task that a source says; to be used in `importable`.
+
+    Raises:
+        RankfrontError: as `load_task`, and where the file is not the one that the source knows.
+    """
+    given: dict[str, Any] = {name: Path(v) if name in PATHS else v for name, v in source.options.items()}
+    kinds, int8 = given.pop("kinds", None), given.pop("int8", False)
+    offered: dict[str, Any] = {"seed": source.seed, "device": device, "progress": progress}
+    if source.study in ready_studies():  # whose data lies in ./data, seen from where the run was started
+        offered["data"] = Path(source.folder) / "data"
+    task = _task(source, given, offered)
+    if kinds is not None:
+        task = replace(task, kinds=tuple(kinds.split(",")))
+    return replace(task, int8=True) if int8 else task
+
+
+@contextlib.contextmanager
+def importable(source: Source) -> Iterator[None]:
+    """Let a user's file import what lies beside it, and be imported by its name; both end with the context.
+
+    A task that is used in a process of its own (a `DataLoader` with workers) must be used inside.
+    """
+    path_before = list(sys.path)
+    name = Path(source.study).stem
+    before = sys.modules.get(name)
+    if source.study not in ready_studies():
+        sys.path.insert(0, str(Path(source.study).parent))
     try:
-        spec.loader.exec_module(module)
+        yield
+    finally:
+        sys.path[:] = path_before
+        if before is None and _file_of(sys.modules.get(name)) == source.study:
+            del sys.modules[name]
+
+
+def check_exists(study: str) -> None:
+    """Raise `RankfrontError` for what is neither a ready study's name nor a Python file."""
+    path = Path(study)
+    if study in ready_studies() or (path.suffix == ".py" and path.is_file()):
+        return
+    what = "there is no such file" if path.suffix == ".py" else "it is neither"
+    raise RankfrontError(
+        f"STUDY must be one of {', '.join(ready_studies())} or a Python file, but got {study!r:.200}: {what}"
+    )
+
+
+def _task(source: Source, asked: Mapping[str, Any], offered: Mapping[str, Any]) -> Task:
+    from ...objectives.task import Task
+
+    name = source.study
+    ready = ready_studies()
+    study = ready[name].load() if name in ready else _study_in(Path(name), source.content())
+    wanted = inspect.signature(study).parameters if callable(study) else {}
+    given = {option: value for option, value in asked.items() if value is not None}
+    for option in given:
+        if option not in wanted:
+            raise RankfrontError(f"study {name} takes no --{option.replace('_', '-')}")
+    if not isinstance(study, Task):
+        if not callable(study):
+            raise RankfrontError(
+                f"study in {name} must be a rankfront.Task or a function that returns one, "
+                f"but is {type(study).__name__}"
+            )
+        study = _called(study, name, {key: value for key, value in {**offered, **given}.items() if key in wanted})
+    if not isinstance(study, Task):
+        raise RankfrontError(f"study {name} must return a rankfront.Task, but returned {type(study).__name__}")
+    return replace(study, name=Path(name).stem) if study.name == "model" and name not in ready else study
+
+
+def _called(study: Callable[..., object], name: str, keywords: Mapping[str, Any]) -> object:
+    try:
+        return study(**keywords)
+    except RankfrontError:
+        raise
+    except Exception as error:
+        raise RankfrontError(f"study {name} failed: {type(error).__name__}: {error}") from error
+
+
+def _study_in(path: Path, content: bytes) -> Task | Callable[..., object]:
+    """Run a user's file as Python would, and return its ``study``.
+
+    ``content`` is what is run: Python's own cache of compiled files is not looked at.
+    """
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    if _file_of(sys.modules.get(path.stem)) in (None, str(path)):
+        sys.modules[path.stem] = module
+    try:
+        exec(compile(content, str(path), "exec"), module.__dict__)
     except RankfrontError:
         raise
     except Exception as error:
@@ -71,23 +145,6 @@ def _study_in(path: Path) -> Task | Callable[..., object]:
     return found
 
 
-def _task(name: str, study: Task | Callable[..., object], offered: dict[str, Any], asked: Mapping[str, Any]) -> Task:
-    wanted = inspect.signature(study).parameters if callable(study) else {}
-    for option, value in asked.items():
-        if value is not None and option not in wanted:
-            raise RankfrontError(f"study {name} takes no --{option.replace('_', '-')}")
-    if isinstance(study, Task):
-        return study
-    if not callable(study):
-        raise RankfrontError(
-            f"study in {name} must be a rankfront.Task or a function that returns one, but is {type(study).__name__}"
-        )
-    try:
-        task = study(**{key: value for key, value in offered.items() if key in wanted})
-    except RankfrontError:
-        raise
-    except Exception as error:
-        raise RankfrontError(f"study {name} failed: {type(error).__name__}: {error}") from error
-    if not isinstance(task, Task):
-        raise RankfrontError(f"study {name} must return a rankfront.Task, but returned {type(task).__name__}")
-    return task
+def _file_of(module: object) -> str | None:
+    """Return the file of a module, ``""`` for one without a file, None for no module."""
+    return None if module is None else getattr(module, "__file__", None) or ""

@@ -15,7 +15,7 @@ from ...objectives.export.plan_files import read_model_files
 from ...objectives.metrics.registry import measure
 from ...objectives.objective import Objective
 from ...objectives.task import Task
-from ..report.progress import Progress
+from ..report.progress import Progress, showing
 from ..results.result import Result
 from ..storage.manifest import machine
 from ..storage.trials import Scored
@@ -37,7 +37,12 @@ class Check:
 
 
 def verify(
-    task: Task, out: str | Path, *, device: str = "auto", storage: str | None = None, progress: bool = True
+    task: Task,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    storage: str | None = None,
+    progress: bool | Progress = True,
 ) -> list[Check]:
     """Load, recount and score every model of a study's front again.
 
@@ -58,16 +63,16 @@ def verify(
     Raises:
         RankfrontError: there is no front, or the task is not the study's.
     """
-    with Progress(shown=progress) as shown:
-        return verify_with(task, Path(out), device, storage, shown)
+    with showing(progress) as said:
+        return _checked(task, Result.open(out, storage), device, said)
 
 
-def verify_with(task: Task, out: Path, device: str, storage: str | None, progress: Progress) -> list[Check]:
-    """Do what `verify` does, showing what is going on."""
-    result = Result.open(out, storage)
+def _checked(task: Task, result: Result, device: str, progress: Progress) -> list[Check]:
     trials = result.on_front
     if not trials:
-        raise RankfrontError(f"{out} must hold a front, but no trial of it is complete within the budget yet")
+        raise RankfrontError(
+            f"{result.folder.path} must hold a front, but no trial of it is complete within the budget yet"
+        )
     objective = Objective(task, device=choose_device(device))
     result.check_belongs(objective)
     here = machine(objective.device)

@@ -1,6 +1,6 @@
 """Several processes on one study: who is alive, and what only one of them does at a time.
 
-A worker holds a file lock of its own for as long as it lives. The system frees it whatever ends the process, even
+A worker holds a liveness lock for as long as its process lives. The system frees it whatever ends the process, even
 ``kill -9``, and not while the process is merely stopped or slow: so a running trial whose worker's lock is free is
 known to be dead, without any clock, and its slot is run again.
 """
@@ -11,21 +11,18 @@ import contextlib
 import uuid
 from collections.abc import Iterator
 
-from filelock import AcquireReturnProxy, FileLock, Timeout
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from ...objectives.errors import RankfrontError
-from ...objectives.io.files import disk_error, sweep
+from ...objectives.io.files import sweep
+from ..storage.file_locks import FileLocks
 from ..storage.folder import Folder
+from ..storage.locks import Locks
 from ..storage.slots import DIED, INTERRUPTED, SLOT
 from ..storage.trials import REASON
 
 WORKER = "worker"
 """The trial's user attribute with the name of the worker that runs it."""
-
-PATIENCE_S = 600
-"""How long a worker waits for its turn."""
 
 ATTEMPTS = 10
 """A slot whose processes died so often is left failed."""
@@ -37,53 +34,44 @@ class Worker:
     def __init__(self, folder: Folder) -> None:
         self.folder = folder
         self.name = uuid.uuid4().hex
-        self._turn = FileLock(folder.path / ".lock")
+        self.locks: Locks = FileLocks(folder)
 
     @contextlib.contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Be known as alive; sweep up what dead workers left, if this one is alone.
+    def alive(self) -> Iterator[None]:
+        """Hold the liveness lock; delete what dead workers left behind, if no other worker is alive.
 
         Raises:
             RankfrontError: the folder cannot be written.
         """
-        life = self._life(self.name)
-        try:
-            self.folder.workers.mkdir(exist_ok=True)
-            with self.alone():  # a lock that is there but not held yet would be taken for a dead one's
-                others = [path.stem for path in self.folder.workers.glob("*.lock")]
-                if not any([self._is_alive(name) for name in others]):
+        with contextlib.ExitStack() as held:
+            # Under the study lock: a liveness lock that exists but is not held yet would be taken for a dead worker's.
+            with self.exclusive():
+                if not any([self.locks.is_alive(name) for name in self.locks.workers()]):
                     sweep(self.folder.path)
-                life.acquire(timeout=0)
-        except OSError as error:
-            raise disk_error(self.folder.workers, error) from error
-        try:
-            yield
-        finally:
-            life.release()
-            (self.folder.workers / f"{self.name}.lock").unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Have the turn: no other worker has it meanwhile; raises `RankfrontError` where one does not let go."""
-        with self._take():
+                held.enter_context(self.locks.living(self.name))
             yield
 
-    @contextlib.contextmanager
-    def aside(self) -> Iterator[None]:
-        """Let others have the turn during something that takes long; to be called in `alone`, which goes on then."""
-        self._turn.release()
-        yield  # what is raised here ends the turn in any case
-        self._take()
+    def exclusive(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the study lock: no other worker changes the study; `RankfrontError` where one does not let go."""
+        return self.locks.study()
+
+    def released(self) -> contextlib.AbstractContextManager[None]:
+        """Release the study lock during something that takes long; to be called in `exclusive`, which goes on then."""
+        return self.locks.released()
+
+    def testing(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the test lock: no other worker scores on the test split; waits for one that does."""
+        return self.locks.test()
 
     def free_dead(self, study: Study) -> int:
-        """Free the slots of trials whose process died; returns how many. To be called in `alone`."""
+        """Free the slots of trials whose process died; returns how many. To be called in `exclusive`."""
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         dead = [trial for trial in running if not self._is_alive(trial.user_attrs.get(WORKER))]
         for trial in dead:
-            self._bury(study, trial)
+            self._mark_dead(study, trial)
         return len(dead)
 
-    def _bury(self, study: Study, trial: FrozenTrial) -> None:
+    def _mark_dead(self, study: Study, trial: FrozenTrial) -> None:
         died = [t for t in study.get_trials(deepcopy=False) if t.user_attrs.get(DIED)]
         slot = trial.user_attrs.get(SLOT)
         attempts = 1 + sum(t.user_attrs.get(SLOT) == slot for t in died)
@@ -95,28 +83,4 @@ class Worker:
         self.folder.drop_weights([trial.number])
 
     def _is_alive(self, name: str | None) -> bool:
-        """Return whether a worker of that name holds its lock; what is left of a dead one's is taken away."""
-        if name == self.name:
-            return True
-        path = self.folder.workers / f"{name}.lock"
-        if name is None or not path.exists():
-            return False
-        lock = self._life(name)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        lock.release()
-        path.unlink(missing_ok=True)
-        return False
-
-    def _take(self) -> AcquireReturnProxy:
-        try:
-            return self._turn.acquire(timeout=PATIENCE_S)
-        except Timeout:
-            raise RankfrontError(
-                f"{self.folder.path} is held by another worker for {PATIENCE_S} s: is it stopped?"
-            ) from None
-
-    def _life(self, name: str) -> FileLock:
-        return FileLock(self.folder.workers / f"{name}.lock")
+        return name == self.name or (name is not None and self.locks.is_alive(name))

@@ -69,7 +69,7 @@ def test_a_stopped_worker_comes_back_after_its_trial_was_given_away(tmp_path: Pa
         os.kill(slow.pid, signal.SIGSTOP)
         try:
             with FileLock(out / ".lock", timeout=0):
-                break  # stopped while it had the turn, it would only make the others wait
+                break  # stopped while it held the study lock, it would only make the others wait
         except Timeout:
             os.kill(slow.pid, signal.SIGCONT)
     assert Worker(Folder(out)).free_dead(_study(out)) == 0
@@ -99,12 +99,12 @@ def test_a_trial_whose_process_died_is_run_again_a_set_number_of_times(tmp_path:
     assert next_slot(found) == (1 if died == ATTEMPTS - 1 else 0)
 
 
-def test_others_have_the_turn_while_a_worker_screens(tmp_path: Path) -> None:
+def test_others_hold_the_study_lock_while_a_worker_screens(tmp_path: Path) -> None:
     worker, other = Worker(Folder(tmp_path)), FileLock(tmp_path / ".lock")
-    with worker.alone():
+    with worker.exclusive():
         with pytest.raises(Timeout):
             other.acquire(timeout=0)
-        with worker.aside(), other.acquire(timeout=0):
+        with worker.released(), other.acquire(timeout=0):
             pass
         with pytest.raises(Timeout):
             other.acquire(timeout=0)

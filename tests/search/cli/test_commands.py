@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from rankfront.search.cli.main import main
-from rankfront.search.study.study_file import GROUP
+from rankfront.search.study.ready import GROUP
 
 STUDY = """
 from rankfront import FineTune, Task

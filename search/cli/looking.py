@@ -1,0 +1,122 @@
+"""The commands that look at what is there: ``studies``, ``front``, ``report`` and ``export``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..study.ready import ready_studies, summary
+from ..study.settings import Settings, as_budget
+from .options import Debug, Dir, options_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..results.result import Result
+
+
+def studies(debug: Debug = False) -> None:
+    """List the ready studies."""
+    for name, point in ready_studies().items():
+        typer.echo(f"{name:<20} {summary(point)}".rstrip())
+
+
+@options_of(Settings, only=("budget", "storage"))
+def front(
+    folder: Dir,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    debug: Debug = False,
+    **options: Any,
+) -> None:
+    """Print the front, and the best under any budget."""
+    from ..results.result import Result
+
+    asked = as_budget(options["budget"]) if options["budget"] else None
+    result = Result.open(folder, options["storage"])
+    table = result.front
+    best = result.best_trial(asked) if asked or len(table) else None
+    for metric, limit in asked.limits(result.dense.metrics).items() if asked else ():
+        table = table.loc[table[metric] <= limit, :]
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "study": result.study.study_name,
+                    "budget": str(asked or result.budget),
+                    "dense": {result.scale.name: result.dense.score, **result.dense.metrics},
+                    "best": None if best is None else best.trial,
+                    "front": json.loads(table.to_json(orient="records") or "[]"),
+                },
+                indent=2,
+            )
+        )
+        return
+    _print_front(result, table, None if best is None else best.trial)
+    if best is not None:
+        typer.echo(
+            f"best within {asked or result.budget}: trial {best.trial}, validation {result.scale.name} "
+            f"{result.scale.show(best.score)}\n  {best.plan}"
+        )
+
+
+@options_of(Settings, only=("storage",))
+def report(folder: Dir, debug: Debug = False, **options: Any) -> None:
+    """Rebuild DIR/report.html."""
+    from ..report.page import write_report
+    from ..results.result import Result
+
+    typer.echo(write_report(Result.open(folder, options["storage"])))
+
+
+@options_of(Settings, only=("budget", "storage"))
+def export(
+    folder: Dir,
+    to: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="FILE.safetensors (the plan goes to FILE.plan.json), or a folder."),
+    ],
+    debug: Debug = False,
+    **options: Any,
+) -> None:
+    """Write the best model's files."""
+    from ..results.result import Result
+
+    asked = as_budget(options["budget"]) if options["budget"] else None
+    for path in Result.open(folder, options["storage"]).export(to, asked):
+        typer.echo(path)
+
+
+def _print_front(result: Result, table: pd.DataFrame, best: int | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ...objectives.metrics.registry import METRICS
+
+    scale, dense = result.scale, result.dense
+    tested = f"test_{scale.name}"
+    columns = [
+        "trial",
+        f"validation {scale.name}",
+        *([tested.replace("_", " ")] if tested in table else []),
+    ]
+    printed = Table(*columns, *dense.costs, box=None, pad_edge=False)
+    for column in printed.columns:
+        column.justify = "right"
+    for row in table.to_dict("records"):
+        printed.add_row(
+            ("→ " if row["trial"] == best else "") + str(int(row["trial"])),
+            *(scale.show(row[name]) for name in (scale.name, tested) if name in table),
+            *(f"{METRICS[name].show(row[name])}  {row[f'{name}_pct']:5.3g} %" for name in dense.costs),
+        )
+    scores = [dense.score, *([result.test_score(None)] if tested in table else [])]
+    printed.add_row(
+        "dense",
+        *(scale.show(score) for score in scores),
+        *(f"{METRICS[name].show(dense.metrics[name])}    100 %" for name in dense.costs),
+    )
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width, highlight=False).print(printed)

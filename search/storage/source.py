@@ -1,0 +1,98 @@
+"""How a study's task was loaded: kept with the study, so that ``finish`` and ``verify`` load it as ``run`` did."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...objectives.errors import RankfrontError
+from ...objectives.io.files import digest, read_json
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+    from .folder import Folder
+
+SOURCE = "source"
+"""The study's user attribute with it; None for a study that was begun in Python."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A ready study's name or a Python file, and the options it was loaded with."""
+
+    study: str
+    """A ready study's name, or the file's absolute path."""
+    sha256: str | None = None
+    """Of the file; None for a ready study."""
+    folder: str = "."
+    """The folder that ``run`` was started in: a ready study's data lies in its ``data``."""
+    seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Those given of ``data``, ``weights``, ``image_size``, ``kinds`` and ``int8``, as plain data."""
+
+    @classmethod
+    def of_file(cls, path: Path, **known: Any) -> Source:
+        """Return the source that is this Python file, as it is now."""
+        return cls(study=str(path.resolve()), sha256=digest(path), **known)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: object) -> Source:
+        """Return what `to_json` gave, or what the manifest of an older version says (which has no file's hash).
+
+        Raises:
+            RankfrontError: it is neither.
+        """
+        if not isinstance(data, Mapping) or not isinstance(data.get("study"), str):
+            raise RankfrontError(f"how the study's task was loaded must name a study, but is {data!r:.80}")
+        known = {name: data[name] for name in ("study", "sha256", "folder", "seed") if data.get(name) is not None}
+        asked = data.get("options", {**data.get("asked", {}), "kinds": data.get("kinds"), "int8": data.get("int8")})
+        return cls(**known, options={name: value for name, value in asked.items() if value is not None})
+
+    def content(self) -> bytes:
+        """Return what is in the file.
+
+        Raises:
+            RankfrontError: it is missing, or not the file that the study was run with.
+        """
+        path = Path(self.study)
+        try:
+            content = path.read_bytes()
+        except OSError:
+            content = None
+        if self.sha256 is None:
+            what = "an older version began the study and did not keep what was in it"
+        elif content is None:
+            what = "it is not there"
+        elif hashlib.sha256(content).hexdigest() != self.sha256:
+            what = "it has changed since"
+        else:
+            return content
+        raise RankfrontError(
+            f"the study's file {path} must be the one that was run, but {what}: "
+            "--study FILE says which file to take, or `rankfront run FILE` with the study's --out"
+        )
+
+
+def source_of(study: Study, folder: Folder) -> Source | None:
+    """Return how a study's task was loaded; None where it was begun in Python.
+
+    The manifest is read only where an older version, which kept it there alone, began the study.
+    """
+    if SOURCE in study.user_attrs:
+        stored = study.user_attrs[SOURCE]
+    else:
+        stored = read_json(folder.manifest).get("source") if folder.manifest.exists() else None
+    return None if stored is None else Source.from_json(stored)
+
+
+def keep_source(study: Study, source: Source | None) -> None:
+    """Store how a study's task was loaded."""
+    study.set_user_attr(SOURCE, None if source is None else source.to_json())

@@ -1,0 +1,59 @@
+"""What a folder already holds: the study that a run would go on with, before anything is created."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+from ...objectives.errors import RankfrontError
+from ...objectives.io.files import read_json
+from .database import database_of, open_storage
+from .errors import storage_errors
+from .file_locks import FileLocks
+from .folder import Folder
+from .identity import IDENTITY
+from .source import Source, source_of
+
+TRIALS = "trials"
+"""The study's user attribute with its total of trials, as it was last asked for."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A stored study's own options."""
+
+    identity: Mapping[str, Any]
+    trials: int | None
+    source: Source | None
+    where: str
+    """The folder or database it lies in, for messages."""
+
+
+def read_stored(folder: Folder, storage: str | None) -> Stored | None:
+    """Return the options of the study that lies in a folder; None where there is none yet. Nothing is written.
+
+    Raises:
+        RankfrontError: the database cannot be read, or the folder's study lies in another database.
+    """
+    if not folder.path.exists() or (storage is None and not folder.database.exists()):
+        if storage is None and folder.manifest.exists() and (there := read_json(folder.manifest).get("storage")):
+            raise RankfrontError(f"{folder.path} holds a study whose database is {there}; give --storage")
+        return None
+    name = read_json(folder.manifest).get("study") if folder.manifest.exists() else None
+    url = database_of(folder.path, storage)
+    # Alone, since another worker may be creating the database's tables.
+    with storage_errors(url), FileLocks(folder).study():
+        opened = open_storage(url)
+        names = optuna.get_all_study_names(opened)
+        if name is None and len(names) == 1:
+            name = names[0]
+        if name not in names:
+            return None
+        study = optuna.load_study(study_name=name, storage=opened)
+        known = study.user_attrs
+        if not isinstance(known.get(IDENTITY), dict):
+            return None
+        return Stored(known[IDENTITY], known.get(TRIALS), source_of(study, folder), storage or str(folder.database))

@@ -1,0 +1,88 @@
+"""Studies in a database: created, gone on with, or found again."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import RDBStorage
+from optuna.study import Study, StudyDirection
+
+from ...objectives.errors import RankfrontError
+from .database import open_storage
+from .errors import shown_url
+from .identity import IDENTITY, check_same, identity_in
+
+
+def create_or_resume(
+    storage: RDBStorage,
+    name: str,
+    objectives: Sequence[str],
+    identity: dict[str, Any],
+    where: str,
+    alone: bool,
+    higher_is_better: bool = True,
+) -> Study:
+    """Return the study of that name: the stored one if it is of the same identity, else a new one.
+
+    To be called under the study lock.
+
+    Args:
+        storage: the database.
+        name: the study's.
+        objectives: the score and metrics (to be minimised).
+        identity: what the study is known by.
+        where: the database, for messages.
+        alone: whether no other study may be stored there.
+        higher_is_better: of the score.
+
+    Raises:
+        RankfrontError: the stored study belongs to another model, other data or other settings.
+    """
+    known = optuna.get_all_study_names(storage)
+    if name not in known:
+        if known and alone:
+            raise RankfrontError(f"{where} holds study {known[0]!r}, not {name!r}; give another --out")
+        study = _created(storage, name, objectives, higher_is_better)
+        study.set_user_attr(IDENTITY, identity)
+        return study
+    study = optuna.load_study(study_name=name, storage=storage)
+    if IDENTITY not in study.user_attrs and not study.get_trials(deepcopy=False):
+        study.set_user_attr(IDENTITY, identity)  # its creation was interrupted
+    stored = identity_in(study)
+    check_same(stored, {**dict.fromkeys(stored), **identity}, where)
+    return study
+
+
+def load_existing(url: str, name: str | None) -> Study:
+    """Return a stored study, by name or as the only one there.
+
+    Raises:
+        RankfrontError: there is none, or the choice is not clear.
+    """
+    storage = open_storage(url)
+    names = optuna.get_all_study_names(storage)
+    if name is None and len(names) == 1:
+        name = names[0]
+    if name not in names:
+        raise RankfrontError(
+            f"storage {shown_url(url)} must hold study {name!r}, but holds {', '.join(names) or 'none'}"
+        )
+    study = optuna.load_study(study_name=name, storage=storage)
+    identity_in(study)
+    return study
+
+
+def _created(storage: RDBStorage, name: str, objectives: Sequence[str], higher_is_better: bool) -> Study:
+    directions = [
+        StudyDirection.MAXIMIZE if place == 0 and higher_is_better else StudyDirection.MINIMIZE
+        for place in range(len(objectives))
+    ]
+    study = optuna.create_study(study_name=name, storage=storage, directions=directions)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        study.set_metric_names(list(objectives))  # Optuna's own plots then say what they show
+    return study

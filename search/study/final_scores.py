@@ -1,0 +1,45 @@
+"""The front's scores on the test split, taken once a network when the study has ended.
+
+One worker scores at a time, under the test lock. It first reads which scores are there, so no network is scored twice
+by workers that live; where one dies, its lock is free and another goes on with what is missing. A worker that ends
+waits for the lock, so that its result holds the others' scores.
+"""
+
+from __future__ import annotations
+
+from optuna.study import Study
+
+from ...objectives.objective import Objective
+from ..report.progress import Progress
+from ..results.result import Result
+from ..storage.folder import Folder
+from ..storage.manifest import machine
+from ..storage.trials import TEST, TEST_MACHINES
+from .workers import Worker
+
+SCORING = "scoring the front on the test split"
+
+
+def score_on_test(study: Study, objective: Objective, folder: Folder, worker: Worker, progress: Progress) -> None:
+    """Score the finished front on the test split, where there is one. Not to be called under the study lock."""
+    if objective.task.test is None:
+        return
+    with worker.testing():
+        result = Result(study, folder)
+        wanted = {"dense": None, **{str(trial.trial): trial for trial in result.retained}}
+        missing = [name for name in wanted if name not in study.user_attrs.get(TEST, {})]
+        for done, name in enumerate(missing):
+            progress(SCORING, done, len(missing))
+            trial = wanted[name]
+            try:
+                model = objective.dense if trial is None else result.load(trial, objective.task.model)
+                score = objective.score(model, "test")
+            except Exception as error:  # the user's score may raise anything
+                what = name if trial is None else f"trial {name}"
+                progress.say(f"no test score for {what}: {type(error).__name__}: {error}")
+                score = None
+            with worker.exclusive():
+                for attribute, value in ((TEST_MACHINES, machine(objective.device)), (TEST, score)):
+                    study.set_user_attr(attribute, {**study.user_attrs.get(attribute, {}), name: value})
+        if missing:
+            progress(SCORING, len(missing), len(missing))

@@ -1,0 +1,172 @@
+"""Options are written once, and what is not given is the stored study's own."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rankfront
+from rankfront import RankfrontError, Result, Task
+from rankfront.search.cli.main import main
+from rankfront.search.study.loading import Loading
+from rankfront.search.study.options import readings
+from rankfront.search.study.settings import Settings
+from tests.conftest import go
+
+STUDY = """
+import json, sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from rankfront import FineTune, Task
+from tests.conftest import blobs, trained_perceptron
+
+def study(seed, data=None, weights=None, image_size=0):
+    got = [seed, str(data), str(weights), image_size]
+    with open({log!r}, "a") as file:
+        file.write(json.dumps(got) + "\\n")
+    return Task(trained_perceptron(), blobs(200, 1), blobs(100, 2), name="mine", calibration=100,
+                finetune=FineTune(epochs=0))
+"""
+
+
+def test_run_has_the_options_as_keywords() -> None:
+    task, *keywords = inspect.signature(rankfront.run).parameters.values()
+    assert task.name == "task"
+    assert [(p.name, p.default) for p in keywords] == [(f.name, f.default) for f in fields(Settings)]
+    assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in keywords)
+
+
+def test_the_help_of_run_says_every_option() -> None:
+    text = inspect.getdoc(rankfront.run) or ""
+    for field in fields(Settings):
+        assert f"\n    {field.name}: " in text
+    assert "{options}" not in text and "params=5%" in text
+
+
+def test_the_command_line_has_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    shown = capsys.readouterr().out
+    for name in (*readings(Settings), *readings(Loading)):
+        assert f"--{name.replace('_', '-')} " in shown
+    assert "--progress" not in shown and "--source" not in shown
+
+
+def test_an_unknown_option_is_refused(task: Task, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'trails'"):
+        go(task, tmp_path / "out", trails=3)
+
+
+GIVEN = [
+    ("budget", "params=50%", "params=50%", "params=40%"),
+    ("objectives", "accuracy,bytes", "accuracy, bytes", "accuracy"),
+    ("sampler", "knapsack", "knapsack", "uniform"),
+    ("seed", 3, 3, 4),
+]
+
+
+@pytest.mark.parametrize(("option", "value", "stored", "other"), GIVEN)
+def test_an_option_that_is_not_given_is_the_studys_own(
+    task: Task, tmp_path: Path, option: str, value: Any, stored: Any, other: Any
+) -> None:
+    go(task, tmp_path / "out", trials=1, **{option: value})
+    result = go(task, tmp_path / "out", trials=2)
+    assert result.identity[option] == stored
+    assert len(result.trials) == 2
+    with pytest.raises(RankfrontError, match=f"its {option} is .*, not .*; give another --out"):
+        go(task, tmp_path / "out", trials=3, **{option: other})
+
+
+def test_the_total_of_trials_is_the_studys_own(task: Task, tmp_path: Path) -> None:
+    go(task, tmp_path / "out", trials=2, sampler="knapsack")
+    assert len(go(task, tmp_path / "out").trials) == 2
+    assert len(go(task, tmp_path / "out", trials=3).trials) == 3
+    assert len(go(task, tmp_path / "out").trials) == 3
+
+
+def test_the_task_decides_where_nothing_is_stored(task: Task, tmp_path: Path) -> None:
+    result = go(task, tmp_path / "out", sampler="knapsack")
+    assert len(result.trials) == task.trials
+    assert result.identity["seed"] == 0 and result.identity["budget"] == "none"
+
+
+def test_a_database_elsewhere_is_asked_for(task: Task, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/elsewhere.db"
+    go(task, tmp_path / "out", trials=1, storage=url, seed=5)
+    with pytest.raises(RankfrontError, match=r"holds a study whose database is .*elsewhere\.db; give --storage"):
+        go(task, tmp_path / "out", trials=2)
+    assert not (tmp_path / "out" / "study.db").exists()
+    assert go(task, tmp_path / "out", trials=2, storage=url).identity["seed"] == 5
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's study that notes what it is called with; it is run in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        STUDY.format(root=str(Path(__file__).resolve().parents[3]), log=str(tmp_path / "log"))
+    )
+    return tmp_path / "mine.py"
+
+
+def command(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(list(arguments))
+    return int(ended.value.code or 0)
+
+
+def called_with(mine: Path) -> list[Any]:
+    return json.loads((mine.parent / "log").read_text().splitlines()[-1])
+
+
+LOADED = ["--kinds", "svd,tt", "--data", "data", "--weights", "w.pt", "--image-size", "7", "--seed", "2"]
+
+
+@pytest.mark.parametrize("out", [[], ["--out", "there"]])
+def test_resumed_from_the_command_line_it_is_loaded_as_before(mine: Path, out: list[str]) -> None:
+    begin = ["run", "mine.py", "--device", "cpu", "--trials", "1", "--sampler", "knapsack", *LOADED, *out]
+    assert command(*begin, "--budget", "params=60%") == 0
+    first = called_with(mine)
+    assert first == [2, str(mine.parent / "data"), str(mine.parent / "w.pt"), 7]
+    folder = Path(out[1] if out else "runs/mine")
+    before = Result.open(folder).identity
+    assert before["kinds"] == ["svd", "tt"]
+    assert command("run", "mine.py", "--device", "cpu", *out) == 0
+    assert called_with(mine) == first
+    result = Result.open(folder)
+    assert result.identity == before and len(result.trials) == 1
+
+
+def test_int8_is_kept(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torchao")
+    options = ["run", "mine.py", "--device", "cpu", "--out", "out"]
+    assert command(*options, "--int8", "--trials", "1", "--sampler", "knapsack") == 0
+    assert command(*options, "--trials", "2") == 0
+    assert Result.open("out").int8
+    capsys.readouterr()
+    assert command(*options, "--no-int8") == 2
+    assert "its int8 is True, not False" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (["--kinds", "svd"], "its kinds is ['svd', 'tt'], not ['svd']"),
+        (["--seed", "1"], "its seed is 2, not 1"),
+        (["--sampler", "tpe"], "its sampler is 'knapsack', not 'tpe'"),
+    ],
+)
+def test_a_different_option_is_refused_before_anything_is_loaded(
+    mine: Path, capsys: pytest.CaptureFixture[str], other: list[str], said: str
+) -> None:
+    begin = ["run", "mine.py", "--device", "cpu", "--trials", "1", "--out", "out", "--sampler", "knapsack"]
+    assert command(*begin, *LOADED) == 0
+    calls = (mine.parent / "log").read_text()
+    assert command("run", "mine.py", "--out", "out", *other) == 2
+    assert said in capsys.readouterr().err
+    assert (mine.parent / "log").read_text() == calls
