@@ -94,3 +94,21 @@ def front_of(out: Path) -> list[tuple[object, ...]]:
     """Return the front, but for the numbers of its trials."""
     columns = ["accuracy", "params", "flops", "bytes", "test_accuracy", "runs"]
     return [tuple(row) for row in Result.open(out).front[columns].itertuples(index=False)]
+
+
+def study_that_counts(out: Path, log: Path, trials: int, die: bool = False) -> None:
+    """Run a small study whose score notes each network that it meets on the test split; it may die at the second."""
+    noted = 0
+
+    def score(outputs: Any, targets: Any) -> float:
+        nonlocal noted
+        if len(targets) == 50:
+            noted += 1
+            if die and noted == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            with log.open("a") as file:
+                file.write(f"{outputs.double().sum().item()}\n")
+        return float((outputs.argmax(1) == targets).double().mean())
+
+    task = small_task(score=score, test=blobs(50, 3))
+    run(task, out=out, trials=trials, device="cpu", sampler="knapsack", progress=False)

@@ -11,12 +11,13 @@ import pytest
 from filelock import FileLock, Timeout
 from optuna.trial import TrialState
 
-from rankfront import Result
+from rankfront import RankfrontError, Result
 from rankfront.search.storage.database import open_storage
+from rankfront.search.storage.file_locks import FileLocks
 from rankfront.search.storage.folder import Folder
 from rankfront.search.storage.slots import DIED, SLOT, next_slot
 from rankfront.search.study.workers import ATTEMPTS, WORKER, Worker
-from tests.faults.processes import KillAtCall, code_of, front_of, start, study
+from tests.faults.processes import KillAtCall, code_of, front_of, start, study, study_that_counts
 
 TRIALS = 12
 
@@ -125,3 +126,52 @@ def _has_begun_a_trial(out: Path) -> bool:
             )
     except sqlite3.OperationalError:
         return False
+
+
+def test_no_network_is_scored_on_test_twice(tmp_path: Path) -> None:
+    out, log = tmp_path / "out", tmp_path / "log"
+    workers = [start(study_that_counts, out, log, 4) for _ in range(3)]
+    for worker in workers:
+        worker.join(300)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    noted = log.read_text().splitlines()
+    assert len(noted) == len(set(noted)) == 1 + len(Result.open(out).kept)
+    assert Result.open(out).front["test_score"].notna().all()
+
+
+def test_a_worker_that_dies_while_it_scores_on_test_leaves_the_rest_to_others(tmp_path: Path) -> None:
+    out, log = tmp_path / "out", tmp_path / "log"
+    assert code_of(study_that_counts, out, log, 4, True) == -signal.SIGKILL
+    assert len(log.read_text().splitlines()) == 1
+    assert code_of(study_that_counts, out, log, 4) == 0
+    noted = log.read_text().splitlines()
+    assert len(noted) == len(set(noted)) == 1 + len(Result.open(out).kept)
+
+
+def test_a_worker_that_ends_waits_for_the_test_scores_of_others(tmp_path: Path) -> None:
+    out, log = tmp_path / "out", tmp_path / "log"
+    assert code_of(study_that_counts, out, log, 4) == 0
+    locks = FileLocks(Folder(out))
+    with locks.test():
+        late = start(study_that_counts, out, log, 4)
+        late.join(10)
+        assert late.exitcode is None
+    late.join(300)
+    assert late.exitcode == 0
+
+
+def test_a_liveness_lock_is_free_when_its_process_has_died(tmp_path: Path) -> None:
+    locks = FileLocks(Folder(tmp_path))
+    with locks.living("me"):
+        assert locks.workers() == ["me"] and FileLocks(Folder(tmp_path)).is_alive("me")
+    assert locks.workers() == [] and not locks.is_alive("me")
+
+
+def test_a_model_is_finished_by_one_process_at_a_time(tmp_path: Path) -> None:
+    locks = FileLocks(Folder(tmp_path))
+    with locks.finishing("params=5%"):
+        with pytest.raises(RankfrontError, match=r"finished/params=5% is being finished by another process"):
+            with FileLocks(Folder(tmp_path)).finishing("params=5%"):
+                pass
+        with locks.finishing("params=10%"):
+            pass
