@@ -135,7 +135,7 @@ def test_no_network_is_scored_on_test_twice(tmp_path: Path) -> None:
         worker.join(300)
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     noted = log.read_text().splitlines()
-    assert len(noted) == len(set(noted)) == 1 + len(Result.open(out).kept)
+    assert len(noted) == len(set(noted)) == 1 + len(Result.open(out).retained)
     assert Result.open(out).front["test_score"].notna().all()
 
 
@@ -145,7 +145,7 @@ def test_a_worker_that_dies_while_it_scores_on_test_leaves_the_rest_to_others(tm
     assert len(log.read_text().splitlines()) == 1
     assert code_of(study_that_counts, out, log, 4) == 0
     noted = log.read_text().splitlines()
-    assert len(noted) == len(set(noted)) == 1 + len(Result.open(out).kept)
+    assert len(noted) == len(set(noted)) == 1 + len(Result.open(out).retained)
 
 
 def test_a_worker_that_ends_waits_for_the_test_scores_of_others(tmp_path: Path) -> None:
@@ -170,8 +170,8 @@ def test_a_liveness_lock_is_free_when_its_process_has_died(tmp_path: Path) -> No
 def test_a_model_is_finished_by_one_process_at_a_time(tmp_path: Path) -> None:
     locks = FileLocks(Folder(tmp_path))
     with locks.finishing("params=5%"):
-        with pytest.raises(RankfrontError, match=r"finished/params=5% is being finished by another process"):
-            with FileLocks(Folder(tmp_path)).finishing("params=5%"):
-                pass
+        said = "finished/params=5% is being finished by another process"
+        with pytest.raises(RankfrontError, match=said), FileLocks(Folder(tmp_path)).finishing("params=5%"):
+            pass
         with locks.finishing("params=10%"):
             pass
