@@ -105,7 +105,9 @@ CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         {"train": DataLoader(Behind(X, Y.flip(0)), 32, shuffle=True)},
         [TARGETS],
     ),
-    "validation data": ({}, {"validation": blobs(200, 9)}, [f"the validation data's {p}" for p in ("inputs", "targets")]),
+    "validation data": (
+        {}, {"validation": blobs(200, 9)}, [f"the validation data's {part}" for part in ("inputs", "targets")]
+    ),
     "test data": (
         {"test": blobs(200, 3)}, {"test": blobs(200, 4)}, [f"the test data's {part}" for part in ("inputs", "targets")]
     ),

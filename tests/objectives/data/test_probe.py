@@ -88,11 +88,12 @@ def test_states_of_random_numbers_are_as_before() -> None:
     assert str(before[1]) == str(after[1])
 
 
+OWN = np.random.default_rng(0)
 RANDOM: dict[str, Callable[[Tensor], Tensor]] = {
     "torch": lambda x: x + torch.rand(1),
     "numpy": lambda x: x + np.random.rand(),  # noqa: NPY002
     "python": lambda x: x + random.random(),
-    "a generator of its own": lambda x, own=np.random.default_rng(0): x + own.random(),
+    "a generator of its own": lambda x: x + OWN.random(),
 }
 
 
