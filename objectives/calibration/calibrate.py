@@ -78,7 +78,8 @@ def calibrate(
             sums[key].add(rows.flatten(0, 1))
 
         users = {id(m): m for path in layer.paths if (m := model.get_submodule(path))}
-        hooks.extend(module.register_forward_hook(note, with_kwargs=True) for module in users.values())
+        # Before the user's own hooks, which may change the output.
+        hooks.extend(m.register_forward_hook(note, with_kwargs=True, prepend=True) for m in users.values())
     was_training = model.training
     try:
         model.eval()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import RankfrontError
 from ..io.saved import Entry, entries, unique_state
-from ..kinds.factorize import skeleton
+from ..kinds.skeleton import skeleton
 from ..model.attention import Attention, unpacked
 from ..plan import Plan
 

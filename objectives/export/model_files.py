@@ -9,7 +9,7 @@ from torch import nn
 from ..errors import RankfrontError
 from ..io.saved import entries, unique_state
 from ..io.tensors import read_tensors, write_tensors
-from ..kinds.factorize import skeleton
+from ..kinds.skeleton import skeleton
 from ..model.attention import unpacked
 from ..plan import Plan
 from .int8 import entries_of_quantized, plain_state, restored

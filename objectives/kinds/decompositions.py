@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 
 from torch import nn
 
 from ..model.layer import Layer
+from ..model.replace import replaced
 from ..plan import DENSE, Choice, Plan
 from .cache import DecompositionCache
 from .factorize import factorize
@@ -103,14 +103,14 @@ class Decompositions:
         Raises:
             numpy.linalg.LinAlgError: an identity block of these factors is singular.
         """
-        known: dict[int, nn.Module] = {}
+        instead: dict[str, nn.Module] = {}
         for name, choice in plan.items():
             if choice.rank is not None:
                 factors = model.get_submodule(name)
                 condensed = kind_named(choice.kind).condense(self.layers[name], choice.rank, factors)
                 if condensed is not factors:
-                    known[id(factors)] = condensed.train(factors.training)
-        return copy.deepcopy(model, known)  # pyright: ignore[reportArgumentType]  # as in `factorize`
+                    instead[name] = condensed
+        return replaced(model, instead)
 
 
 def _within_memory(missing: Sequence[tuple[Layer, Kind]]) -> Iterator[list[tuple[Layer, Kind]]]:

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ..data.structure import Inputs, apply
-from ..model.layer import Layers
+from ..data.structure import Inputs, apply, tensors_of
+from ..model.layer import Layer, Layers
+from ..model.replace import can_carry
 from ..plan import Choice, Plan
-from .factorize import skeleton
 from .kind import Kind
+from .registry import kind_named
+from .skeleton import skeleton
 
 
 def without_refused(layers: Layers, kinds: Sequence[Kind]) -> Layers:
@@ -28,7 +30,8 @@ def without_refused(layers: Layers, kinds: Sequence[Kind]) -> Layers:
 def without_unreplaceable(model: nn.Module, layers: Layers, example: Inputs, kinds: Sequence[Kind]) -> Layers:
     """Return the layers without those whose replacement makes the model fail on one sample.
 
-    Such as ``x.view(-1, self.fc.in_features)``, or the fast path of ``nn.TransformerEncoderLayer``.
+    Such as ``x.view(-1, self.fc.in_features)``, the fast path of ``nn.TransformerEncoderLayer``, or a hook that reads
+    the layer's weight.
     """
     plans = {
         layer.name: Plan({layer.name: Choice(kind.name, kind.smallest(layer))})
@@ -36,24 +39,40 @@ def without_unreplaceable(model: nn.Module, layers: Layers, example: Inputs, kin
         for kind in kinds
         if not kind.refuses(layer)
     }
+    refused = {layer.name: reason for layer in layers if (reason := _conflict(layer, kinds))}
+    plans = {name: plan for name, plan in plans.items() if name not in refused}
     everything = Plan({name: choice for plan in plans.values() for name, choice in plan.items()})
-    if not _failure(model, everything, example):
-        return layers
-    reasons = {name: _failure(model, plan, example) for name, plan in plans.items()}
-    refused = {name: f"the model fails when it is replaced: {why}" for name, why in reasons.items() if why}
+    if _failure(model, everything, example):
+        reasons = {name: _failure(model, plan, example) for name, plan in plans.items()}
+        refused |= {name: f"the model fails when it is replaced: {why}" for name, why in reasons.items() if why}
     found = tuple(layer for layer in layers if layer.name not in refused)
     return Layers(found, {**layers.left_dense, **refused})
+
+
+def _conflict(layer: Layer, kinds: Sequence[Kind]) -> str:
+    """Return why what the user set on a layer cannot be set on some kind's module; empty where it can."""
+    for kind in kinds:
+        for part in (kind, kind_named(kind.base)):
+            if not part.refuses(layer):
+                possible, reason = can_carry(layer.module, part.skeleton(layer, part.smallest(layer)))
+                if not possible:
+                    return reason
+    return ""
 
 
 @torch.no_grad()
 def _failure(model: nn.Module, plan: Plan, example: Inputs) -> str:
     """Return why the model cannot run in a plan's shape (with factors of zero); empty where it can."""
-    trial = skeleton(model, plan).eval()
-    for name in plan:
-        for tensor in trial.get_submodule(name).state_dict(keep_vars=True).values():
-            tensor.zero_()
     try:
-        apply(trial, example)
+        trial = skeleton(model, plan).eval()
+        layers = [trial.get_submodule(name) for name in plan]
+        for tensor in (t for layer in layers for t in layer.state_dict(keep_vars=True).values()):
+            tensor.zero_()
+        backwards = any(layer._backward_hooks or layer._backward_pre_hooks for layer in layers)
+        with torch.set_grad_enabled(backwards):
+            outputs = tensors_of(apply(trial, example))
+            if backwards and (grown := [t.sum() for t in outputs if t.requires_grad]):
+                torch.stack(grown).sum().backward()
     except Exception as error:
         return f"{type(error).__name__}: {error}".splitlines()[0][:120]
     return ""

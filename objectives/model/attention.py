@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..data.structure import Inputs, apply, place
+from .replace import can_replace, replaced
 
 
 @final
@@ -116,20 +117,20 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 def unpacked(model: nn.Module, where: Callable[[str], bool] = lambda path: True) -> nn.Module:
     """Return a copy of ``model`` in which ``nn.MultiheadAttention`` modules are `Attention` modules.
 
-    Those with learned key and value biases or an added zero attention, those that share parameters, and
-    subclasses stay as they are; and those whose path ``where`` does not want.
+    Those with learned key and value biases or an added zero attention, those that share parameters, those on which
+    something hangs that cannot be carried over, and subclasses stay as they are; and those whose path ``where`` does
+    not want.
     """
-    known: dict[int, object] = {}
+    instead: dict[str, nn.Module] = {}
     owners = Counter(id(p) for m in model.modules() for p in m.parameters(recurse=False))
     for path, module in model.named_modules():
         if not isinstance(module, nn.MultiheadAttention) or type(module) is not nn.MultiheadAttention:
             continue
-        plain = module.bias_k is None and not module.add_zero_attn
+        plain = module.bias_k is None and not module.add_zero_attn and can_replace([module])[0]
         if plain and all(owners[id(p)] == 1 for p in module.parameters()) and where(path):
-            known[id(module)] = Attention(module).train(module.training)
-    attentions = len(known)
-    copied = copy.deepcopy(model, known)
-    if attentions:
+            instead[path] = Attention(module)
+    copied = replaced(model, instead, keep_trained=False)
+    if instead:
         for module in copied.modules():
             if isinstance(module, nn.TransformerEncoder):
                 module.use_nested_tensor = False  # it reads the packed projection

@@ -19,6 +19,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from ..data.structure import Inputs, apply
 from ..errors import RankfrontError
+from .replace import can_replace
 
 TYPES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """The modules that can be factorized; subclasses of them have a behaviour of their own."""
@@ -181,8 +182,9 @@ def _trace(model: nn.Module, example: Inputs) -> dict[int, list[tuple[torch.Size
         calls[id(module)].append((entered.pop()[1], output.shape))
 
     watched = [m for m in model.modules() if isinstance(m, TYPES)]
+    # After the user's own pre-hooks and before his forward hooks: what the linear map itself takes and gives.
     hooks = [m.register_forward_pre_hook(enter, with_kwargs=True) for m in watched]
-    hooks += [m.register_forward_hook(note, with_kwargs=True) for m in watched]
+    hooks += [m.register_forward_hook(note, with_kwargs=True, prepend=True) for m in watched]
     modes = {m: m.training for m in model.modules()}
     try:
         with torch.no_grad():
@@ -209,11 +211,14 @@ def _reason_to_leave(
     for m in modules:
         if type(m) not in TYPES:
             return f"{type(m).__name__} is a subclass with a behaviour of its own"
-        if m._parameters.get("weight") is None or m._forward_pre_hooks:
+        if m._parameters.get("weight") is None:
             return "its weight is computed from others (weight norm, pruning …)"
         if not calls[id(m)]:
             return "not called by the forward pass"
     assert isinstance(module, TYPES)
+    possible, reason = can_replace(modules)
+    if not possible:
+        return reason
     if not module.weight.is_floating_point():
         return f"its weight is {module.weight.dtype}"
     if not bool(torch.isfinite(module.weight).all()):

@@ -57,7 +57,8 @@ def refit(model: nn.Module, dense: nn.Module, layers: Iterable[Layer], batches: 
                 rows = rows.reshape(len(rows), -1, last[layer.name].weight.shape[0])
             targets[layer.name].append(output_rows(last[layer.name], rows, POSITIONS).flatten(0, 1))
 
-        return dense.get_submodule(layer.name).register_forward_hook(hook)
+        # Before the user's own hooks, which hang on the compressed layer too.
+        return dense.get_submodule(layer.name).register_forward_hook(hook, prepend=True)
 
     def solve(layer: Layer) -> RemovableHandle:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:

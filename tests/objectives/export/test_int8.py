@@ -9,7 +9,7 @@ from rankfront.objectives.export.int8 import dequantized, entries_of_quantized, 
 from rankfront.objectives.export.model_files import save_weights
 from rankfront.objectives.export.plan_files import save_plan
 from rankfront.objectives.io.saved import file_bytes
-from rankfront.objectives.kinds.factorize import skeleton
+from rankfront.objectives.kinds.skeleton import skeleton
 from rankfront.objectives.objective import Objective
 from tests.conftest import blobs, perceptron
 

@@ -11,7 +11,8 @@ from rankfront.objectives.export.model_files import save_weights
 from rankfront.objectives.export.plan_files import save_plan
 from rankfront.objectives.io.files import write_text
 from rankfront.objectives.io.tensors import read_tensors
-from rankfront.objectives.kinds.factorize import factorize, skeleton
+from rankfront.objectives.kinds.factorize import factorize
+from rankfront.objectives.kinds.skeleton import skeleton
 from rankfront.objectives.kinds.svd import KIND
 from rankfront.objectives.model.layer import find_layers
 from tests.conftest import perceptron

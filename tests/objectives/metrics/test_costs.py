@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rankfront import DENSE, Choice, Plan
-from rankfront.objectives.kinds.factorize import skeleton
 from rankfront.objectives.kinds.registry import KINDS
+from rankfront.objectives.kinds.skeleton import skeleton
 from rankfront.objectives.metrics.costs import Costs
 from rankfront.objectives.metrics.registry import measure
 from rankfront.objectives.model.layer import Layer, find_layers
