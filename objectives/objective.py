@@ -163,6 +163,11 @@ class Objective:
             **{f"{k} data": v for k, v in prints.items()},
         }
 
+    @property
+    def frozen(self) -> bool:
+        """Whether no parameter of the dense model is trained: then none of a factorized one is."""
+        return not any(parameter.requires_grad for parameter in self.dense.parameters())
+
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
         """What the model, the data, the loss and the score are known by (see `identity`); plain data."""

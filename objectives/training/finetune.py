@@ -65,6 +65,9 @@ class FineTune:
         return self.steps if self.steps is not None else self.epochs * data.steps(self.batch_size)
 
 
+FROZEN = "every parameter is frozen (requires_grad is False): there is nothing to fine-tune"
+
+
 def finetune(
     model: nn.Module,
     data: Split,
@@ -105,6 +108,10 @@ def finetune(
     best = validate(model)
     total = settings.total_steps(data)
     if total == 0:
+        return best
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        if note is not None:
+            note(FROZEN)
         return best
     best_state = copy.deepcopy(model.state_dict())
     optimizer = _optimizer(model, settings)

@@ -236,6 +236,23 @@ def test_what_is_frozen_stays_frozen(dense: nn.Module, task: Task) -> None:
     assert all(p.requires_grad for p in model[2].parameters())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_model_that_is_frozen_altogether_is_not_fine_tuned_and_says_so(kind: str) -> None:
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 4)
+    )
+    x, y = torch.randn(64, 3, 6, 6), torch.arange(64) % 4
+    task = Task(model, (x, y), (x, y), kinds=(kind,), calibration=48, finetune=FineTune(epochs=2))
+    assert not prepared(task).frozen
+    objective = prepared(replace(task, model=copy.deepcopy(model).requires_grad_(False)))
+    assert objective.frozen
+    plan = Plan({name: options[0] for name, options in objective.decompositions.choices.items()})
+    outcome = objective(plan, 0)
+    assert outcome.score == objective(plan, 0, finetune_by=FineTune(epochs=0)).score
+    assert outcome.notes == ("every parameter is frozen (requires_grad is False): there is nothing to fine-tune",)
+    assert not any(parameter.requires_grad for parameter in outcome.model.parameters())
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
