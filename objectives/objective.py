@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .calibration.calibrate import Progress, calibrate
+from .calibration.moments import Moments, Statistic
 from .data.batch import Batch
 from .data.randomness import seeded
 from .data.split import Split
@@ -31,7 +32,6 @@ from .io.fingerprint import fingerprint, named
 from .io.saved import entries
 from .kinds.cache import DecompositionCache
 from .kinds.decompositions import Decompositions, Wanted
-from .kinds.kind import Moments, Statistic
 from .kinds.probe import without_refused, without_unreplaceable
 from .kinds.registry import kinds_named
 from .metrics.costs import Costs

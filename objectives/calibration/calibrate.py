@@ -11,32 +11,13 @@ from torch import Tensor, nn
 from ..data.batch import Batch
 from ..data.structure import apply
 from ..errors import RankfrontError
-from ..kinds.kind import Moments, Statistic
 from ..model.layer import Layer, first_input
+from .moments import Moments, MomentSums, Statistic
 from .patches import input_rows, output_rows
 
 Key = TypeVar("Key", bound=Hashable)
 Progress = Callable[[int, int], None]
 """Told ``(done, total)`` as work goes on."""
-
-
-class _Sums:
-    """Running sums of rows: multiplied in their own precision batch by batch, added up in float64."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.first: Tensor | float = 0.0
-        self.second: Tensor | float = 0.0
-
-    def add(self, rows: Tensor) -> None:
-        rows = rows.float()
-        self.count += len(rows)
-        self.first = self.first + rows.sum(0, dtype=torch.float64)
-        self.second = self.second + (rows.T @ rows).double()
-
-    def moments(self) -> Moments:
-        assert isinstance(self.first, Tensor) and isinstance(self.second, Tensor)
-        return Moments(self.count, self.first / self.count, self.second / self.count)
 
 
 def calibrate(
@@ -56,7 +37,7 @@ def calibrate(
     Raises:
         RankfrontError: what a layer takes or gives is not finite.
     """
-    sums = {key: _Sums() for key in layers}
+    sums = {key: MomentSums() for key in layers}
     hooks = []
     for key, (layer, statistic) in layers.items():
 
@@ -96,7 +77,7 @@ def calibrate(
     for key, (layer, statistic) in layers.items():
         if moments[key].samples < 2:
             raise RankfrontError(f"calibration must give every layer 2 samples or more, but layer {layer} saw 1")
-        if not bool(torch.isfinite(moments[key].second).all()):
+        if not bool(torch.isfinite(moments[key].covariance).all()):
             raise RankfrontError(
                 f"calibration {statistic} must be finite, but those of layer {layer} are not: it, what comes before "
                 "it, or the training inputs hold NaN or infinity"

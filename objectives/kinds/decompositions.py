@@ -7,12 +7,13 @@ from functools import cached_property
 
 from torch import nn
 
+from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
 from ..model.replace import replaced
 from ..plan import DENSE, Choice, Plan
 from .cache import DecompositionCache
 from .factorize import factorize
-from .kind import Decomposition, Kind, Moments, Statistic
+from .kind import Decomposition, Kind
 from .registry import kind_named
 
 MEMORY = 2**31

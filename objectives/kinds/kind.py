@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import torch
 from torch import Tensor, nn
 
+from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
 from ..plan import Rank
-
-Statistic = Literal["inputs", "outputs"]
-"""Whose moments a decomposition is to get: a layer's unfolded inputs, or its outputs without the bias."""
 
 
 class Cost(NamedTuple):
@@ -48,25 +45,6 @@ class Decomposition(Protocol):
     def tensors(self) -> dict[str, Tensor]:
         """Return all that `Kind.restore` needs, to be cached on disk."""
         ...
-
-
-class Moments(NamedTuple):
-    """First and second moment of observed rows: ``samples``, ``mean`` (d,), ``second`` (d, d), float64."""
-
-    samples: int
-    mean: Tensor
-    second: Tensor
-
-    @classmethod
-    def white(cls, layer: Layer) -> Moments:
-        """Return those of inputs that are independent and of unit variance: for the error of the weight itself."""
-        weight = layer.grouped_weight[0]
-        eye = torch.eye(layer.in_features, dtype=weight.dtype, device=weight.device)
-        return cls(0, weight.new_zeros(layer.in_features), eye)
-
-    def spread(self, *, centred: bool) -> Tensor:
-        """Return the second moment, about the mean where ``centred``: where a bias can hold the mean."""
-        return self.second - self.mean.outer(self.mean) if centred else self.second
 
 
 class Kind(Protocol):

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..calibration.moments import Moments
 from ..model.layer import Layer
-from .kind import Moments
 from .principal import main_inputs, principal
 
 SINGULAR = 1e-10
@@ -39,7 +39,7 @@ class PatchMoments:
         self.kernel = weight.view(layer.out_features, layer.module.weight.shape[1], -1)
         moments = moments or Moments.white(layer)
         self.mean = moments.mean
-        second = moments.spread(centred=layer.module.bias is not None)
+        second = moments.about(mean=layer.module.bias is not None)
         _, channels, taps = self.kernel.shape
         self._blocks = second.view(channels, taps, channels, taps)
         self._pixels = self._blocks.diagonal(dim1=1, dim2=3).mean(-1)  # moments of one pixel's channels, (in, in)

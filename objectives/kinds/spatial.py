@@ -16,12 +16,13 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
 from ..plan import Rank, one
 from .centre_block import block_sizes
 from .error import rounded_all
 from .factors import convolution, filled
-from .kind import Cost, Factorization, Moments, Statistic, worthwhile
+from .kind import Cost, Factorization, worthwhile
 from .principal import principal
 
 
@@ -68,7 +69,7 @@ class Spatial(Factorization):
         channels = weight.shape[1]
         table = weight.permute(0, 3, 1, 2).reshape(layer.out_features * kw, channels * kh)
         moments = moments or Moments.white(layer)
-        patches = moments.spread(centred=layer.module.bias is not None)
+        patches = moments.about(mean=layer.module.bias is not None)
         lags = patches.view(channels, kh, kw, channels, kh, kw).permute(2, 5, 0, 1, 3, 4)
         lags = lags.reshape(kw, kw, channels * kh, channels * kh)
         components, _ = principal(table, inputs=lags.diagonal(dim1=0, dim2=1).mean(-1))

@@ -18,13 +18,14 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
 from ..plan import Rank, several
 from . import spatial
 from .centre_block import centre_block
 from .factors import convolution, last_map
 from .identity import order_of
-from .kind import Cost, Decomposition, Moments, Statistic, worthwhile
+from .kind import Cost, Decomposition, worthwhile
 
 
 class CentreIdentity(nn.Module):

@@ -16,11 +16,12 @@ from typing import final
 
 from torch import Tensor, nn
 
+from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
 from ..plan import Rank, one
 from .error import rounded_all
 from .factors import convolution, filled
-from .kind import Cost, Factorization, Moments, Statistic
+from .kind import Cost, Factorization
 from .principal import principal
 
 
@@ -67,7 +68,7 @@ class Svd(Factorization):
         mean = weight.new_zeros(groups * out)
         spreads: dict[str, Tensor] = {}
         if moments is not None:
-            spread = moments.spread(centred=layer.module.bias is not None)
+            spread = moments.about(mean=layer.module.bias is not None)
             if self.wants(layer) == "inputs":
                 spreads["inputs"] = spread[None]
                 mean = weight[0] @ moments.mean

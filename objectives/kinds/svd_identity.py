@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
 from ..plan import Rank, one
 from . import svd
 from .factors import convolution
 from .identity import Identity, order_of, well_conditioned_rows
-from .kind import Cost, Decomposition, Moments, Statistic
+from .kind import Cost, Decomposition
 
 
 @final

@@ -7,9 +7,10 @@ from typing import final
 
 from torch import Tensor, nn
 
+from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
 from ..plan import Rank
-from .kind import Cost, Decomposition, Factorization, Moments, Statistic
+from .kind import Cost, Decomposition, Factorization
 from .tt_kernel import KERNEL, TTKernel
 from .tt_matrix import MATRIX, TTMatrix
 

@@ -13,12 +13,13 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
 from ..plan import Rank, several
 from . import spatial, tucker2
 from .error import rank_that_leaves, rounded_all
 from .factors import convolution, filled
-from .kind import Cost, Moments, Statistic, worthwhile
+from .kind import Cost, worthwhile
 from .patch_moments import Factors, PatchMoments
 from .principal import principal
 from .tucker2 import hooi, knobs

@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
 from ..plan import Rank, one
 from .error import rounded_all
 from .factors import filled
-from .kind import Cost, Moments, Statistic, worthwhile
+from .kind import Cost, worthwhile
 
 LARGEST = 8192
 """Inputs beyond which their moments (512 MiB) are not gathered: the error is then the weight's."""
@@ -92,7 +93,7 @@ class TTMatrix:
         root = values.sqrt()
         cores = left * root, root[:, None] * right
         mean = weight.new_zeros(layer.in_features) if moments is None else moments.mean
-        spread = None if moments is None else moments.spread(centred=layer.module.bias is not None)
+        spread = None if moments is None else moments.about(mean=layer.module.bias is not None)
         ranks = np.unique(np.geomspace(1, len(values), PROPOSED).round().astype(int)).tolist()
         errors = []
         for rank in (0, *ranks):

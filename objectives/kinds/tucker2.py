@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
 from ..plan import Rank, several
 from .error import rank_that_leaves, rounded_all
 from .factors import convolution, filled
-from .kind import Cost, Factorization, Moments, Statistic, worthwhile
+from .kind import Cost, Factorization, worthwhile
 from .patch_moments import Factors, PatchMoments
 
 KNOBS = 10
