@@ -14,28 +14,9 @@ from ...objectives.metrics.amounts import share_shown
 from ...objectives.metrics.registry import metric_named
 from ...objectives.metrics.values import Metrics
 from ..space.budget import Budget
+from ..space.dominance import non_dominated
+from ..storage.repeats import LEADERS
 from ..storage.trials import Scored
-
-LEADERS = 10
-"""So many of the best scores may be run again, and their weights are kept."""
-
-
-def non_dominated(points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return which points (N, M), all columns to be minimised, no other dominates; of equals, the first.
-
-    >>> non_dominated(np.array([[1.0, 2.0], [2.0, 1.0], [2.0, 2.0], [1.0, 2.0]])).tolist()
-    [True, True, False, False]
-    """
-    keep = np.zeros(len(points), bool)
-    front = np.empty_like(points)
-    size = 0
-    # In ascending order whatever dominates a point, or equals it, comes before it.
-    for i in np.lexsort((np.arange(len(points)), *points.T[::-1])):
-        if not (front[:size] <= points[i]).all(1).any():
-            keep[i] = True
-            front[size] = points[i]
-            size += 1
-    return keep
 
 
 def retained_of(trials: Sequence[Scored], costs: Sequence[str]) -> list[Scored]:

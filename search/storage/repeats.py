@@ -14,6 +14,9 @@ from typing import TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
+LEADERS = 10
+"""How many of the best trials may be run again at the end of a study; their weights are kept until then."""
+
 
 def runs_of(pairs: Iterable[tuple[Key, float]]) -> dict[Key, list[float]]:
     """Return plan → its values, both in the order given.

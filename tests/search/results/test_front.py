@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankfront import Metrics, Plan, RankfrontError
-from rankfront.search.results.front import area, best_within, front_of, hypervolume_history, non_dominated
+from rankfront.search.results.front import area, best_within, front_of, hypervolume_history
 from rankfront.search.space.budget import Budget
 from rankfront.search.storage.trials import Scored
 
@@ -21,14 +21,6 @@ def trials_of(rows: list[tuple[int, int, int]]) -> list[Scored]:
         Scored(n, s / 10, -s / 10, Metrics(params=p, flops=f, bytes=4 * p), Plan({}))
         for n, (s, p, f) in enumerate(rows)
     ]
-
-
-@given(points)
-def test_non_dominated_by_its_definition(rows: list[tuple[int, int, int]]) -> None:
-    keep = non_dominated(np.array(rows, float).reshape(-1, 3))
-    for i, row in enumerate(rows):
-        dominated = any(all(a <= b for a, b in zip(other, row, strict=True)) and other != row for other in rows)
-        assert keep[i] == (not dominated and row not in rows[:i])
 
 
 def test_front_is_optunas_best_trials() -> None:

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from rankfront import Choice, Metrics, Plan
 from rankfront.objectives.metrics.scale import ACCURACY
-from rankfront.search.results.front import LEADERS, best_within, front_of, retained_of
+from rankfront.search.results.front import best_within, front_of, retained_of
 from rankfront.search.space.budget import Budget
+from rankfront.search.storage.repeats import LEADERS
 from rankfront.search.storage.trials import Record, Scored, scored
 
 COSTS = ("params", "flops", "bytes")
