@@ -25,7 +25,7 @@ from torch import nn
 from rankfront import FineTune, Plan, Task
 from rankfront.objectives.objective import Objective, Outcome
 from rankfront.search.report.page import write_report
-from rankfront.search.samplers.proposer import Proposer
+from rankfront.search.samplers.asker import Asker
 from rankfront.search.study.run import run
 
 MARKS = (100, 1000, 5000)
@@ -79,7 +79,7 @@ def main() -> None:
             memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
             return super().__call__(plan, seed, **keywords)
 
-    Proposer.proposal = timed(Proposer.proposal, proposals)
+    Asker.suggest = timed(Asker.suggest, proposals)
     run.__globals__["Objective"] = Watched
     with tempfile.TemporaryDirectory() as folder:
         result = run(

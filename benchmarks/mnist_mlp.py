@@ -96,8 +96,9 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     candidates = Candidates.of(whitened)
     for share in BUDGETS:
-        plan = knapsack(candidates, {"params": share * dense})
-        assert plan is not None
+        choices = knapsack(candidates, {"params": share * dense})
+        assert choices is not None
+        plan = candidates.plan(choices)
         row = [
             f"{100 * share:g} % of the parameters",
             tested(whitened, plan),

@@ -84,9 +84,9 @@ def untrained(task: Task, device: torch.device, cache: Path, picture: Path | Non
         objective = prepared(replace(task, kinds=kinds), device, cache)
         dense = dense or test(objective, objective.dense)
         candidates = Candidates.of(objective)
-        plans = [knapsack(candidates, {"params": share * objective.costs.dense.params}) for share in SHARES]
-        assert all(plan is not None for plan in plans)
-        kept = [plan for plan in plans if plan is not None]
+        found = [knapsack(candidates, {"params": share * objective.costs.dense.params}) for share in SHARES]
+        kept = [candidates.plan(choices) for choices in found if choices is not None]
+        assert len(kept) == len(SHARES)
         tell(name, [test(objective, objective.factorize(plan)) for plan in kept])
         trial = [test(objective, objective(plan, 0, finetune_by=UNTRAINED).model) for plan in kept]
         tell(f"{name}, refitted", trial)
@@ -149,10 +149,10 @@ def overhead(task: Task, device: torch.device, cache: Path) -> None:
     for base in ("svd", "spatial"):
         for share in (0.5, 0.25):
             alone = replace(task, kinds=(f"{base}-identity",))
-            chosen = knapsack(
-                Candidates.of(prepared(alone, device, cache)), {"params": share * objective.costs.dense.params}
-            )
-            assert chosen is not None
+            candidates = Candidates.of(prepared(alone, device, cache))
+            choices = knapsack(candidates, {"params": share * objective.costs.dense.params})
+            assert choices is not None
+            chosen = candidates.plan(choices)
             ranks = {name: c.rank if not isinstance(c.rank, tuple) else c.rank[0] for name, c in chosen.items()}
             plain = Plan({name: Choice(base, rank) for name, rank in ranks.items() if rank is not None})
             models = [objective.factorize(p).to(device).eval() for p in (plain, chosen)]

@@ -38,8 +38,9 @@ from rankfront import Task
 from rankfront.objectives.io.files import write_text
 from rankfront.search.report.progress import Progress
 from rankfront.search.results.front import area
+from rankfront.search.samplers.asker import Asker
 from rankfront.search.samplers.problem import Problem
-from rankfront.search.samplers.registry import DEFAULT, SAMPLERS, make_sampler
+from rankfront.search.samplers.registry import DEFAULT, SAMPLERS
 from rankfront.search.storage.repeats import runs_of
 from rankfront.search.storage.slots import SLOT, seed_for
 from rankfront.search.storage.trials import SCORE, SCORE_BEFORE_FINETUNING
@@ -101,18 +102,20 @@ def race(ground: Ground, sampler: str, seed: int, trials: int) -> Iterator[Trial
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = ground.space
     study = optuna.create_study(directions=["maximize", "minimize"])
-    study.sampler = make_sampler(sampler, Problem(space, seed, trials, ground.bare, ground.untrained, ground.samples))
+    scores = ground.factorized_score, ground.score_before_finetuning
+    asker = Asker(study, Problem(space, seed, trials, *scores, ground.samples, ("params",)), sampler)
     for slot in range(trials):
         began = time.perf_counter()
-        trial = study.ask(space.distributions)
-        proposed = time.perf_counter() - began
+        trial = study.ask()
         trial.set_user_attr(SLOT, slot)
-        plan = space.plan(trial.params)
-        for metric, violation in space.violations(plan).items():
+        choices = asker.suggest(trial, slot)
+        proposed = time.perf_counter() - began
+        plan = space.plan(choices)
+        for metric, violation in space.violations(choices).items():
             trial.set_constraint(metric, violation)
-        score, test, untrained = ground.run(plan, seed_for(seed, slot, "trial"))
+        score, test, before = ground.run(plan, seed_for(seed, slot, "trial"))
         trial.set_user_attr(SCORE, score)
-        trial.set_user_attr(SCORE_BEFORE_FINETUNING, untrained)
+        trial.set_user_attr(SCORE_BEFORE_FINETUNING, before)
         params = space.candidates.costs.of(plan).params
         study.tell(trial, [score, params])
         used = params / space.limits["params"]

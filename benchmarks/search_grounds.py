@@ -37,8 +37,8 @@ class Ground:
     """The dense model's validation accuracy."""
     run: Callable[[Plan, int], tuple[float, float, float | None]]
     """``(plan, seed)`` → validation and test accuracy after fine-tuning, validation accuracy before."""
-    bare: Callable[[Plan], float]
-    untrained: Callable[[Plan], float | None]
+    factorized_score: Callable[[Plan], float]
+    score_before_finetuning: Callable[[Plan], float | None]
     samples: int
 
 
@@ -111,7 +111,7 @@ def perceptron(data: Path, progress: Progress) -> Task:
 
 
 def thinned(candidates: Candidates, count: int) -> Candidates:
-    """Return the same layers with so many of their choices each, the first and dense among them, dense where small."""
+    """Return the same layers with so many of their options each, the first and dense among them, dense where small."""
     rows = []
     for size in candidates.sizes.tolist():
         row = [0]
@@ -120,9 +120,9 @@ def thinned(candidates: Candidates, count: int) -> Candidates:
         rows.append(np.array(row))
     return replace(
         candidates,
-        choices=tuple(tuple(c[i] for i in row) for c, row in zip(candidates.choices, rows, strict=True)),
+        options=tuple(tuple(o[i] for i in row) for o, row in zip(candidates.options, rows, strict=True)),
         errors=np.stack([candidates.errors[layer, row] for layer, row in enumerate(rows)]),
-        narrowness=np.stack([candidates.narrowness[layer, row] for layer, row in enumerate(rows)]),
+        bottleneck_penalties=np.stack([candidates.bottleneck_penalties[layer, row] for layer, row in enumerate(rows)]),
         changes=np.stack([candidates.changes[layer, row] for layer, row in enumerate(rows)]),
     )
 
@@ -156,16 +156,16 @@ def tabulated(ground: Ground, cache: Path, progress: Progress) -> tuple[Ground, 
     """
     space, path = ground.space, cache / "truth.json"
     found: dict[str, tuple[float, float, float | None, float]] = json.loads(path.read_text()) if path.exists() else {}
-    names, choices = space.candidates.names, space.candidates.choices
-    plans = [Plan(dict(zip(names, c, strict=True))) for c in itertools.product(*choices)]
+    names, options = space.candidates.names, space.candidates.options
+    plans = [Plan(dict(zip(names, o, strict=True))) for o in itertools.product(*options)]
     for done, plan in enumerate(plans):
         if (key := name_of(space, plan)) not in found:
-            found[key] = (*ground.run(plan, 0), ground.bare(plan))
+            found[key] = (*ground.run(plan, 0), ground.factorized_score(plan))
             if done % 100 == 99:
                 write_text(path, json.dumps(found))
         progress("every plan of truth", done + 1, len(plans))
     write_text(path, json.dumps(found))
-    inside = [plan for plan in plans if space.fits(plan)]
+    inside = [plan for plan in plans if space.fits(space.candidates.choices(plan))]
     used = [space.candidates.costs.of(plan).params / space.limits["params"] for plan in inside]
     gains = [gain(found[name_of(space, plan)][0], ground.dense) for plan in inside]
     volume = area(np.array(used), np.array(gains))
@@ -175,14 +175,17 @@ def tabulated(ground: Ground, cache: Path, progress: Progress) -> tuple[Ground, 
         return found[name_of(space, plan)]
 
     looked_up = replace(
-        ground, run=lambda plan, seed: of(plan)[:3], untrained=lambda plan: of(plan)[2], bare=lambda plan: of(plan)[3]
+        ground,
+        run=lambda plan, seed: of(plan)[:3],
+        score_before_finetuning=lambda plan: of(plan)[2],
+        factorized_score=lambda plan: of(plan)[3],
     )
     return looked_up, volume
 
 
 def name_of(space: Space, plan: Plan) -> str:
     """Return a plan's name: the places of its choices."""
-    return "-".join(map(str, space.candidates.picks(plan)))
+    return "-".join(map(str, space.candidates.choices(plan)))
 
 
 def gain(score: float, dense: float) -> float:

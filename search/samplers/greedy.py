@@ -1,24 +1,25 @@
 """The greedy rule of AIMET: a table of one layer at a time, then one score that all layers keep.
 
-Every layer by itself is compressed to a few shares of its cost and the network scored, untrained. A plan then takes in
-every layer the cheapest choice whose score is at least a common one, and bisection finds the highest such score that
-fits (Qualcomm's AIMET, "greedy selection of compression ratios"; see also Cai et al., 2020, on its cost).
+Every layer by itself is compressed to a few shares of its cost, and the network is scored without fine-tuning. A plan
+then takes in every layer the cheapest option whose score is at least a common one, and bisection finds the highest such
+score that fits (Qualcomm's AIMET, "greedy selection of compression ratios"; see also Cai et al., 2020, on its cost).
 """
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
-from optuna.study import Study
-from optuna.trial import FrozenTrial
 
-from ...objectives.plan import DENSE, Plan
-from ..allocation.rules import largest
-from ..space.limits import limits_at, spread
-from .proposer import Proposer
+from ...objectives.plan import Plan
+from ..allocation.bisection import largest_that_fits
+from ..space.candidates import Candidates, Choices
+from ..space.limits import limits_at, van_der_corput
+from ..space.space import Space
+from .history import History
+from .near_duplicates import WithoutDuplicates
+from .sampler import Sampler
 
 KEY = "rankfront:greedy"
 """The study's system attribute with the table: layer → scores."""
@@ -28,61 +29,67 @@ SHARES = tuple(n / 10 for n in range(1, 10))
 
 
 @final
-class GreedySampler(Proposer):
+class GreedySampler:
     """The rule at the budget first, then below it; the table is made once and kept in the study."""
 
-    def propose(self, study: Study, trial: FrozenTrial, slot: int, seed: int) -> Plan:
-        """Return the plan of the highest common score at the slot's point."""
-        candidates = self.space.candidates
-        tried, costs = self._tried
-        scores = np.full(tried.shape, np.inf)  # dense, the last of a row, scores infinitely well
-        for layer, row in enumerate(self._table(study, seed)):
+    def propose(self, history: History, slot: int, /) -> Choices:
+        """Return the choices of the highest common score at the slot's point."""
+        space = history.problem.space
+        options, costs = _options(space)
+        scores = np.full(options.shape, np.inf)  # dense, the last of a row, scores infinitely well
+        for layer, row in enumerate(_scores(history, options, slot)):
             scores[layer, : len(row)] = row
-        cheapest = tried[:, 0]
+        cheapest = options[:, 0]
         levels = np.unique(scores[np.isfinite(scores)])
 
-        def at(knob: float) -> NDArray[np.int64]:
-            if knob <= 0:
+        def at(way: float) -> Choices:
+            if way <= 0:
                 return cheapest
-            fine = scores >= levels[min(len(levels) - 1, int(knob * len(levels)))]
-            return tried[np.arange(len(tried)), np.where(fine, costs, np.inf).argmin(1)]
+            good = scores >= levels[min(len(levels) - 1, int(way * len(levels)))]
+            return options[np.arange(len(options)), np.where(good, costs, np.inf).argmin(1)]
 
-        for reach in (spread(slot), 1.0):
-            plan = largest(candidates, limits_at(self.space, reach), at)
-            if plan is not None:
-                return plan
-        raise AssertionError("run has seen that some plan keeps the budget")
+        for position in (van_der_corput(slot), 1.0):
+            choices = largest_that_fits(space.candidates, limits_at(space, position), at)
+            if choices is not None:
+                return choices
+        raise AssertionError("run has checked that some plan keeps the budget")
 
-    @cached_property
-    def _tried(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return each layer's choices in the table (L, T), cheapest first, dense last, and their costs (L, T)."""
-        candidates = self.space.candidates
-        limits = limits_at(self.space, 1.0)
-        columns = [candidates.metrics.index(metric) for metric in limits]
-        dense = np.array([candidates.costs.dense[metric] for metric in limits], float)
-        shares = (candidates.changes[:, :, columns] / dense).sum(2)
-        rows, prices = [], []
-        for layer, size in enumerate(candidates.sizes):
-            change = shares[layer, :size]
-            kept = 1 - change / change.min() if change.min() < 0 else np.ones(size)  # 0 at the cheapest, 1 at dense
-            picks = [int(np.argmin(change)), *(int(np.abs(kept - s).argmin()) for s in SHARES), int(size) - 1]
-            rows.append(picks)
-            prices.append(change[picks])
-        return np.array(rows), np.array(prices)
 
-    def _table(self, study: Study, seed: int) -> list[list[float | None]]:
-        """Return the table (L, T - 1), made where it is not in the study yet; None where there is no score."""
-        names = self.space.candidates.names
+def greedy() -> Sampler:
+    """Return the sampler ``greedy``."""
+    return WithoutDuplicates(GreedySampler())
 
-        def known() -> dict[str, list[float | None]]:
-            return study._storage.get_study_system_attrs(study._study_id).get(KEY, {})
 
-        for layer in np.random.default_rng(seed).permutation(len(names)).tolist():  # other workers take other layers
-            if (name := names[layer]) not in known():
-                choices = self.space.candidates.choices[layer]
-                whole = dict.fromkeys(names, DENSE)
-                *picks, _ = self._tried[0][layer].tolist()
-                scores = [self.problem.bare(Plan({**whole, name: choices[p]})) for p in picks]
-                study._storage.set_study_system_attr(study._study_id, KEY, {**known(), name: scores})
-        table = known()
-        return [table[name] for name in names]
+def _options(space: Space) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return each layer's options in the table (L, T), cheapest first, dense last, and their costs (L, T)."""
+    candidates = space.candidates
+    limits = limits_at(space, 1.0)
+    dense = np.array([candidates.dense[metric] for metric in limits], float)
+    shares = (candidates.changes[:, :, candidates.columns(limits)] / dense).sum(2)
+    rows, prices = [], []
+    for layer, size in enumerate(candidates.sizes):
+        change = shares[layer, :size]
+        kept = 1 - change / change.min() if change.min() < 0 else np.ones(size)  # 0 at the cheapest, 1 at dense
+        row = [int(np.argmin(change)), *(int(np.abs(kept - s).argmin()) for s in SHARES), int(size) - 1]
+        rows.append(row)
+        prices.append(change[row])
+    return np.array(rows), np.array(prices)
+
+
+def _scores(history: History, options: NDArray[np.int64], slot: int) -> list[list[float | None]]:
+    """Return the table (L, T - 1), made where it is not in the study yet; None where there is no score."""
+    problem, study = history.problem, history.study
+    candidates: Candidates = problem.space.candidates
+
+    def stored() -> dict[str, list[float | None]]:
+        return study._storage.get_study_system_attrs(study._study_id).get(KEY, {})
+
+    order = np.random.default_rng(problem.seed_of(slot)).permutation(len(candidates.names))
+    for layer in order.tolist():  # other workers take other layers
+        if (name := candidates.names[layer]) not in stored():
+            dense = candidates.plan(candidates.dense_choices)
+            plans = [Plan({**dense, name: candidates.options[layer][o]}) for o in options[layer, :-1].tolist()]
+            scores = [problem.factorized_score(plan) for plan in plans]
+            study._storage.set_study_system_attr(study._study_id, KEY, {**stored(), name: scores})
+    table = stored()
+    return [table[name] for name in candidates.names]

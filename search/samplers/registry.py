@@ -1,60 +1,76 @@
-"""The samplers on offer, by name: a new one is a new file and one line here."""
+"""The samplers on offer, by name: a new one is a file, and one line here.
+
+This module imports neither them nor torch, Optuna or SciPy: the command line lists the names quickly.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from ...objectives.errors import RankfrontError
-from ..allocation.rules import RULES, Rule
-from .directions.sampler import DirectionsSampler
-from .fitted import FittedSampler
-from .greedy import GreedySampler
-from .problem import Problem
-from .rule import RuleSampler
+from ..allocation.registry import RULES
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+    from typing_extensions import TypeIs
+
+    from .sampler import Sampler
 
 DEFAULT = "directions"
 
-
-def _plugged(make: Callable[[int], BaseSampler]) -> Callable[[Problem], BaseSampler]:
-    return lambda problem: FittedSampler(make, problem)
-
-
-def _ruled(rule: Rule) -> Callable[[Problem], BaseSampler]:
-    return lambda problem: RuleSampler(rule, problem)
-
-
-def _tpe(seed: int) -> BaseSampler:
-    return TPESampler(seed=seed, multivariate=True)
-
-
-def _gp(seed: int) -> BaseSampler:
-    return GPSampler(seed=seed, deterministic_objective=False)
-
-
-SAMPLERS: dict[str, Callable[[Problem], BaseSampler]] = {
-    DEFAULT: DirectionsSampler,
-    "greedy": GreedySampler,
-    **{name: _ruled(rule) for name, rule in RULES.items()},
-    "tpe": _plugged(_tpe),
-    "nsga2": _plugged(lambda seed: NSGAIISampler(population_size=16, seed=seed)),
-    "gp": _plugged(_gp),
-    "random": _plugged(lambda seed: RandomSampler(seed=seed)),
+SAMPLERS: dict[str, tuple[str, ...]] = {
+    DEFAULT: (".directions.sampler", "directions"),
+    "greedy": (".greedy", "greedy"),
+    **{rule: (".rule", "rule_sampler", rule) for rule in RULES},
+    "tpe": (".optuna_sampler", "tpe"),
+    "nsga2": (".optuna_sampler", "nsga2"),
+    "gp": (".optuna_sampler", "gp"),
+    "random": (".optuna_sampler", "random"),
 }
+"""Name → the module here, the function there that makes the sampler, and what it is called with."""
 
 
-def make_sampler(name: str, problem: Problem) -> BaseSampler:
-    """Return the sampler of that name, for that problem.
+def check_sampler(sampler: object) -> None:
+    """Refuse what is no sampler.
 
     Raises:
-        RankfrontError: an unknown name.
+        RankfrontError: an unknown name, or an object that cannot propose.
     """
-    check_sampler(name)
-    return SAMPLERS[name](problem)
+    if isinstance(sampler, str):
+        if sampler not in SAMPLERS:
+            raise RankfrontError(f"sampler must be one of {', '.join(SAMPLERS)}, but got {sampler!r:.60}")
+    elif isinstance(sampler, type) or not (callable(getattr(sampler, "propose", None)) or _is_optunas(sampler)):
+        raise RankfrontError(
+            f"sampler must be a name, an Optuna sampler, or an object with propose(history, slot), "
+            f"but got {sampler!r:.60}"
+        )
 
 
-def check_sampler(name: str) -> None:
-    """Raise `RankfrontError` for a name that is not on offer."""
-    if name not in SAMPLERS:
-        raise RankfrontError(f"sampler must be one of {', '.join(SAMPLERS)}, but got {name!r:.60}")
+def sampler_name(sampler: str | Sampler | BaseSampler) -> str:
+    """Return what identifies a sampler in a study: its name, or its class's qualified name."""
+    return sampler if isinstance(sampler, str) else f"{type(sampler).__module__}.{type(sampler).__qualname__}"
+
+
+def make_sampler(sampler: str | Sampler | BaseSampler) -> Sampler:
+    """Return the sampler of that name, or the user's own; an Optuna sampler's proposals are repaired to the budget.
+
+    Raises:
+        RankfrontError: see `check_sampler`.
+    """
+    check_sampler(sampler)
+    if isinstance(sampler, str):
+        module, function, *arguments = SAMPLERS[sampler]
+        return getattr(import_module(module, __package__), function)(*arguments)
+    if not _is_optunas(sampler):
+        return sampler
+    from .optuna_sampler import as_it_is
+
+    return as_it_is(sampler)
+
+
+def _is_optunas(sampler: object) -> TypeIs[BaseSampler]:
+    """Return whether an object is an Optuna sampler; who has one has imported Optuna."""
+    optuna = sys.modules.get("optuna.samplers")
+    return optuna is not None and isinstance(sampler, optuna.BaseSampler)

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from typing import final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
 
-from optuna.study import Study
-from optuna.trial import FrozenTrial
+from ..allocation.registry import rule_named
+from ..space.candidates import Choices
+from ..space.limits import limits_at, van_der_corput
+from .history import History
+from .near_duplicates import WithoutDuplicates
+from .sampler import Sampler
 
-from ...objectives.plan import Plan
-from ..allocation.rules import Rule
-from ..space.limits import limits_at, spread
-from .problem import Problem
-from .proposer import Proposer
+if TYPE_CHECKING:
+    from ..allocation.registry import Rule
 
 
 @final
-class RuleSampler(Proposer):
+@dataclass(frozen=True)
+class RuleSampler:
     """The rule at the budget first, then below it; it learns nothing from scores."""
 
-    def __init__(self, rule: Rule, problem: Problem) -> None:
-        super().__init__(problem)
-        self.rule = rule
+    rule: Rule
 
-    def propose(self, study: Study, trial: FrozenTrial, slot: int, seed: int) -> Plan:
-        """Return the rule's plan at the slot's point."""
-        plan = self.rule(self.space.candidates, limits_at(self.space, spread(slot)))
-        plan = plan or self.rule(self.space.candidates, limits_at(self.space, 1.0))
-        assert plan is not None, "run has seen that some plan keeps the budget"
-        return plan
+    def propose(self, history: History, slot: int, /) -> Choices:
+        """Return the rule's choices at the slot's point."""
+        space = history.problem.space
+        for position in (van_der_corput(slot), 1.0):
+            choices = self.rule(space.candidates, limits_at(space, position))
+            if choices is not None:
+                return choices
+        raise AssertionError("run has checked that some plan keeps the budget")
+
+
+def rule_sampler(name: str) -> Sampler:
+    """Return the sampler of the rule of that name."""
+    return WithoutDuplicates(RuleSampler(rule_named(name)))

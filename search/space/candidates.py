@@ -1,7 +1,11 @@
-"""Every layer's choices with their errors and costs, as arrays: what allocation rules work on."""
+"""The options of every layer, with their errors and costs, as arrays: what allocation rules and samplers work on.
+
+A plan is written as an array of ``choices (L,)``: the place of each layer's option in `Candidates.options`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,98 +19,137 @@ from ...objectives.metrics.values import Metrics
 from ...objectives.model.layer import Layer
 from ...objectives.objective import Objective
 from ...objectives.plan import DENSE, Choice, Plan
-from ..results.front import non_dominated
+from .dominance import non_dominated
 
-NARROW = 3.0
-"""Relative errors that a layer counts as through which but one dimension passes."""
+Choices = NDArray[np.int64]
+"""(L,): the place of each layer's option."""
 
-WORST = 1e3
-"""Relative errors beyond are taken for this: outputs that hardly vary make any error large."""
+BOTTLENECK_WEIGHT = 3.0
+"""The relative error that a bottleneck of width 1 counts as; tuned on all models of ``benchmarks/search.py``."""
+
+LARGEST_ERROR = 1e3
+"""Larger relative errors are taken for this one: where an output hardly varies, any relative error is large."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """The choices of ``L`` layers, padded to ``K``; a padded choice has infinite error.
+    """The options of ``L`` layers, padded to ``K`` options each; a padded option has an infinite error.
 
-    Choices of a layer are in ascending order of parameters, ``dense`` comes last; none is there that another of
-    no more parameters, flops, bytes, error and narrowness makes needless.
+    The options of a layer are in ascending order of parameters, and ``dense`` comes last. An option is left out
+    where another one has no more parameters, flops, bytes, error and bottleneck penalty.
     """
 
     names: tuple[str, ...]
-    choices: tuple[tuple[Choice, ...], ...]
+    """(L,): the layers' names."""
+    options: tuple[tuple[Choice, ...], ...]
+    """For every layer its options."""
     errors: NDArray[np.float64]
-    """(L, K): relative error of the layer's output before fine-tuning, 0 for dense."""
-    narrowness: NDArray[np.float64]
+    """(L, K): relative squared error of the layer's output before fine-tuning; 0 for dense alone."""
+    bottleneck_penalties: NDArray[np.float64]
     """(L, K): ``1 / width² - 1 / dense width²`` (see `Kind.width`), 0 for dense."""
     changes: NDArray[np.float64]
-    """(L, K, 3): what the choice adds to the dense model's params, flops and bytes (negative: saves)."""
+    """(L, K, M): what the option adds to each of the `metrics` (a negative amount saves)."""
+    metrics: tuple[str, ...]
+    """(M,): the metrics that are known before a network is built, in the order of the columns of `changes`."""
     costs: Costs
 
     @classmethod
     def of(cls, objective: Objective) -> Candidates:
         """Tabulate a prepared objective; layers for which only ``dense`` is left are not listed."""
+        metrics = objective.costs.names
         names: list[str] = []
-        choices: list[tuple[Choice, ...]] = []
+        options: list[tuple[Choice, ...]] = []
         rows: list[tuple[NDArray[np.float64], ...]] = []
-        for name, options in objective.decompositions.choices.items():
+        for name, every in objective.decompositions.choices.items():
             layer = objective.by_name[name]
-            error = np.array([objective.decompositions.error(layer, choice) for choice in options]).clip(max=WORST)
-            change = objective.costs.changes(layer, options)
-            widths = np.array([_width(layer, choice) for choice in options], float)
-            narrow = 1 / widths**2 - 1 / layer.width**2
-            order = np.lexsort((error, *change.T[1::-1]))
-            judged = np.where([choice == DENSE for choice in options], -1.0, error)  # dense is always a choice
-            kept = order[non_dominated(np.column_stack((judged, narrow, change))[order])]
+            is_dense = np.array([option == DENSE for option in every])
+            error = np.array([objective.decompositions.error(layer, option) for option in every]).clip(
+                max=LARGEST_ERROR
+            )
+            change = objective.costs.changes(layer, every)
+            widths = np.array([_width(layer, option) for option in every], float)
+            penalty = 1 / widths**2 - 1 / layer.width**2
+            order = np.lexsort((error, change[:, metrics.index("flops")], change[:, metrics.index("params")]))
+            compared = np.where(is_dense, -1.0, error)  # dense is always an option
+            kept = order[non_dominated(np.column_stack((compared, penalty, change))[order])]
             names.append(name)
-            choices.append(tuple(options[i] for i in kept))
-            rows.append((error[kept], narrow[kept], change[kept]))
-        width = max(map(len, choices))
+            options.append(tuple(every[i] for i in kept))
+            rows.append((error[kept], penalty[kept], change[kept]))
+        width = max(map(len, options))
         errors = np.full((len(names), width), np.inf)
-        narrowness = np.zeros((len(names), width))
-        changes = np.zeros((len(names), width, len(objective.costs.names)))
-        for row, (error, narrow, change) in enumerate(rows):
+        penalties = np.zeros((len(names), width))
+        changes = np.zeros((len(names), width, len(metrics)))
+        for row, (error, penalty, change) in enumerate(rows):
             errors[row, : len(error)] = error
-            narrowness[row, : len(error)] = narrow
+            penalties[row, : len(error)] = penalty
             changes[row, : len(error)] = change
-        return cls(tuple(names), tuple(choices), errors, narrowness, changes, objective.costs)
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """The columns of `changes`: the metrics that are known before building."""
-        return self.costs.names
+        return cls(tuple(names), tuple(options), errors, penalties, changes, metrics, objective.costs)
 
     @cached_property
-    def harm(self) -> NDArray[np.float64]:
-        """(L, K): errors, and bottlenecks as errors that no fine-tuning mends."""
-        return self.errors + NARROW * self.narrowness
+    def penalised_errors(self) -> NDArray[np.float64]:
+        """(L, K): errors, with the bottleneck penalties as errors that fine-tuning does not remove."""
+        return self.errors + BOTTLENECK_WEIGHT * self.bottleneck_penalties
 
     @cached_property
     def noise(self) -> NDArray[np.float64]:
-        """(L,): the share of each layer's weights that is noise (see `noise_share`)."""
+        """(L,): the share of each layer's squared weights that is noise (see `noise_share`)."""
         return np.array([noise_share(self.costs.layers[name]) for name in self.names])
 
     @cached_property
-    def smallest(self) -> Metrics:
-        """The least of each metric that any plan of these choices reaches."""
-        return self.costs.smallest(dict(zip(self.names, self.choices, strict=True)))
+    def dense(self) -> Mapping[str, float]:
+        """Metric → what the dense model costs."""
+        return self._by_name(self.costs.dense)
+
+    @cached_property
+    def start(self) -> Mapping[str, float]:
+        """Metric → what the model costs with every layer dense, as it is saved (see `Costs.start`)."""
+        return self._by_name(self.costs.start)
+
+    @cached_property
+    def smallest(self) -> Mapping[str, float]:
+        """Metric → the least that any plan of these options reaches."""
+        return self._by_name(self.costs.smallest(dict(zip(self.names, self.options, strict=True))))
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
-        """(L,): each layer's number of choices."""
-        return np.array([len(options) for options in self.choices])
+        """(L,): each layer's number of options."""
+        return np.array([len(options) for options in self.options])
 
-    def plan(self, picks: NDArray[np.int64]) -> Plan:
-        """Return the plan that takes choice ``picks[l]`` in layer ``l``."""
-        return Plan({n: c[i] for n, c, i in zip(self.names, self.choices, picks, strict=True)})
+    @cached_property
+    def dense_choices(self) -> Choices:
+        """(L,): the choices that leave all layers dense."""
+        return self.sizes - 1
 
-    def costs_of(self, picks: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-        """Return metric → (N,), what plans ``(N, L)`` cost; bytes but for a few of the file's header."""
-        changes = self.changes[np.arange(picks.shape[1]), picks].sum(1)
-        return {m: self.costs.start[m] + changes[:, i] for i, m in enumerate(self.metrics)}
+    def columns(self, metrics: Iterable[str]) -> list[int]:
+        """Return the columns of `changes` that belong to these metrics."""
+        return [self.metrics.index(metric) for metric in metrics]
 
-    def picks(self, plan: Plan) -> NDArray[np.int64]:
-        """Return the index of each layer's choice; the inverse of `plan`."""
-        return np.array([c.index(plan[n]) for n, c in zip(self.names, self.choices, strict=True)])
+    def plan(self, choices: Choices) -> Plan:
+        """Return the plan that takes option ``choices[l]`` in layer ``l``."""
+        return Plan({n: options[i] for n, options, i in zip(self.names, self.options, choices, strict=True)})
+
+    def choices(self, plan: Plan) -> Choices:
+        """Return the place of each layer's option, ``(L,)``; the inverse of `plan`."""
+        return np.array([o.index(plan[n]) for n, o in zip(self.names, self.options, strict=True)])
+
+    def costs_of(self, choices: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """Return metric → ``(N,)``, what plans ``(N, L)`` cost; bytes but for a few of the file's header."""
+        changes = self.changes[np.arange(choices.shape[1]), choices].sum(1)
+        return {metric: self.start[metric] + changes[:, column] for column, metric in enumerate(self.metrics)}
+
+    def exact_costs(self, choices: Choices, metrics: Iterable[str]) -> dict[str, float]:
+        """Return metric → what one plan ``(L,)`` costs, exactly.
+
+        All but bytes are sums over the layers. Bytes are counted: a file's header is not quite the sum of its entries.
+        """
+        summed = self.costs_of(choices[None])
+        known = {metric: float(summed[metric][0]) for metric in metrics}
+        if "bytes" in known:
+            known["bytes"] = float(self.costs.of(self.plan(choices))["bytes"])
+        return known
+
+    def _by_name(self, metrics: Metrics) -> dict[str, float]:
+        return {metric: metrics[metric] for metric in self.metrics}
 
 
 def _width(layer: Layer, choice: Choice) -> int:

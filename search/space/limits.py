@@ -1,31 +1,51 @@
-"""Points on the way to the budget: where along the front a plan is proposed."""
+"""Fractions of the budget: the limits at a point between the smallest proposal and the budget, and what plans use.
+
+A *budget fraction* of 1 is the budget itself. Where there are several limits, it is the largest share of any of them
+that a plan uses.
+"""
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .space import Space
 
-NARROWEST = 16
-"""Under a budget, the least that a rule proposes by itself is this part of it."""
+SMALLEST_PART = 16
+"""Under a budget, rules propose nothing below this part (1/16) of each limit by themselves."""
 
-WIDEST = 0.7
-"""The largest share of the dense model that is proposed where there is no budget."""
+LARGEST_SHARE = 0.7
+"""Without a budget, the largest share of the dense model's parameters that is proposed."""
 
 
-def limits_at(space: Space, reach: float) -> dict[str, float]:
-    """Return the limits at a point: geometric between the least that is proposed (0) and the budget (1)."""
-    dense, smallest = space.candidates.costs.dense, space.candidates.smallest
-    ends = dict(space.limits) or {"params": WIDEST * dense.params}
+def limits_at(space: Space, position: float) -> dict[str, float]:
+    """Return metric → limit at a position on the geometric way from the least that is proposed (0) to the budget (1).
+
+    Without a budget the way ends at `LARGEST_SHARE` of the dense model's parameters.
+    """
+    candidates = space.candidates
+    ends = dict(space.limits) or {"params": LARGEST_SHARE * candidates.dense["params"]}
     limits = {}
     for metric, end in ends.items():
-        least = getattr(smallest, metric)
+        least = candidates.smallest[metric]
         if space.limits:
-            least = max(least, end / NARROWEST)
-        limits[metric] = max(least, least * (end / least) ** reach)
+            least = max(least, end / SMALLEST_PART)
+        limits[metric] = max(least, least * (end / least) ** position)
     return limits
 
 
-def spread(n: int) -> float:
-    """Return the n-th of points that fill the way evenly: the budget itself, then ½, ¼, ¾, ⅛ (van der Corput)."""
+def budget_fractions(space: Space, choices: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the fraction of the budget ``(N,)`` that plans ``(N, L)`` use: the largest share of any limit."""
+    costs = space.candidates.costs_of(choices)
+    return np.max([costs[metric] / limit for metric, limit in limits_at(space, 1.0).items()], axis=0)
+
+
+def van_der_corput(n: int) -> float:
+    """Return the n-th point of a low-discrepancy sequence on (0, 1]: 1, then van der Corput's ½, ¼, ¾ and so on.
+
+    >>> [van_der_corput(n) for n in range(5)]
+    [1.0, 0.5, 0.25, 0.75, 0.125]
+    """
     if n == 0:
         return 1.0
     value, scale = 0.0, 0.5

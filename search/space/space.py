@@ -1,13 +1,17 @@
-"""The search space: every layer's choice as an Optuna parameter, and the way from parameters to a plan.
+"""The search space: the options of every layer, the budget's limits, and the way between three forms of a plan.
 
-Parameter ``<layer>.choice`` is an integer: the place of (kind, rank) among the layer's choices, from that of
-fewest parameters to ``dense``. So the space has no conditional parameters, larger values cost more, and all
-of Optuna's samplers, plots and importances can work on it.
+- Optuna's parameters: ``<layer>.choice`` is an integer from 1 to the layer's number of options, in ascending order of
+  parameters, the last one ``dense``. So the space has no conditional parameters, larger values cost more, and all of
+  Optuna's samplers, plots and importances work on it.
+- Choices: an int64 array ``(L,)``, the place of each layer's option, from 0. Rules and samplers work on these.
+- A `Plan`: what a trial is run with.
+
+Nothing else converts between them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
@@ -15,99 +19,64 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, IntDistribution
-from optuna.study import Study
 from optuna.trial import Trial
 
 from ...objectives.plan import Plan
-from ..storage.slots import INTERRUPTED
-from .candidates import Candidates
-
-Picks = NDArray[np.int64]
+from .candidates import Candidates, Choices
 
 
 @dataclass(frozen=True)
 class Space:
-    """The choices of every layer, and the limits that a plan must keep."""
+    """The options of every layer, and the limits that a plan must keep."""
 
     candidates: Candidates
     limits: Mapping[str, float]
+    """Metric → upper bound; metrics that are not known before a network is built are left out."""
+
+    def __post_init__(self) -> None:
+        """Keep the limits on the candidates' metrics."""
+        known = {metric: limit for metric, limit in self.limits.items() if metric in self.candidates.metrics}
+        object.__setattr__(self, "limits", known)
 
     @cached_property
     def distributions(self) -> dict[str, BaseDistribution]:
-        """Return parameter name → distribution, the same for every trial of a study."""
+        """Parameter name → distribution, the same for every trial of a study."""
         sizes = zip(self.candidates.names, self.candidates.sizes, strict=True)
         return {f"{name}.choice": IntDistribution(1, int(size), log=True) for name, size in sizes}
 
-    def plan(self, params: Mapping[str, int]) -> Plan:
-        """Return the plan that a trial's parameters stand for."""
-        return self.candidates.plan(self._picks(params))
+    def choices(self, params: Mapping[str, int]) -> Choices:
+        """Return the choices ``(L,)`` that a trial's parameters stand for."""
+        return np.array(self._values(params), np.int64) - 1
 
-    def params(self, plan: Plan) -> dict[str, int]:
-        """Return the parameters that stand for a plan; the inverse of `plan`."""
-        picks = self.candidates.picks(plan)
-        return {name: int(pick) + 1 for name, pick in zip(self.distributions, picks, strict=True)}
+    def choices_of_all(self, params: Iterable[Mapping[str, int]]) -> NDArray[np.int64]:
+        """Return the choices ``(N, L)`` that the parameters of several trials stand for."""
+        values = [self._values(one) for one in params]
+        return np.array(values, np.int64).reshape(-1, len(self.candidates.names)) - 1
 
-    def violations(self, plan: Plan) -> dict[str, float]:
-        """Return how far each limit is exceeded, as a share of it; 0 or less keeps it."""
-        cost = dict(self.candidates.costs.of(plan))
-        return {metric: cost[metric] / limit - 1 for metric, limit in self.limits.items()}
+    def params(self, choices: Choices) -> dict[str, int]:
+        """Return the parameters that stand for choices; the inverse of `choices`."""
+        return {name: int(place) + 1 for name, place in zip(self.distributions, choices, strict=True)}
 
-    def fits(self, plan: Plan) -> bool:
-        """Return whether the plan keeps every limit."""
-        return all(violation <= 0 for violation in self.violations(plan).values())
-
-    def fitted(self, params: Mapping[str, int]) -> dict[str, int]:
-        """Return ``params``, or where they exceed a limit, all ranks scaled down by one factor until they fit."""
-        if self.fits(self.plan(params)):
-            return dict(params)
-        picks = self._picks(params)
-        low, high = 0.0, 1.0
-        for _ in range(24):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self.fits(self._scaled(picks, middle)) else (low, middle)
-        return self.params(self._scaled(picks, low))
-
-    def tried(self, study: Study) -> set[tuple[int, ...]]:
-        """Return the parameters of all the study's trials, in the order of `distributions`."""
-        trials = study.get_trials(deepcopy=False)
-        known = (trial.params for trial in trials if not trial.user_attrs.get(INTERRUPTED))
-        return {self.values(params) for params in known if len(params) == len(self.distributions)}
+    def plan(self, choices: Choices) -> Plan:
+        """Return the plan that choices stand for."""
+        return self.candidates.plan(choices)
 
     def suggest(self, trial: Trial) -> None:
-        """Have all parameters of a trial proposed."""
+        """Have Optuna suggest all parameters of a trial."""
         for name, size in zip(self.distributions, self.candidates.sizes.tolist(), strict=True):
             trial.suggest_int(name, 1, size, log=True)
 
-    def values(self, params: Mapping[str, int]) -> tuple[int, ...]:
-        """Return the values of all parameters, in the order of `distributions`."""
-        return self._values(params)
+    def violations(self, choices: Choices) -> dict[str, float]:
+        """Return metric → how far its limit is exceeded, as a share of it; 0 or less keeps it."""
+        costs = self.candidates.exact_costs(choices, self.limits)
+        return {metric: costs[metric] / limit - 1 for metric, limit in self.limits.items()}
+
+    def fits(self, choices: Choices) -> bool:
+        """Return whether choices keep every limit."""
+        return all(violation <= 0 for violation in self.violations(choices).values())
 
     @cached_property
     def _values(self) -> Callable[[Mapping[str, int]], tuple[int, ...]]:
+        """Look up all parameters at once: studies of thousands of trials read them at every proposal."""
         first, *more = self.distributions
         return itemgetter(first, *more) if more else lambda params: (params[first],)
-
-    def unlike(self, plan: Plan, tried: Collection[tuple[int, ...]], rng: np.random.Generator) -> Plan:
-        """Return ``plan``, or where it was ``tried``, a plan near it that was not and fits.
-
-        Where neither 200 steps away nor 200 plans from anywhere find one (a tiny space, exhausted), the plan itself.
-        """
-        sizes = self.candidates.sizes
-        picks = self.candidates.picks(plan)
-        here = plan
-        for attempt in range(400):
-            if tuple(self.params(here).values()) not in tried and self.fits(here):
-                return here
-            if attempt < 200:
-                reach = 1 + attempt // 20
-                step = rng.integers(-reach, reach + 1, len(picks)) * (rng.random(len(picks)) < 0.3)
-                here = self.candidates.plan(np.clip(picks + step, 0, sizes - 1))
-            else:
-                here = self.candidates.plan(rng.integers(0, sizes))
-        return plan
-
-    def _picks(self, params: Mapping[str, int]) -> Picks:
-        return np.array(self.values(params)) - 1
-
-    def _scaled(self, picks: Picks, factor: float) -> Plan:
-        return self.candidates.plan(((picks + 1) * factor).astype(np.int64).clip(1) - 1)

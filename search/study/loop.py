@@ -20,6 +20,8 @@ from ...objectives.plan import Plan
 from ..report.format import trial_in_words
 from ..report.progress import TRIALS, Progress
 from ..results.front import front_of, retained_of
+from ..samplers.asker import Asker
+from ..space.candidates import Choices
 from ..space.space import Space
 from ..storage.dense import DenseModel
 from ..storage.manifest import machine
@@ -52,6 +54,7 @@ class TrialLoop:
 
     study: Study
     space: Space
+    asker: Asker
     objective: Objective
     settings: RunSettings
     worker: Worker
@@ -78,9 +81,9 @@ class TrialLoop:
                 continue  # taken for dead while its networks were screened: its slot was given to another worker
             if asked is None:
                 return
-            trial, slot = asked
+            trial, slot, choices = asked
             try:
-                reason = self._run(trial, slot)
+                reason = self._run(trial, slot, choices)
             except UpdateFinishedTrialError:
                 self.settings.folder.drop_weights([trial.number])
                 self.progress.say(f"trial {trial.number} was given to another worker meanwhile: its result is dropped")
@@ -94,10 +97,10 @@ class TrialLoop:
             if len(failures) == FIRST_FAILURES and not any(map(feasible, self.study.get_trials(deepcopy=False))):
                 raise RankfrontError(f"{FIRST_FAILURES} trials failed, none succeeded before; the first: {failures[0]}")
 
-    def _ask(self) -> tuple[Trial, int] | None:
-        """Return a new trial and its slot, None if all slots are taken; one worker at a time.
+    def _ask(self) -> tuple[Trial, int, Choices] | None:
+        """Return a new trial, its slot and its choices, or None if all slots are taken; one worker at a time.
 
-        The sampler scores networks without the study lock (see `Worker.released`): the slot is taken by then.
+        The slot is claimed first. The sampler scores networks without the study lock (see `Worker.released`).
         """
         with self.worker.exclusive():
             self.worker.free_dead(self.study)
@@ -108,19 +111,18 @@ class TrialLoop:
             try:
                 trial.set_user_attr(WORKER, self.worker.name)
                 trial.set_user_attr(SLOT, slot)
-                self.space.suggest(trial)
+                return trial, slot, self.asker.suggest(trial, slot)
             except BaseException:
                 self._interrupt(trial)
                 raise
-            return trial, slot
 
-    def _run(self, trial: Trial, slot: int) -> str:
+    def _run(self, trial: Trial, slot: int, choices: Choices) -> str:
         """Run one trial and store its result; returns why it failed, nothing if it did not."""
-        plan = self.space.plan(trial.params)
+        plan = self.space.plan(choices)
         costs = self.space.candidates.costs
         trial.set_user_attr(PLAN, plan.to_json())
         trial.set_user_attr(SHARES, costs.shares(plan))
-        violations = self.space.violations(plan)
+        violations = self.space.violations(choices)
         for metric, violation in violations.items():
             trial.set_constraint(metric, violation)
         label = f"[{slot + 1}/{self.settings.trials}] trial {trial.number}"

@@ -15,8 +15,9 @@ from ...objectives.task import Task
 from ..allocation.knapsack import knapsack
 from ..report.progress import SCREENING, Progress, showing
 from ..results.result import Result
+from ..samplers.asker import Asker
 from ..samplers.problem import Problem
-from ..samplers.registry import make_sampler
+from ..samplers.registry import sampler_name
 from ..space.budget import check_possible
 from ..space.candidates import Candidates
 from ..space.space import Space
@@ -33,7 +34,7 @@ from .loop import TrialLoop
 from .options import takes
 from .outputs import say_outputs, write_outputs
 from .pruning import PRUNER
-from .settings import RunSettings, Settings, sampler_name
+from .settings import RunSettings, Settings
 from .workers import Worker
 
 
@@ -121,11 +122,8 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
     """Make everything ready for trials: the layers' decompositions, the plans there are, the sampler."""
     objective.prepare(progress)
     _note_dense_model(study, objective, settings, progress)
-    # What only measuring tells is checked after a trial.
-    bounds = settings.budget.limits(objective.costs.dense)
-    limits = {name: limit for name, limit in bounds.items() if name in objective.costs.names}
-    space = Space(Candidates.of(objective), limits)
-    if knapsack(space.candidates, limits) is None:
+    space = Space(Candidates.of(objective), settings.budget.limits(objective.costs.dense))
+    if knapsack(space.candidates, space.limits) is None:
         raise RankfrontError(f"budget {settings.budget} is kept by no plan: its bounds cannot hold all at once")
 
     def screened(score: Callable[[Plan], float | None]) -> Callable[[Plan], float | None]:
@@ -142,18 +140,17 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
         return shown
 
     study.pruner = PRUNER
-    study.sampler = make_sampler(
-        settings.sampler,  # pyright: ignore[reportArgumentType]
-        Problem(
-            space,
-            settings.seed,
-            settings.trials,
-            screened(objective.bare),
-            screened(objective.untrained),
-            objective.samples,
-        ),
+    problem = Problem(
+        space,
+        settings.seed,
+        settings.trials,
+        screened(objective.bare),
+        screened(objective.untrained),
+        objective.samples,
+        settings.objectives[1:],
     )
-    return TrialLoop(study, space, objective, settings, worker, progress, DenseModel.of(study))
+    asker = Asker(study, problem, settings.sampler)
+    return TrialLoop(study, space, asker, objective, settings, worker, progress, DenseModel.of(study))
 
 
 def _note_dense_model(study: Study, objective: Objective, settings: RunSettings, progress: Progress) -> None:

@@ -16,7 +16,7 @@ from ...objectives.device_name import check_device_name
 from ...objectives.errors import RankfrontError
 from ...objectives.metrics.registry import METRICS
 from ..report.progress import Progress
-from ..samplers.registry import DEFAULT, SAMPLERS, check_sampler
+from ..samplers.registry import DEFAULT, SAMPLERS, check_sampler, sampler_name
 from ..space.budget import Budget
 from ..storage.folder import Folder, folder_name
 from ..storage.source import Source
@@ -24,8 +24,10 @@ from .options import option
 
 if TYPE_CHECKING:
     import torch
+    from optuna.samplers import BaseSampler
 
     from ...objectives.task import Task
+    from ..samplers.sampler import Sampler
     from ..storage.stored import Stored
 
 SCORE_OBJECTIVE = "accuracy"
@@ -66,10 +68,10 @@ class Settings:
     )
     out: str | Path | None = option(None, metavar="DIR", reader=Path, help="The study's folder [default: runs/NAME]")
     storage: str | None = option(None, metavar="URL", help="A database in place of DIR/study.db.")
-    sampler: str | object | None = option(
+    sampler: str | Sampler | BaseSampler | None = option(
         None,
         metavar="NAME",
-        help=f"Who proposes plans: one of {', '.join(SAMPLERS)}; in Python also an object [default: {DEFAULT}]",
+        help=f"Who proposes plans: one of {', '.join(SAMPLERS)}; in Python an object, too [default: {DEFAULT}]",
     )
     device: str = option("auto", metavar="NAME", help="Where to compute: auto, cpu or cuda.")
     seed: int | None = option(
@@ -86,7 +88,7 @@ class Settings:
             raise RankfrontError(f"trials must be 1 or more, but got {self.trials}")
         if self.seed is not None and not 0 <= self.seed < 2**32:
             raise RankfrontError(f"seed must be from 0 to 2^32 - 1, but got {self.seed}")
-        if isinstance(self.sampler, str):
+        if self.sampler is not None:
             check_sampler(self.sampler)
         check_device_name(self.device)
         seconds(self.timeout)
@@ -158,7 +160,7 @@ class RunSettings:
     timeout_s: float | None
     folder: Folder
     storage: str | None
-    sampler: str | object
+    sampler: str | Sampler | BaseSampler
     device: torch.device
     seed: int
     source: Source | None
@@ -198,15 +200,6 @@ def as_budget(budget: str | Sequence[str] | Budget) -> Budget:
     if isinstance(budget, Budget):
         return budget
     return Budget() if budget == "none" else Budget.parse(budget)
-
-
-def sampler_name(sampler: object) -> str:
-    """Return a sampler's name; of an object of the user's own that of its class.
-
-    >>> sampler_name("tpe"), sampler_name(Budget())
-    ('tpe', 'rankfront.search.space.budget.Budget')
-    """
-    return sampler if isinstance(sampler, str) else f"{type(sampler).__module__}.{type(sampler).__qualname__}"
 
 
 def _known_sampler(name: str) -> str:

@@ -1,10 +1,10 @@
-"""The score before fine-tuning as a low fidelity: what it foretells of the score after.
+"""The score before fine-tuning as a low fidelity of the score after it.
 
-How much it foretells differs (much on convolutional networks, nothing on some perceptrons), so it is learnt from the
-study's trials, each of which is scored before and after: first what is expected of the untrained score where a certain
-final one is expected, then what it is worth in the end to be better than that (a linear link between fidelities, as in
-Kennedy & O'Hagan, Biometrika 2000). Both are least squares with one more observation of the prior's, as far out as the
-scores spread.
+How much the one says about the other differs: much on convolutional networks, nothing on some perceptrons. So it is
+learnt from the study's trials, each of which is scored before and after. Two least-squares fits: the score before
+fine-tuning that goes with a prediction of the score after it, and what share of a residual of the former remains in the
+latter (a linear link between fidelities, as in Kennedy & O'Hagan, Biometrika 2000). Each fit has one more observation,
+the prior's, as far out as the scores spread.
 """
 
 from __future__ import annotations
@@ -16,35 +16,41 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-SLOPE, GAIN = 1.0, 0.5
-"""The prior's: untrained scores fall as final ones do, and half of what they are better by stays."""
+PRIOR_SLOPE = 1.0
+"""By the prior, scores before fine-tuning differ as much as those after it."""
+
+PRIOR_GAIN = 0.5
+"""By the prior, half of a residual remains; tuned on all models of ``benchmarks/search.py``."""
 
 
 @dataclass(frozen=True)
 class LowFidelity:
-    """``untrained ≈ level + slope · expected``, and ``gain`` of what it is better than that."""
+    """``before ≈ level + slope · predicted``, and ``gain`` of the residual is added to the prediction.
+
+    All values are on the fitted scale.
+    """
 
     level: float
     slope: float
     gain: float
 
     @classmethod
-    def of(cls, expected: Array, untrained: Array, scores: Array) -> LowFidelity:
-        """Learn from trials, all (N,), N > 0: what was expected of them, and what they scored before and after."""
-        unit = float(scores.var()) or 1.0
-        mean, before = expected.mean(), untrained.mean()
-        apart = expected - mean
-        slope = float((apart @ (untrained - before) + SLOPE * unit) / (apart @ apart + unit))
-        level = float(before - slope * mean)
-        better = untrained - level - slope * expected
-        gain = float((better @ (scores - expected) + GAIN * unit) / (better @ better + unit))
+    def fitted(cls, predicted: Array, before: Array, values: Array) -> LowFidelity:
+        """Learn from trials, all ``(N,)``, N > 0: what was predicted, and the values before and after fine-tuning."""
+        unit = float(values.var()) or 1.0
+        mean, mean_before = predicted.mean(), before.mean()
+        centred = predicted - mean
+        slope = float((centred @ (before - mean_before) + PRIOR_SLOPE * unit) / (centred @ centred + unit))
+        level = float(mean_before - slope * mean)
+        residuals = before - level - slope * predicted
+        gain = float((residuals @ (values - predicted) + PRIOR_GAIN * unit) / (residuals @ residuals + unit))
         return cls(level, slope, gain)
 
     @classmethod
-    def new(cls, expected: Array, untrained: Array) -> LowFidelity:
-        """Return the prior, its level that of plans not yet run: NaN of ``untrained`` are passed over."""
-        return cls(float(np.nanmean(untrained - SLOPE * expected)), SLOPE, GAIN)
+    def prior(cls, predicted: Array, before: Array) -> LowFidelity:
+        """Return the prior, its level that of plans without a trial ``(N,)``; NaN in ``before`` are passed over."""
+        return cls(float(np.nanmean(before - PRIOR_SLOPE * predicted)), PRIOR_SLOPE, PRIOR_GAIN)
 
-    def beyond(self, expected: Array, untrained: Array) -> Array:
-        """Return by how much more than ``expected`` the final scores will be, (N,)."""
-        return self.gain * (untrained - self.level - self.slope * expected)
+    def correction(self, predicted: Array, before: Array) -> Array:
+        """Return what to add to the predictions ``(N,)``, given the values before fine-tuning ``(N,)``."""
+        return self.gain * (before - self.level - self.slope * predicted)

@@ -1,7 +1,9 @@
-"""The contract of a sampler: every sampler × toy studies."""
+"""The contract of a sampler: every sampler × toy studies whose score is not what the knapsack minimises."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,220 +14,309 @@ from optuna.trial import TrialState
 
 from rankfront import Plan, RankfrontError
 from rankfront.objectives.plan import DENSE
-from rankfront.search.allocation.rules import RULES
-from rankfront.search.results.front import area
-from rankfront.search.samplers.directions.sampler import DirectionsSampler, Hope
+from rankfront.search.allocation.registry import RULES, rule_named
+from rankfront.search.samplers.asker import Asker
 from rankfront.search.samplers.problem import Problem
-from rankfront.search.samplers.registry import SAMPLERS, make_sampler
+from rankfront.search.samplers.registry import SAMPLERS, check_sampler, make_sampler, sampler_name
+from rankfront.search.space.limits import budget_fractions
 from rankfront.search.space.space import Space
 from rankfront.search.storage.slots import SLOT, next_slot
 from rankfront.search.storage.trials import SCORE, SCORE_BEFORE_FINETUNING
-from tests.search.toys import error_of, toy_candidates, toy_space
+from tests.search.toys import LANDSCAPES, Choices, Landscape, hypervolume, toy_candidates, toy_space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-TOYS = {
+SPACES = {
     "tight": lambda: toy_space(0.35),
     "loose": lambda: toy_space(0.8),
     "two limits": lambda: _two_limits(),
     "no budget": lambda: Space(toy_candidates(), {}),
 }
-OBJECTIVES = {"one": ["maximize"], "two": ["maximize", "minimize"]}
+DIRECTIONS = {"one": ["maximize"], "two": ["maximize", "minimize"]}
+UNEQUAL = LANDSCAPES["layers weigh unequally"]
+QUICK = [name for name in SAMPLERS if name != "gp"]
+"""`gp` takes seconds a study: it is tried once in each test."""
 
 
 def _two_limits() -> Space:
     candidates = toy_candidates()
-    dense = candidates.costs.dense
-    return Space(candidates, {"params": 0.5 * dense.params, "flops": 0.4 * dense.flops})
+    return Space(candidates, {"params": 0.5 * candidates.dense["params"], "flops": 0.4 * candidates.dense["flops"]})
 
 
-def problem(space: Space, trials: int, seed: int = 0) -> Problem:
-    """What a sampler is told: untrained, a plan scores as it does in the end."""
-    return Problem(
-        space,
-        seed,
-        trials,
-        lambda plan: -error_of(space.candidates, plan),
-        lambda plan: -error_of(space.candidates, plan),
-        0,
-    )
+def crossed(*lists: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every sampler but `gp` × the given lists, and `gp` × the first of each."""
+    product = [()]
+    for names in (QUICK, *lists):
+        product = [(*row, name) for row in product for name in names]
+    return [*product, ("gp", *(names[0] for names in lists))]
+
+
+def problem(space: Space, trials: int, seed: int = 0, landscape: Landscape = UNEQUAL, objectives: int = 2) -> Problem:
+    """What a sampler is told."""
+
+    def before(plan: Plan) -> float:
+        return landscape.before(space.candidates, space.candidates.choices(plan))
+
+    return Problem(space, seed, trials, before, before, 0, ("params",)[: objectives - 1])
 
 
 def drive(
-    study: optuna.Study, space: Space, sampler: str, total: int, seed: int = 0, trials: int = 0
+    study: optuna.Study,
+    space: Space,
+    sampler: object,
+    total: int,
+    seed: int = 0,
+    trials: int = 0,
+    landscape: Landscape = UNEQUAL,
 ) -> list[tuple[int, ...]]:
-    """Run a stub study: a plan scores the negative sum of its layers' errors."""
-    study.sampler = make_sampler(sampler, problem(space, trials or total, seed))
+    """Run a stub study; returns the choices of its trials."""
+    asker = Asker(study, problem(space, trials or total, seed, landscape, len(study.directions)), sampler)
     proposals = []
     while (slot := next_slot(study)) < total:
-        trial = study.ask(space.distributions)
+        trial = study.ask()
         trial.set_user_attr(SLOT, slot)
-        plan = space.plan(trial.params)
-        for metric, violation in space.violations(plan).items():
+        choices = asker.suggest(trial, slot)
+        for metric, violation in space.violations(choices).items():
             trial.set_constraint(metric, violation)
-        score = -error_of(space.candidates, plan)
+        score = landscape.score(space.candidates, choices)
         trial.set_user_attr(SCORE, score)
-        trial.set_user_attr(SCORE_BEFORE_FINETUNING, score)
-        study.tell(trial, [score, space.candidates.costs.of(plan).params][: len(study.directions)])
-        proposals.append(tuple(trial.params.values()))
+        trial.set_user_attr(SCORE_BEFORE_FINETUNING, landscape.before(space.candidates, choices))
+        study.tell(trial, [score, space.candidates.costs.of(space.plan(choices)).params][: len(study.directions)])
+        proposals.append(tuple(choices.tolist()))
     return proposals
 
 
+def ask(asker: Asker, slot: int) -> tuple[int, ...]:
+    """Have one trial proposed, and leave it running."""
+    trial = asker.study.ask()
+    trial.set_user_attr(SLOT, slot)
+    return tuple(asker.suggest(trial, slot).tolist())
+
+
 def new_study(directions: Sequence[str]) -> optuna.Study:
-    return optuna.create_study(directions=list(directions), storage="sqlite:///:memory:")
+    return optuna.create_study(directions=list(directions))
 
 
-@pytest.mark.parametrize("objectives", OBJECTIVES)
-@pytest.mark.parametrize("toy", TOYS)
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_never_over_budget_and_never_a_plan_twice(sampler: str, toy: str, objectives: str) -> None:
-    space, study = TOYS[toy](), new_study(OBJECTIVES[objectives])
-    proposals = drive(study, space, sampler, 14, trials=40)
+@pytest.mark.parametrize(("sampler", "space", "objectives"), crossed(list(SPACES), list(DIRECTIONS)))
+def test_never_over_budget_and_never_a_plan_twice(sampler: str, space: str, objectives: str) -> None:
+    toy, study = SPACES[space](), new_study(DIRECTIONS[objectives])
+    proposals = drive(study, toy, sampler, 14, trials=40)
     assert len(set(proposals)) == len(proposals) == 14
-    for trial in study.trials:
-        assert space.fits(space.plan(trial.params))
+    for trial, choices in zip(study.trials, proposals, strict=True):
+        assert tuple(toy.choices(trial.params).tolist()) == choices
+        assert toy.fits(np.array(choices))
         assert trial.state == TrialState.COMPLETE
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_resumes_to_the_same_proposals(sampler: str) -> None:
     space = toy_space(0.5)
-    whole = drive(new_study(OBJECTIVES["two"]), space, sampler, 14)
-    study = new_study(OBJECTIVES["two"])
-    parts = drive(study, space, sampler, 6, trials=14) + drive(study, space, sampler, 14)
+    total = 8 if sampler == "gp" else 14
+    whole = drive(new_study(DIRECTIONS["two"]), space, sampler, total)
+    study = new_study(DIRECTIONS["two"])
+    parts = drive(study, space, sampler, 6, trials=total) + drive(study, space, sampler, total)
     assert parts == whole
 
 
-@pytest.mark.parametrize("toy", TOYS)
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_workers_do_not_propose_the_same_plan(sampler: str, toy: str) -> None:
+@pytest.mark.parametrize(("sampler", "space"), crossed(list(SPACES)))
+def test_workers_do_not_propose_the_same_plan(sampler: str, space: str) -> None:
     """Each asks while the others' trials run."""
-    space, study = TOYS[toy](), new_study(OBJECTIVES["two"])
-    drive(study, space, sampler, 3, trials=40)
-    plans: set[tuple[int, ...]] = set()
-    for slot in range(3, 15):
-        study.sampler = make_sampler(sampler, problem(space, 40))  # each worker has one of its own
-        trial = study.ask()
-        trial.set_user_attr(SLOT, slot)
-        space.suggest(trial)
-        plans.add(tuple(trial.params.values()))
+    toy, study = SPACES[space](), new_study(DIRECTIONS["two"])
+    drive(study, toy, sampler, 3, trials=40)
+    plans = {ask(Asker(study, problem(toy, 40), sampler), slot) for slot in range(3, 15)}
     assert len(plans) == 12
 
 
-def test_a_worker_that_proposes_while_another_screens_proposes_another_plan() -> None:
-    space, study = toy_space(0.5), new_study(OBJECTIVES["two"])
+def test_a_worker_that_proposes_while_another_scores_proposes_another_plan() -> None:
+    space, study = toy_space(0.5), new_study(DIRECTIONS["two"])
     others: list[tuple[int, ...] | None] = []
+    told = problem(space, 40)
 
-    def untrained(plan: Plan) -> float:
+    def before(plan: Plan) -> float | None:
         if not others:
             others.append(None)
-            study.sampler = DirectionsSampler(problem(space, 40))
-            trial = study.ask()
-            trial.set_user_attr(SLOT, 1)
-            space.suggest(trial)
-            others.append(tuple(trial.params.values()))
-            study.sampler = mine
-        return -error_of(space.candidates, plan)
+            others.append(ask(Asker(study, problem(space, 40), "directions"), 1))
+            study.sampler = mine._fixed
+        return told.score_before_finetuning(plan)
 
-    mine = DirectionsSampler(replace(problem(space, 40), untrained=untrained))
-    study.sampler = mine
-    trial = study.ask()
-    trial.set_user_attr(SLOT, 0)
-    space.suggest(trial)
-    assert others[1] is not None and tuple(trial.params.values()) != others[1]
+    mine = Asker(study, replace(told, score_before_finetuning=before), "directions")
+    ours = ask(mine, 0)
+    assert others[1] is not None and ours != others[1]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS.keys() - RULES.keys())
+@pytest.mark.parametrize("sampler", [name for name in QUICK if name not in RULES])
 def test_another_seed_proposes_otherwise(sampler: str) -> None:
     space = toy_space(0.5)
-    first, second = (drive(new_study(OBJECTIVES["one"]), space, sampler, 12, seed) for seed in (0, 1))
+    first, second = (drive(new_study(DIRECTIONS["one"]), space, sampler, 12, seed) for seed in (0, 1))
     assert first != second
 
 
-def test_directions_start_with_the_rule_that_is_best_untrained() -> None:
+@pytest.mark.parametrize("landscape", LANDSCAPES)
+def test_the_default_sampler_beats_random(landscape: str) -> None:
+    """By the hypervolume after 30 trials, in every one of several studies, and clearly on average."""
+    toy = LANDSCAPES[landscape]
+    space = toy_space(0.6)
+
+    def reached(sampler: str, seed: int) -> float:
+        proposals = np.array(drive(new_study(DIRECTIONS["two"]), space, sampler, 30, seed, landscape=toy))
+        exact = replace(toy, noise=0.0)
+        scores = np.array([exact.score(space.candidates, choices) for choices in proposals])
+        smallest = exact.score(space.candidates, np.zeros(len(space.candidates.names), np.int64))
+        return hypervolume(budget_fractions(space, proposals), scores, smallest)
+
+    ours, random = (np.array([reached(sampler, seed) for seed in range(5)]) for sampler in ("directions", "random"))
+    assert (ours > random).all()
+    assert ours.mean() > 1.3 * random.mean()
+
+
+def test_directions_start_with_the_rule_that_scores_best_before_finetuning() -> None:
     space = toy_space(0.5)
-    candidates = space.candidates
-    plans = {name: rule(candidates, space.limits) for name, rule in RULES.items()}
-    picks = {name: tuple(space.params(plan).values()) for name, plan in plans.items() if plan is not None}
-    assert len(set(picks.values())) > 1
-    for liked in picks:
-        study = new_study(OBJECTIVES["one"])
-        told = replace(problem(space, 10), untrained=lambda plan, liked=liked: -float(plan != plans[liked]))
-        study.sampler = DirectionsSampler(told)
-        assert tuple(study.ask(space.distributions).params.values()) == picks[liked]
+    found = {name: rule_named(name)(space.candidates, space.limits) for name in RULES}
+    rules = {name: tuple(choices.tolist()) for name, choices in found.items() if choices is not None}
+    assert len(set(rules.values())) > 1
+    for best in rules.values():
+        told = problem(space, 10, objectives=1)
+        told = replace(told, score_before_finetuning=lambda p, best=best: -float(_tuple(space, p) != best))
+        assert ask(Asker(new_study(DIRECTIONS["one"]), told, "directions"), 0) == best
 
 
-def test_directions_stand_networks_without_an_untrained_score() -> None:
-    space, study = toy_space(0.5), new_study(OBJECTIVES["two"])
-    study.sampler = DirectionsSampler(replace(problem(space, 10), untrained=lambda plan: None))
-    plans = {tuple(study.ask(space.distributions).params.values()) for _ in range(3)}
-    assert len(plans) == 3
+def _tuple(space: Space, plan: Plan) -> tuple[int, ...]:
+    return tuple(space.candidates.choices(plan).tolist())
 
 
-def test_directions_stand_a_budget_that_a_single_plan_keeps() -> None:
+def test_directions_take_networks_without_a_score_before_finetuning() -> None:
+    space, study = toy_space(0.5), new_study(DIRECTIONS["two"])
+    asker = Asker(study, replace(problem(space, 10), score_before_finetuning=lambda plan: None), "directions")
+    assert len({ask(asker, slot) for slot in range(3)}) == 3
+
+
+def test_directions_take_a_budget_that_a_single_plan_keeps() -> None:
     candidates = toy_candidates()
-    space = Space(candidates, {"params": candidates.smallest.params})
-    assert len(set(drive(new_study(OBJECTIVES["two"]), space, "directions", 6))) == 1
+    space = Space(candidates, {"params": candidates.smallest["params"]})
+    assert len(set(drive(new_study(DIRECTIONS["two"]), space, "directions", 6))) == 1
 
 
 def test_directions_end_with_the_leaders_again() -> None:
-    space, study = toy_space(0.5), new_study(OBJECTIVES["two"])
+    space, study = toy_space(0.5), new_study(DIRECTIONS["two"])
     *others, one, two = drive(study, space, "directions", 30)
     assert len(set(others)) == 28 and one != two
     best = sorted(study.trials[:28], key=lambda t: -t.user_attrs[SCORE])[:2]
-    assert [one, two] == [tuple(t.params.values()) for t in best]
+    assert [one, two] == [tuple(space.choices(t.params).tolist()) for t in best]
 
 
 def test_directions_find_what_the_knapsack_does_not_know() -> None:
-    """Where the true score weighs the first layer more than its error says, the search finds out."""
+    """Where the first layer counts 20 times, the search finds out, by the score alone."""
     space = toy_space(0.35, depth=4)
-    study = new_study(OBJECTIVES["one"])
-    study.sampler = DirectionsSampler(problem(space, 40))
 
-    def score(trial: optuna.Trial) -> float:
-        picks = space.candidates.picks(space.plan(trial.params))
-        errors = space.candidates.errors[range(len(picks)), picks]
-        return -float(20 * errors[0] + errors[1:].sum())
+    def loss(_: object, choices: Choices) -> float:
+        errors = space.candidates.errors[range(len(choices)), choices]
+        return float(20 * errors[0] + errors[1:].sum())
 
-    scores = []
-    for slot in range(40):
-        trial = study.ask(space.distributions)
-        trial.set_user_attr(SLOT, slot)
-        trial.set_user_attr(SCORE, score(trial))
-        scores.append(score(trial))
-        study.tell(trial, scores[-1])
-    assert max(scores) > 0.7 * scores[0]
+    proposals = drive(new_study(DIRECTIONS["one"]), space, "directions", 40, landscape=Landscape(loss))
+    losses = [loss(None, np.array(choices)) for choices in proposals]
+    assert min(losses) < 0.7 * losses[0]
 
 
-def test_expected_growth_is_that_of_sampled_scores() -> None:
-    """The oracle: scores drawn from the normal distribution that is expected, the front's area with each."""
-    space, study = toy_space(0.5), new_study(OBJECTIVES["two"])
-    sampler = DirectionsSampler(problem(space, 40))
-    study.sampler = sampler
-    drive(study, space, "directions", 8, trials=40)
-    known = sampler._known(study)
-    picks = known.picks[::2]
-    hope = Hope(known.scores[::2] + np.array([-0.2, 0.0, 0.1, 0.3]), 0.15)
-    floor, front = sampler._floor(known), known.front
-    usage, gains = known.usage[front], known.scores[front] - floor
-    now = area(usage, gains)
-    rng = np.random.default_rng(0)
-    for plan, value, found in zip(picks, hope.values, sampler._growth(known, picks, hope), strict=True):
-        drawn = (value + hope.error * rng.standard_normal(4000) - floor).clip(0)
-        with_it = [area(np.append(usage, sampler._usage(plan[None])), np.append(gains, gain)) - now for gain in drawn]
-        assert found == pytest.approx(np.mean(with_it), abs=4 * np.std(with_it) / np.sqrt(4000) + 1e-12)
-
-
-def test_greedy_stands_networks_without_a_score() -> None:
-    space, study = toy_space(0.5), new_study(OBJECTIVES["two"])
+def test_greedy_takes_networks_without_a_score() -> None:
+    space, study = toy_space(0.5), new_study(DIRECTIONS["two"])
     first = space.candidates.names[0]
+    told = problem(space, 10)
 
-    def bare(plan: Plan) -> float | None:
-        return None if plan[first] != DENSE else -error_of(space.candidates, plan)
+    def score(plan: Plan) -> float | None:
+        return None if plan[first] != DENSE else told.factorized_score(plan)
 
-    study.sampler = make_sampler("greedy", replace(problem(space, 10), bare=bare))
-    assert space.fits(space.plan(study.ask(space.distributions).params))
+    assert space.fits(np.array(ask(Asker(study, replace(told, factorized_score=score), "greedy"), 0)))
 
 
-def test_unknown_sampler() -> None:
-    with pytest.raises(RankfrontError, match=r"sampler must be one of directions, greedy, .*, random, but got 'cma'"):
-        make_sampler("cma", problem(toy_space(), 10))
+class Halves:
+    """A user's sampler."""
+
+    def propose(self, history: object, slot: int) -> list[int]:
+        return [int(size) // 2 for size in toy_candidates().sizes]
+
+
+def test_a_users_sampler_is_used_as_it_is() -> None:
+    space = toy_space(0.5)
+    first, second = drive(new_study(DIRECTIONS["two"]), space, Halves(), 2)
+    assert first == second == tuple(Halves().propose(None, 0))
+    assert sampler_name(Halves()).endswith("test_samplers.Halves")
+
+
+@pytest.mark.parametrize(
+    ("proposed", "said"),
+    [
+        ([0, 0], r"sampler .*Fake must propose an array of shape \(6,\), one integer a layer, but got \(2,\)"),
+        (3, r"must propose an array of shape \(6,\), one integer a layer, but got \(\)"),
+        ([0.0] * 6, r"must propose integers, one a layer, but got \[0\.0, "),
+        ([True] * 6, "must propose integers, one a layer, but got"),
+        (None, "must propose integers, one a layer, but got None"),
+        ([[0], [0, 1]], "must propose integers, one a layer, but got"),
+        ("dense", "must propose integers, one a layer, but got 'dense'"),
+        ([-1, 0, 0, 0, 0, 0], r"must propose a choice from 0 to \d+ for layer 0, but got -1"),
+        ([0, 0, 0, 0, 0, 99], r"must propose a choice from 0 to \d+ for layer 6\.4, but got 99"),
+    ],
+    ids=str,
+)
+def test_what_a_users_sampler_returns_is_checked(proposed: object, said: str) -> None:
+    class Fake:
+        def propose(self, history: object, slot: int) -> object:
+            return proposed
+
+    with pytest.raises(RankfrontError, match=said):
+        drive(new_study(DIRECTIONS["two"]), toy_space(0.5), Fake(), 1)
+
+
+class Watching(optuna.samplers.RandomSampler):
+    """An Optuna sampler of a user's that counts what it is told."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.before = self.after = 0
+
+    def before_trial(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        self.before += 1
+
+    def after_trial(self, study: object, trial: object, state: TrialState, values: Sequence[float] | None) -> None:
+        self.after += state == TrialState.COMPLETE
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_an_optuna_sampler_is_repaired_and_told_of_trials(space: str) -> None:
+    toy, sampler = SPACES[space](), Watching(0)
+    proposals = drive(new_study(DIRECTIONS["two"]), toy, sampler, 8)
+    assert all(toy.fits(np.array(choices)) for choices in proposals) and len(set(proposals)) == 8
+    assert (sampler.before, sampler.after) == (8, 8)
+
+
+def test_an_enqueued_trial_keeps_its_parameters() -> None:
+    space, study = toy_space(0.5), new_study(DIRECTIONS["two"])
+    study.enqueue_trial(space.params(np.zeros(6, np.int64)))
+    assert drive(study, space, "directions", 2)[0] == (0,) * 6
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["cma", None, 3, Halves, object(), lambda history, slot: [0]],
+    ids=["name", "None", "number", "class", "object", "function"],
+)
+def test_what_is_no_sampler_is_refused(wrong: object) -> None:
+    said = "one of directions, greedy, .*, random, but got 'cma'" if wrong == "cma" else "a name, an Optuna sampler, or"
+    for function in (check_sampler, make_sampler):
+        with pytest.raises(RankfrontError, match=f"sampler must be {said}"):
+            function(wrong)
+
+
+def test_names_are_known_without_torch_optuna_and_scipy() -> None:
+    code = (
+        "import importlib, sys, types\n"
+        "for name in ('rankfront', 'rankfront.search', 'rankfront.objectives'):\n"  # their faces are others' concern
+        "    module = types.ModuleType(name)\n"
+        "    module.__path__ = [name.replace('.', '/')]\n"
+        "    sys.modules[name] = module\n"
+        "registry = importlib.import_module('rankfront.search.samplers.registry')\n"
+        "registry.check_sampler('tpe')\n"
+        "assert list(registry.SAMPLERS)[0] == registry.DEFAULT\n"
+        "print(sorted({'torch', 'optuna', 'scipy', 'numpy'} & sys.modules.keys()))\n"
+    )
+    root = __file__.rpartition("/tests/")[0]
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
+    assert found.stdout.strip() == "[]"

@@ -1,47 +1,66 @@
+"""The way between Optuna's parameters, choices and plans; limits and budget fractions."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankfront import DENSE
-from tests.search.toys import toy_space
+from rankfront.search.samplers.near_duplicates import untried
+from rankfront.search.space.limits import budget_fractions, limits_at, van_der_corput
+from rankfront.search.space.space import Space
+from tests.search.toys import toy_candidates, toy_space
 
 SPACE = toy_space(0.5)
-SIZES = {name: d.high for name, d in SPACE.distributions.items()}  # pyright: ignore[reportAttributeAccessIssue]
-params = st.fixed_dictionaries({name: st.integers(1, size) for name, size in SIZES.items()})
+SIZES = SPACE.candidates.sizes.tolist()
+some_choices = st.tuples(*(st.integers(0, size - 1) for size in SIZES)).map(np.array)
 
 
-@given(params)
-def test_params_and_plans_are_inverse(some: dict[str, int]) -> None:
-    assert SPACE.params(SPACE.plan(some)) == some
+@given(some_choices)
+def test_params_choices_and_plans_are_inverse(choices: np.ndarray) -> None:
+    assert np.array_equal(SPACE.choices(SPACE.params(choices)), choices)
+    assert np.array_equal(SPACE.candidates.choices(SPACE.plan(choices)), choices)
+    both = SPACE.choices_of_all([SPACE.params(choices), SPACE.params(choices)])
+    assert np.array_equal(both, [choices, choices])
 
 
 def test_the_largest_value_is_dense_and_the_others_are_ranks() -> None:
-    assert set(SPACE.plan(SIZES).values()) == {DENSE}
-    assert {choice.rank for choice in SPACE.plan(dict.fromkeys(SIZES, 1)).values()} == {1}
-    assert all(name.endswith(".choice") for name in SIZES)
+    assert SPACE.params(SPACE.candidates.dense_choices) == dict(zip(SPACE.distributions, SIZES, strict=True))
+    assert set(SPACE.plan(SPACE.candidates.dense_choices).values()) == {DENSE}
+    assert {choice.rank for choice in SPACE.plan(np.zeros(len(SIZES), np.int64)).values()} == {1}
+    assert all(name.endswith(".choice") for name in SPACE.distributions)
 
 
 @settings(deadline=None)
-@given(params)
-def test_fitted_keeps_what_fits_and_shrinks_what_does_not(some: dict[str, int]) -> None:
-    fitted = SPACE.fitted(some)
-    assert SPACE.fits(SPACE.plan(fitted))
-    assert all(fitted[name] <= value for name, value in some.items())
-    if SPACE.fits(SPACE.plan(some)):
-        assert fitted == some
-
-
-@settings(deadline=None)
-@given(params, st.integers(0, 100))
-def test_unlike_finds_a_new_plan_nearby(some: dict[str, int], seed: int) -> None:
-    plan = SPACE.plan(SPACE.fitted(some))
-    tried = {tuple(SPACE.params(plan).values())}
-    other = SPACE.unlike(plan, tried, np.random.default_rng(seed))
-    assert tuple(SPACE.params(other).values()) not in tried
-    assert SPACE.fits(other)
+@given(some_choices, st.integers(0, 100))
+def test_untried_finds_new_choices_that_fit(choices: np.ndarray, seed: int) -> None:
+    other = untried(SPACE, choices, choices[None], np.random.default_rng(seed))
+    assert not np.array_equal(other, choices) and SPACE.fits(other)
 
 
 def test_violations_are_shares_of_the_limit() -> None:
-    dense = SPACE.plan(SIZES)
-    assert SPACE.violations(dense) == pytest.approx({"params": 1.0})
+    assert SPACE.violations(SPACE.candidates.dense_choices) == pytest.approx({"params": 1.0})
+
+
+def test_limits_on_what_is_not_known_before_building_are_left_out() -> None:
+    assert Space(toy_candidates(), {"params": 10.0, "latency": 1.0}).limits == {"params": 10.0}
+
+
+def test_limits_go_from_the_least_to_the_budget() -> None:
+    candidates = SPACE.candidates
+    for space in (SPACE, Space(candidates, {"flops": 0.4 * candidates.dense["flops"]}), Space(candidates, {})):
+        ways = [limits_at(space, position) for position in (0.0, 0.5, 1.0)]
+        for metric, end in ways[2].items():
+            assert candidates.smallest[metric] <= ways[0][metric] <= ways[1][metric] <= end
+        assert ways[2] == dict(space.limits) or not space.limits
+
+
+@given(some_choices)
+def test_the_budget_fraction_is_one_at_most_where_choices_fit(choices: np.ndarray) -> None:
+    assert (budget_fractions(SPACE, choices[None])[0] <= 1) == SPACE.fits(choices)
+
+
+def test_the_points_of_van_der_corput_fill_the_way_evenly() -> None:
+    points = [van_der_corput(n) for n in range(64)]
+    assert points[:5] == [1.0, 0.5, 0.25, 0.75, 0.125]
+    assert np.diff(sorted([0.0, *points])) == pytest.approx(np.full(64, 1 / 64))

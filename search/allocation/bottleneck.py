@@ -1,0 +1,13 @@
+"""The rule ``bottleneck``: the knapsack, with bottlenecks counted as errors that fine-tuning does not remove."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..space.candidates import Candidates, Choices
+from .knapsack import knapsack
+
+
+def bottleneck(candidates: Candidates, limits: Mapping[str, float]) -> Choices | None:
+    """Return the choices of the least sum of errors and bottleneck penalties within the limits."""
+    return knapsack(candidates, limits, candidates.penalised_errors)

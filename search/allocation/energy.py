@@ -1,0 +1,39 @@
+"""The rule ``energy``: the same relative error in every layer.
+
+The largest error of any layer is what ALDS minimises (Liebenwein et al., NeurIPS 2021), and what thresholds on the kept
+energy of the singular values make equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..space.candidates import Candidates, Choices
+from .bisection import largest_that_fits
+
+
+def energy(candidates: Candidates, limits: Mapping[str, float]) -> Choices | None:
+    """Return the choices whose errors are equal in all layers, the smallest error that fits."""
+    return proportional(candidates, limits, np.ones(len(candidates.names)))
+
+
+def proportional(
+    candidates: Candidates, limits: Mapping[str, float], proportions: NDArray[np.float64]
+) -> Choices | None:
+    """Return the choices whose errors are in the given proportions ``(L,)``, the smallest errors that fit."""
+    columns = candidates.columns(limits) or [0]
+    dense = np.array([candidates.dense[candidates.metrics[column]] for column in columns], float)
+    cost = (candidates.changes[:, :, columns] / dense).sum(2)
+    levels = candidates.errors / proportions[:, None]
+    finite = levels[np.isfinite(levels)]
+    low, high = np.log(finite[finite > 1e-12].min(initial=1.0)), np.log(max(1.0, finite.max()))
+
+    def at(way: float) -> Choices:
+        """Allow the largest error there is at 0, an ever smaller one on the way, none at all at 1."""
+        level = np.exp(high + (low - high) * way) if way < 1 else 0.0
+        return np.where(levels <= level, cost, np.inf).argmin(1)
+
+    return largest_that_fits(candidates, limits, at)

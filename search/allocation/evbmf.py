@@ -1,0 +1,22 @@
+"""The rule ``evbmf``: errors in the proportion of each layer's noise.
+
+EVBMF (see `noise`) says which share of a layer's weights is noise, without any budget. The rule keeps its comparison of
+the layers, and scales the errors until the limits are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..space.candidates import Candidates, Choices
+from .energy import proportional
+
+LEAST_NOISE = 1e-3
+"""A layer's noise is taken for at least this share, so that no layer has to stay dense."""
+
+
+def evbmf(candidates: Candidates, limits: Mapping[str, float]) -> Choices | None:
+    """Return the choices whose errors are in the proportion of the layers' noise, the smallest errors that fit."""
+    return proportional(candidates, limits, np.maximum(candidates.noise, LEAST_NOISE))

@@ -1,0 +1,24 @@
+"""The rule ``uniform``: the same share of every layer's parameters and flops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..space.candidates import Candidates, Choices
+from .bisection import largest_that_fits
+
+
+def uniform(candidates: Candidates, limits: Mapping[str, float]) -> Choices | None:
+    """Return the choices that keep the same share of every layer, the largest share that fits."""
+    layers = [candidates.costs.layers[name] for name in candidates.names]
+    dense = np.array([[layer.params, layer.flops] for layer in layers], float)
+    kept = (1 + candidates.changes[:, :, candidates.columns(("params", "flops"))] / dense[:, None, :]).max(2)
+    cheapest = np.where(np.isfinite(candidates.errors), kept, np.inf).argmin(1)
+
+    def at(share: float) -> Choices:
+        allowed = np.where(kept <= share, candidates.errors, np.inf)
+        return np.where(np.isfinite(allowed).any(1), allowed.argmin(1), cheapest)
+
+    return largest_that_fits(candidates, limits, at)

@@ -1,0 +1,80 @@
+"""The observations of a study, by the fraction of the budget that they use, and which of them a model is fitted to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...space.limits import budget_fractions
+from ..history import History
+from .scale import Scale
+
+BEHIND_FRONT = 3.0
+"""How far away a trial counts that is one standard deviation of the scores behind the front.
+
+In units of the logarithm of the budget fraction. Tuned on ``truth``, ``digits`` and ``mnist-mlp`` of
+``benchmarks/search.py``.
+"""
+
+LARGEST_TRAINING_SET = 100
+"""How many trials the model is fitted to, the nearest ones; limits the time of a proposal in long studies."""
+
+
+@dataclass(frozen=True)
+class FrontObservations:
+    """The complete trials within the budget, ``N`` of them, and the front they make."""
+
+    choices: NDArray[np.int64]
+    """(N, L)"""
+    scores: NDArray[np.float64]
+    """(N,): higher is better."""
+    scores_before_finetuning: NDArray[np.float64]
+    """(N,): NaN where there was none."""
+    fractions: NDArray[np.float64]
+    """(N,): of the budget."""
+
+    @classmethod
+    def of(cls, history: History) -> FrontObservations:
+        """Read a history."""
+        known = history.observations
+        fractions = budget_fractions(history.problem.space, known.choices)
+        return cls(known.choices, known.scores, known.scores_before_finetuning, fractions)
+
+    @cached_property
+    def front(self) -> NDArray[np.int64]:
+        """Which trials are on the front of score and budget fraction, from the smallest fraction."""
+        order = np.lexsort((-self.scores, self.fractions))
+        best = np.maximum.accumulate(np.concatenate([[-np.inf], self.scores[order]]))
+        return order[self.scores[order] > best[:-1]]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """``N`` trials that the model is fitted to, for plans near one budget fraction; values are on the fitted scale."""
+
+    choices: NDArray[np.int64]
+    """(N, L)"""
+    values: NDArray[np.float64]
+    """(N,)"""
+    errors: NDArray[np.float64]
+    """(N,): standard errors of the values."""
+    distances: NDArray[np.float64]
+    """(N,): how far a trial lies from that budget fraction and from the front; the farther, the less it counts."""
+    values_before_finetuning: NDArray[np.float64]
+    """(N,): NaN where there was none."""
+
+
+def training_set(observed: FrontObservations, fraction: float, scale: Scale) -> TrainingSet:
+    """Return the observations as they count for plans that use ``fraction`` of the budget, the nearest first."""
+    values, errors = scale.values(observed.scores)
+    order = np.lexsort((-values, observed.fractions))
+    best = np.empty(len(values))  # of all trials that use no more of the budget
+    best[order] = np.maximum.accumulate(values[order])
+    unit = (values.std() if len(values) else 0.0) or 1.0
+    distances = np.hypot(np.log(observed.fractions / fraction), BEHIND_FRONT * (best - values) / unit)
+    nearest = np.argsort(distances, kind="stable")[:LARGEST_TRAINING_SET]
+    before, _ = scale.values(observed.scores_before_finetuning)
+    return TrainingSet(observed.choices[nearest], values[nearest], errors[nearest], distances[nearest], before[nearest])

@@ -1,0 +1,57 @@
+"""No plan is trained twice by accident: a proposal that was tried is replaced by a plan near it that was not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..space.candidates import Choices
+from ..space.space import Space
+from .history import History
+from .sampler import ChoicesSampler
+
+STEPS = 200
+"""How many plans near the proposal are looked at, ever farther away, and then how many anywhere."""
+
+FARTHER_EVERY = 20
+"""After so many plans the largest step in a layer grows by one place."""
+
+MOVED = 0.3
+"""The share of layers that a step moves."""
+
+
+@final
+@dataclass(frozen=True)
+class WithoutDuplicates:
+    """Another sampler's proposals, each replaced where it was tried."""
+
+    sampler: ChoicesSampler
+
+    def propose(self, history: History, slot: int, /) -> Choices:
+        """Return the other sampler's proposal, or a plan near it that was not tried and keeps the limits."""
+        choices = self.sampler.propose(history, slot)
+        rng = np.random.default_rng(history.problem.seed_of(slot))
+        return untried(history.problem.space, choices, history.refreshed().tried, rng)
+
+
+def untried(space: Space, choices: Choices, tried: NDArray[np.int64], rng: np.random.Generator) -> Choices:
+    """Return ``choices (L,)``, or where they are among ``tried (T, L)``, choices near them that are not and fit.
+
+    Where none is found (a tiny space, exhausted), the choices themselves.
+    """
+    known = set(map(tuple, tried.tolist()))
+    sizes = space.candidates.sizes
+    here = choices
+    for attempt in range(2 * STEPS):
+        if tuple(here.tolist()) not in known and space.fits(here):
+            return here
+        if attempt < STEPS:
+            largest = 1 + attempt // FARTHER_EVERY
+            step = rng.integers(-largest, largest + 1, len(choices)) * (rng.random(len(choices)) < MOVED)
+            here = np.clip(choices + step, 0, sizes - 1)
+        else:
+            here = rng.integers(0, sizes)
+    return choices
