@@ -44,9 +44,10 @@ from .plan import DENSE, Choice, Plan
 from .task import Task
 from .training.batchnorm import reestimate_where_it_helps
 from .training.distillation import SoftTargets, distillation_loss
-from .training.finetune import FineTune, finetune
+from .training.finetune import finetune
 from .training.held_out import is_better
 from .training.refit import refit
+from .training.settings import FineTune
 
 BATCH = 64
 """Largest batch of the passes over calibration data."""

@@ -15,7 +15,7 @@ from .errors import RankfrontError
 from .export.int8 import check_installed
 from .kinds.registry import KINDS, kinds_named
 from .metrics.score import ACCURACY, Score
-from .training.finetune import FineTune
+from .training.settings import FineTune
 
 FEWEST = 16
 """Calibration samples."""

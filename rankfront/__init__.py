@@ -13,7 +13,7 @@ from .objectives.metrics.score import Score
 from .objectives.metrics.values import Metrics
 from .objectives.plan import DENSE, Choice, Plan
 from .objectives.task import Task
-from .objectives.training.finetune import FineTune
+from .objectives.training.settings import FineTune
 from .search.results.result import Result
 from .search.study.finish import Finished, finish
 from .search.study.run import run

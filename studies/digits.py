@@ -10,7 +10,7 @@ from torch import nn
 
 from ..objectives.data.split import Split
 from ..objectives.task import Task
-from ..objectives.training.finetune import FineTune
+from ..objectives.training.settings import FineTune
 from .training import Progress, Recipe, train_dense
 
 

@@ -17,7 +17,7 @@ from ..objectives.data.split import Split
 from ..objectives.device import choose_device
 from ..objectives.errors import RankfrontError
 from ..objectives.task import Task
-from ..objectives.training.finetune import FineTune
+from ..objectives.training.settings import FineTune
 from .training import Progress, Recipe, train_dense
 
 EPOCHS = 53

@@ -16,7 +16,7 @@ from ..objectives.device import choose_device
 from ..objectives.errors import RankfrontError
 from ..objectives.io.tensors import read_checkpoint
 from ..objectives.task import Task
-from ..objectives.training.finetune import FineTune
+from ..objectives.training.settings import FineTune
 from .imagenette import crop_and_flip, imagenette, normalise
 from .training import Progress, Recipe, train_dense
 

@@ -5,7 +5,6 @@ The weights lie in the user's cache folder, named by everything they depend on.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -20,11 +19,9 @@ from ..objectives.data.structure import apply
 from ..objectives.device import autocast, settle
 from ..objectives.io.checkpoint import Checkpoint
 from ..objectives.io.fingerprint import fingerprint
+from ..objectives.training.schedule import Schedule, schedule
 
 Progress = Callable[[str, int, int], None]
-
-WARMUP = 0.1
-"""Share of the epochs over which a cosine schedule first rises."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +33,9 @@ class Recipe:
     batch_size: int = 128
     optimizer: Literal["adam", "sgd"] = "adam"
     """SGD has Nesterov's momentum of 0.9."""
-    schedule: Literal["constant", "cosine", "warm cosine"] = "constant"
+    schedule: Schedule = "constant"
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
-
-    def rate(self, epoch: float) -> float:
-        """Return the learning rate after so many epochs."""
-        if self.schedule == "constant":
-            return self.lr
-        rising = WARMUP * self.epochs if self.schedule == "warm cosine" else 0.0
-        if epoch < rising:
-            return self.lr * max(epoch / rising, 0.01)
-        return self.lr * 0.5 * (1 + math.cos(math.pi * (epoch - rising) / (self.epochs - rising)))
 
     def make(self, model: nn.Module) -> torch.optim.Optimizer:
         """Return the optimizer."""
@@ -85,6 +73,7 @@ def train_dense(
     what = f"training the dense model of {name} (epochs)"
     begun, _ = checkpoint.load(model, optimizer)
     steps = data.steps(recipe.batch_size)
+    rate = schedule(optimizer, recipe.schedule, recipe.epochs * steps, done=begun * steps)
     with torch.random.fork_rng(devices=[]):
         for epoch in range(begun, recipe.epochs):
             if progress is not None:
@@ -93,15 +82,14 @@ def train_dense(
             order = torch.Generator().manual_seed(seed + epoch)
             model.train()
             batches = data.batches(recipe.batch_size, device=device, shuffle=order, augmented=True)
-            for step, batch in enumerate(batches):
-                for group in optimizer.param_groups:
-                    group["lr"] = recipe.rate(epoch + step / steps)
+            for batch in batches:
                 optimizer.zero_grad(set_to_none=True)
                 with autocast(device):
                     outputs = apply(model, batch.inputs)
                 loss = functional.cross_entropy(outputs.float(), batch.targets, label_smoothing=recipe.label_smoothing)
                 loss.backward()
                 optimizer.step()
+                rate.step()
             checkpoint.save(epoch + 1, model, optimizer if epoch + 1 < recipe.epochs else None)
     if progress is not None and begun < recipe.epochs:
         progress(what, recipe.epochs, recipe.epochs)

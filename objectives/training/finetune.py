@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,52 +17,8 @@ from ..data.structure import apply, length
 from ..device import autocast, full_precision
 from ..errors import RankfrontError, TrialError
 from ..io.checkpoint import Checkpoint
-
-
-@dataclass(frozen=True)
-class FineTune:
-    """How long and how a factorized network is trained.
-
-    ``epochs`` passes over the training data, or ``steps`` optimizer steps where that is given; 0 trains
-    not at all. ``distill`` is the weight of the soft targets, ``1 - distill`` that of the true loss.
-    """
-
-    epochs: int = 1
-    steps: int | None = None
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    lr: float = 1e-3
-    weight_decay: float = 1e-4
-    momentum: float = 0.9
-    batch_size: int = 128
-    warmup: float = 0.1
-    """Share of the steps over which the learning rate rises; then it falls as a cosine to zero."""
-    distill: float = 0.7
-    temperature: float = 2.0
-    clip: float = 1.0
-    """Largest norm of the gradient."""
-
-    def __post_init__(self) -> None:
-        """Check every value; raises `RankfrontError`."""
-        rules: list[tuple[str, float, bool, str]] = [
-            ("epochs", self.epochs, self.epochs >= 0, "0 or more"),
-            ("steps", self.steps or 0, self.steps is None or self.steps >= 0, "0 or more"),
-            ("lr", self.lr, self.lr > 0, "positive"),
-            ("batch_size", self.batch_size, self.batch_size >= 1, "1 or more"),
-            ("warmup", self.warmup, 0 <= self.warmup < 1, "at least 0 and below 1"),
-            ("distill", self.distill, 0 <= self.distill <= 1, "from 0 to 1"),
-            ("temperature", self.temperature, self.temperature > 0, "positive"),
-            ("clip", self.clip, self.clip > 0, "positive"),
-        ]
-        for name, value, holds, rule in rules:
-            if not holds:
-                raise RankfrontError(f"finetune {name} must be {rule}, but got {value}")
-        if self.optimizer not in ("adamw", "sgd"):
-            raise RankfrontError(f"finetune optimizer must be adamw or sgd, but got {self.optimizer!r}")
-
-    def total_steps(self, data: Split) -> int:
-        """Return the number of optimizer steps on a training split."""
-        return self.steps if self.steps is not None else self.epochs * data.steps(self.batch_size)
-
+from .schedule import schedule
+from .settings import FineTune
 
 FROZEN = "every parameter is frozen (requires_grad is False): there is nothing to fine-tune"
 
@@ -121,6 +76,7 @@ def finetune(
         step, kept = checkpoint.load(model, optimizer) if checkpoint else (0, {})
         if step:
             best, best_state = _restore(kept, best_state, order, device)
+        rate = schedule(optimizer, "warm cosine", total, warmup=settings.warmup, done=step)
         epoch = 0
         parts = noted = 1
         while step < total:
@@ -128,8 +84,6 @@ def finetune(
             running = torch.zeros((), device=device)
             before = step
             for batch in data.batches(settings.batch_size, device=device, shuffle=order, augmented=True):
-                for group in optimizer.param_groups:
-                    group["lr"] = settings.lr * _rate(step, total, settings.warmup)
                 while True:
                     optimizer.zero_grad(set_to_none=True)
                     try:
@@ -147,6 +101,7 @@ def finetune(
                         note(f"out of memory: from step {step + 1} on batches were passed in {parts} parts")
                 nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
                 optimizer.step()
+                rate.step()
                 running += value
                 step += 1
                 if step % 16 == 0 or step == total:
@@ -216,14 +171,6 @@ def _optimizer(model: nn.Module, settings: FineTune) -> torch.optim.Optimizer:
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(parameters, settings.lr, weight_decay=settings.weight_decay)
     return torch.optim.SGD(parameters, settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
-
-
-def _rate(step: int, total: int, warmup: float) -> float:
-    """Return the learning rate's factor: linear up to 1, then half a cosine down to 0."""
-    rising = max(1, round(warmup * total))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising)))
 
 
 def _check_finite(running: Tensor, step: int) -> None:

@@ -18,7 +18,7 @@ from ...objectives.io.fingerprint import fingerprint
 from ...objectives.metrics.values import Metrics
 from ...objectives.objective import Objective
 from ...objectives.task import Task
-from ...objectives.training.finetune import FineTune
+from ...objectives.training.settings import FineTune
 from ..report.format import trial_in_words
 from ..report.page import write_report
 from ..report.progress import Progress, showing

@@ -17,7 +17,12 @@ from rankfront.objectives.model.layer import find_layers
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.floats(0, 1e4), st.floats(1e-3, 1e3), st.integers(1, 12), st.integers(1, 60), st.integers(2, 6), st.integers(0, 99)
+    st.floats(0, 1e4),
+    st.floats(1e-3, 1e3),
+    st.integers(1, 12),
+    st.integers(1, 60),
+    st.integers(2, 6),
+    st.integers(0, 99),
 )
 def test_are_those_of_the_rows_to_float32_whatever_offset_and_scale(
     offset: float, scale: float, size: int, samples: int, batches: int, seed: int
@@ -32,7 +37,7 @@ def test_are_those_of_the_rows_to_float32_whatever_offset_and_scale(
     assert found.samples == len(rows)
     torch.testing.assert_close(found.mean, exact.mean(0), rtol=1e-6, atol=1e-6 * scale)
     covariance = (exact - exact.mean(0)).T @ (exact - exact.mean(0)) / len(rows)
-    # A first batch of one row is several standard deviations off the mean: that many digits are lost, not the offset's.
+    # A first batch of one row is a few standard deviations off the mean, and so many digits are lost, but no more.
     torch.testing.assert_close(found.covariance, covariance, rtol=1e-4, atol=2e-5 * scale**2)
     torch.testing.assert_close(found.second, exact.T @ exact / len(rows), rtol=1e-6, atol=1e-4 * scale**2)
 

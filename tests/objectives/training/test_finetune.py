@@ -1,4 +1,3 @@
-import itertools
 import math
 
 import pytest
@@ -7,7 +6,7 @@ from torch import nn
 
 from rankfront import FineTune, RankfrontError, Split, TrialError
 from rankfront.objectives.data.batch import Batch
-from rankfront.objectives.training.finetune import _rate, finetune
+from rankfront.objectives.training.finetune import finetune
 from tests.conftest import blobs, perceptron
 
 CPU = torch.device("cpu")
@@ -99,13 +98,6 @@ def test_a_loss_that_is_not_finite_fails_the_trial(value: float) -> None:
             seed=0,
             device=CPU,
         )
-
-
-def test_rate_rises_then_falls_to_zero() -> None:
-    rates = [_rate(step, 100, 0.1) for step in range(101)]
-    assert rates[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
-    assert all(a >= b for a, b in itertools.pairwise(rates[9:]))
-    assert rates[100] == pytest.approx(0)
 
 
 @pytest.mark.parametrize(
