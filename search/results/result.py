@@ -17,7 +17,7 @@ from ..storage.database import database_of
 from ..storage.dense import DenseModel, is_noted
 from ..storage.errors import storage_errors
 from ..storage.folder import Folder
-from ..storage.identity import IDENTITY
+from ..storage.identity import IDENTITY, check_same, identity_in
 from ..storage.studies import load_existing
 from ..storage.trials import DIGEST, MACHINE, TEST, TEST_MACHINES, Record, Scored, read_trials, scored
 from .front import best_within, front_of, retained_of
@@ -132,12 +132,8 @@ class Result:
 
     def check_belongs(self, objective: Objective) -> None:
         """Refuse an objective whose model, data, loss or score are not the study's; raises `RankfrontError`."""
-        asked = {name: objective.task.settings()[name] for name in ("int8", "loss", "score")}
-        for name, found in {**objective.fingerprint(), **asked}.items():
-            if (known := self.identity.get(name)) != found:
-                raise RankfrontError(
-                    f"the task must be the study's, but its {name} is {found} and the study's is {known}"
-                )
+        asked = {"int8": objective.task.int8, **objective.identity}
+        check_same(identity_in(self.study), asked, str(self.folder.path))
 
     def machines(self, trial: int) -> dict[str, dict[str, str] | None]:
         """Return split → what a trial's score depends on besides model, data and settings: see `manifest.machine`."""

@@ -1,4 +1,7 @@
-"""What a study is known by: settings, model, data, loss and score; another's is refused, and what differs is named."""
+"""What a study is known by: its settings, and the content of model, data, loss and score. What differs is named.
+
+Only what both know is compared: a study that an older version began knows less, and opens by that.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,32 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 IDENTITY = "identity"
-"""The study's user attribute that says which model, data and settings it belongs to."""
+"""The study's user attribute with its settings, and hashes of its model and data."""
+
+CONTENT = "content"
+"""The study's user attribute with what its model, data, loss and score are known by: see `objectives.identity`."""
 
 
 def identity_in(study: Study) -> dict[str, Any]:
     """Return what the study is known by; raises `RankfrontError` where it is none of rankfront's."""
-    stored = study.user_attrs.get(IDENTITY)
-    if not isinstance(stored, dict):
+    known = study.user_attrs
+    if not isinstance(known.get(IDENTITY), dict):
         raise RankfrontError(f"study {study.study_name!r} must be one of rankfront's, but is another's")
-    return stored
+    return known[IDENTITY] | ({CONTENT: known[CONTENT]} if CONTENT in known else {})
+
+
+def keep_identity(study: Study, identity: Mapping[str, Any]) -> None:
+    """Store what a study is known by; of a stored study, what it did not know before."""
+    known = study.user_attrs
+    for name, more in ((IDENTITY, _without_content(identity)), (CONTENT, identity.get(CONTENT, {}))):
+        if (joined := {**more, **known.get(name, {})}) != known.get(name):
+            study.set_user_attr(name, joined)
+
+
+def check_settings(stored: Mapping[str, Any], asked: Mapping[str, Any], where: str) -> None:
+    """Refuse settings that are not the study's; raises `RankfrontError` naming all that differ."""
+    if found := _differing_settings(stored, asked):
+        raise _refused(where, found)
 
 
 def check_same(stored: Mapping[str, Any], asked: Mapping[str, Any], where: str) -> None:
@@ -27,19 +47,37 @@ def check_same(stored: Mapping[str, Any], asked: Mapping[str, Any], where: str) 
 
     Args:
         stored: what the study is known by.
-        asked: what is given now; only what it names is compared.
+        asked: the settings, model, data, loss and score that are given now.
         where: the folder or database, for the message.
 
     Raises:
         RankfrontError: naming all that differs.
     """
-    differing = [name for name in asked if stored.get(name) != asked[name]]
-    if not differing:
-        return
-    said = "; ".join(f"its {name} is {_shown(stored.get(name))}, not {_shown(asked[name])}" for name in differing)
-    if differing == ["dense model"]:
-        said += " (does the code that makes the model give the same weights every time?)"
-    raise RankfrontError(f"{where} belongs to another study: {said}; give another --out, or what it was begun with")
+    from ...objectives.identity import KEYS, differences
+
+    settings = {name: value for name, value in asked.items() if name not in KEYS}
+    found = _differing_settings(stored, settings)
+    if content := differences(stored, asked):
+        found.append(f"it differs in {', '.join(content)}")
+    if "the model's weights" in content:
+        found[-1] += " (does the code that makes the model give the same weights every time?)"
+    if found:
+        raise _refused(where, found)
+
+
+def _differing_settings(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    both = [name for name in asked if name in stored and stored[name] != asked[name]]
+    return [f"its {name} is {_shown(stored[name])}, not {_shown(asked[name])}" for name in both]
+
+
+def _refused(where: str, found: list[str]) -> RankfrontError:
+    return RankfrontError(
+        f"{where} belongs to another study: {'; '.join(found)}; give another --out, or what it was begun with"
+    )
+
+
+def _without_content(identity: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in identity.items() if name != CONTENT}
 
 
 def _shown(value: object) -> str:

@@ -14,7 +14,7 @@ from optuna.study import Study, StudyDirection
 from ...objectives.errors import RankfrontError
 from .database import open_storage
 from .errors import shown_url
-from .identity import IDENTITY, check_same, identity_in
+from .identity import IDENTITY, check_same, identity_in, keep_identity
 
 
 def create_or_resume(
@@ -47,13 +47,13 @@ def create_or_resume(
         if known and alone:
             raise RankfrontError(f"{where} holds study {known[0]!r}, not {name!r}; give another --out")
         study = _created(storage, name, objectives, higher_is_better)
-        study.set_user_attr(IDENTITY, identity)
+        keep_identity(study, identity)
         return study
     study = optuna.load_study(study_name=name, storage=storage)
     if IDENTITY not in study.user_attrs and not study.get_trials(deepcopy=False):
-        study.set_user_attr(IDENTITY, identity)  # its creation was interrupted
-    stored = identity_in(study)
-    check_same(stored, {**dict.fromkeys(stored), **identity}, where)
+        keep_identity(study, identity)  # its creation was interrupted
+    check_same(identity_in(study), identity, where)
+    keep_identity(study, identity)
     return study
 
 

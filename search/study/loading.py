@@ -17,7 +17,7 @@ from ...objectives.export.int8 import check_installed
 from ...objectives.kinds.registry import KINDS, kinds_named
 from ..report.progress import Progress
 from ..storage.folder import Folder
-from ..storage.identity import check_same, identity_in
+from ..storage.identity import check_settings, identity_in
 from ..storage.source import Source, source_of
 from .options import option
 from .ready import ready_studies
@@ -145,7 +145,7 @@ def _stored(settings: Settings, name: str) -> Stored | None:
 def _check_options(stored: Stored | None, settings: Settings, loading: Loading) -> None:
     """Refuse options that are not the stored study's; raises `RankfrontError`."""
     if stored is not None:
-        check_same(stored.identity, {**settings.asked(), **loading.asked()}, stored.where)
+        check_settings(stored.identity, {**settings.asked(), **loading.asked()}, stored.where)
 
 
 def _source(study: str, settings: Settings, loading: Loading, stored: Stored | None) -> Source:

@@ -76,7 +76,7 @@ def _opened(url: str, objective: Objective, settings: RunSettings, worker: Worke
             open_storage(url),
             task.name,
             settings.objectives,
-            {**settings.identity(task), **objective.fingerprint()},
+            {**settings.identity(task), **objective.identity},
             settings.storage or str(folder.database),
             alone=settings.storage is None,
             higher_is_better=task.score.scale.higher_is_better,

@@ -135,7 +135,7 @@ def test_a_study_of_other_settings_is_refused(task: Task, tmp_path: Path, change
 
 def test_a_study_of_another_model_or_data_is_refused(task: Task, tmp_path: Path) -> None:
     go(task, tmp_path / "out", trials=1)
-    with pytest.raises(RankfrontError, match="its dense model is"):
+    with pytest.raises(RankfrontError, match="it differs in the model's weights"):
         go(replace(task, model=perceptron(seed=4)), tmp_path / "out", trials=2)
-    with pytest.raises(RankfrontError, match="its train data is"):
+    with pytest.raises(RankfrontError, match="it differs in the training data's inputs"):
         go(replace(task, train=blobs(400, 9)), tmp_path / "out", trials=2)

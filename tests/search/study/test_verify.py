@@ -70,7 +70,7 @@ def test_on_another_machine_the_interval_decides(task: Task, out: Path, monkeypa
 
 
 def test_another_model_is_refused(task: Task, out: Path) -> None:
-    with pytest.raises(RankfrontError, match="the task must be the study's, but its score is"):
+    with pytest.raises(RankfrontError, match="it differs in what the score returns"):
         verify(replace(task, score=lambda outputs, targets: 0.0), out, device="cpu", progress=False)
 
 
