@@ -141,7 +141,7 @@ def test_a_loader_whose_worker_dies_costs_one_trial(tmp_path: Path) -> None:
 
     def score(outputs: Any, targets: Any) -> float:
         nonlocal calls
-        calls += 1
+        calls += len(targets) == 200  # not those of a probe, by which the study is known
         if calls == 3:  # the dense model, then the first trial before and after its epoch
             flag.touch()
         return float((outputs.argmax(1) == targets).double().mean())
