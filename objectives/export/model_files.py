@@ -58,7 +58,8 @@ def load(path: str | Path, model: nn.Module) -> nn.Module:
     """Return a compressed model from its files.
 
     Args:
-        path: a study's folder (its best model is meant), its ``best`` or ``finished`` folder, or a
+        path: a study's folder (its best model is meant), its ``best`` folder, its ``finished`` folder where that holds
+            one model, one in ``finished``, or a
             ``.safetensors`` file with its plan beside it (``FILE.plan.json``), as ``run`` and ``export`` write them.
         model: a network of the dense architecture, trained or not; it stays as it is.
 

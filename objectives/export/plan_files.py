@@ -35,8 +35,27 @@ def model_paths(path: Path) -> tuple[Path, Path]:
     return path / "model.safetensors", path / "plan.json"
 
 
+def model_folders(path: Path) -> list[Path]:
+    """Return the folders that hold a model's plan: ``path`` itself, and those in it, by name."""
+    if not path.is_dir():
+        return []
+    inside = sorted(part for part in path.iterdir() if part.is_dir())
+    return [folder for folder in (path, *inside) if model_paths(folder)[1].exists()]
+
+
 def read_model_files(path: Path) -> tuple[Path, Plan, dict[str, Any]]:
-    """Return where the weights lie, the plan, and what is known; raises `RankfrontError` where weights are others."""
+    """Return where the weights lie, the plan, and what is known.
+
+    Args:
+        path: a ``.safetensors`` file, or a folder; that may hold one model's folder in place of a model.
+
+    Raises:
+        RankfrontError: there is no model or more than one, or the weights are others than the plan's.
+    """
+    if len(found := model_folders(path)) > 1:
+        names = ", ".join(folder.name for folder in found)
+        raise RankfrontError(f"{path} must hold one model, but holds {len(found)}: {names}; name one of these folders")
+    path = found[0] if found else path
     weights, plan_file = model_paths(path)
     plan, about = read_plan(plan_file)
     if "sha256" in about and digest(weights) != about["sha256"]:

@@ -16,6 +16,7 @@ from .options import Debug, Dir, options_of
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..results.finished import FinishedModel
     from ..results.result import Result
 
 
@@ -33,9 +34,9 @@ def front(
     **options: Any,
 ) -> None:
     """Print the front, and the best under any budget."""
+    asked = as_budget(options["budget"]) if options["budget"] else None
     from ..results.result import Result
 
-    asked = as_budget(options["budget"]) if options["budget"] else None
     result = Result.open(folder, options["storage"])
     table = result.front
     best = result.best_trial(asked) if asked or len(table) else None
@@ -50,6 +51,7 @@ def front(
                     "dense": {result.scale.name: result.dense.score, **result.dense.metrics},
                     "best": None if best is None else best.trial,
                     "front": json.loads(table.to_json(orient="records") or "[]"),
+                    "finished": [_described(result, model) for model in result.finished],
                 },
                 indent=2,
             )
@@ -60,6 +62,12 @@ def front(
         typer.echo(
             f"best within {asked or result.budget}: trial {best.trial}, validation {result.scale.name} "
             f"{result.scale.show(best.score)}\n  {best.plan}"
+        )
+    for model in result.finished:
+        test = "" if model.test is None else f", test {result.scale.show(model.test)}"
+        typer.echo(
+            f"finished within {model.name}: trial {model.trial}, {model.epochs} epochs, validation "
+            f"{result.scale.name} {result.scale.show(model.score)}{test}   {model.folder}"
         )
 
 
@@ -79,15 +87,36 @@ def export(
         Path,
         typer.Option(metavar="FILE", help="FILE.safetensors (the plan goes to FILE.plan.json), or a folder."),
     ],
+    unfinished: Annotated[
+        bool, typer.Option("--unfinished", help="The trial's own model, where there is a finished one, too.")
+    ] = False,
     debug: Debug = False,
     **options: Any,
 ) -> None:
-    """Write the best model's files."""
+    """Write the best model's files: those of the finished model, where there is one of that budget."""
+    asked = as_budget(options["budget"]) if options["budget"] else None
     from ..results.result import Result
 
-    asked = as_budget(options["budget"]) if options["budget"] else None
-    for path in Result.open(folder, options["storage"]).export(to, asked):
+    result = Result.open(folder, options["storage"])
+    if not unfinished and (model := result.finished_within(asked)) is not None:
+        typer.echo(
+            f"the finished model of trial {model.trial} ({model.epochs} epochs); --unfinished gives it as it was"
+        )
+    for path in result.export(to, asked, finished=not unfinished):
         typer.echo(path)
+
+
+def _described(result: Result, model: FinishedModel) -> dict[str, Any]:
+    """Return a finished model as plain data."""
+    return {
+        "budget": model.budget,
+        "trial": model.trial,
+        "epochs": model.epochs,
+        result.scale.name: model.score,
+        f"test_{result.scale.name}": model.test,
+        **model.metrics,
+        "folder": str(model.folder),
+    }
 
 
 def _print_front(result: Result, table: pd.DataFrame, best: int | None) -> None:

@@ -42,7 +42,7 @@ def finish(
     debug: Debug = False,
     **options: Any,
 ) -> None:
-    """Fine-tune the best model for longer, or go on with it; the result goes to DIR/finished."""
+    """Fine-tune the best model for longer, or go on with it; the result goes to DIR/finished/BUDGET."""
     if options["budget"]:
         as_budget(options["budget"])
     if epochs < 1:

@@ -15,6 +15,7 @@ from ...objectives.errors import RankfrontError
 from ...objectives.io.files import read_json, write_text
 from ...objectives.metrics.amounts import share_shown
 from ...objectives.metrics.registry import METRICS, metric_named
+from ..results.finished import FinishedModel
 from ..results.result import Result
 
 TITLES = {
@@ -61,7 +62,7 @@ def _content(result: Result) -> dict[str, Any]:
         "plotly": get_plotlyjs(),
         "budget": str(result.budget),
         "best": _best(result),
-        "finished": _finished(result),
+        "finished": [_finished(result, model) for model in result.finished],
         "dense": {
             "score": scale.show(dense.score),
             "test": _test(result, None),
@@ -101,17 +102,17 @@ def _best(result: Result) -> dict[str, Any] | None:
     }
 
 
-def _finished(result: Result) -> dict[str, Any] | None:
-    if (known := result.finished) is None:
-        return None
+def _finished(result: Result, model: FinishedModel) -> dict[str, Any]:
+    """Return the card of one finished model."""
     scale = result.scale
     return {
-        "trial": str(known["trial"]),
-        "epochs": str(known["epochs"]),
-        "score": scale.show(known["metrics"][scale.name]),
-        "before": scale.show(known["before"][scale.name]),
-        "test": "" if known["test"] is None else scale.show(known["test"]),
-        "costs": {name: METRICS[name].show(known["metrics"].get(name, math.nan)) for name in result.dense.costs},
+        "within": model.name,
+        "trial": str(model.trial),
+        "epochs": str(model.epochs),
+        "score": scale.show(model.score),
+        "before": scale.show(model.before),
+        "test": "" if model.test is None else scale.show(model.test),
+        "costs": {name: METRICS[name].show(model.metrics.get(name, math.nan)) for name in result.dense.costs},
     }
 
 

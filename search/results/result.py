@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import Study
 
 from ...objectives.errors import RankfrontError
-from ...objectives.export.plan_files import model_paths, read_plan, save_plan
+from ...objectives.export.plan_files import model_paths, read_model_files, save_plan
 from ...objectives.io.files import digest, read_json, write_whole
 from ..space.budget import Budget
 from ..storage.database import database_of
@@ -20,6 +20,7 @@ from ..storage.folder import Folder
 from ..storage.identity import IDENTITY, check_same, identity_in
 from ..storage.studies import load_existing
 from ..storage.trials import DIGEST, MACHINE, TEST, TEST_MACHINES, Record, Scored, read_trials, scored
+from .finished import FinishedModel, finished_folder, finished_models
 from .front import best_within, front_of, retained_of
 from .tables import front_table, trial_table
 
@@ -199,10 +200,19 @@ class Result:
         return path
 
     @property
-    def finished(self) -> dict[str, Any] | None:
-        """What ``finish`` noted of its model: trial, epochs, metrics, test; None where there is none."""
-        path = model_paths(self.folder.finished)[1]
-        return read_plan(path)[1] if path.exists() else None
+    def finished(self) -> list[FinishedModel]:
+        """The models that ``finish`` made, one a budget."""
+        return finished_models(self.folder, self.scale.name)
+
+    def finished_within(self, budget: str | Budget | None = None) -> FinishedModel | None:
+        """Return the finished model of a budget (the study's own if none is given); None where there is none."""
+        asked = self.budget if budget is None else Budget.parse(budget) if isinstance(budget, str) else budget
+        place = finished_folder(self.folder, asked)
+        for model in self.finished:
+            # An older version did not store the budget: the trial tells.
+            if model.folder == place or (model.budget is None and model.trial == self.best_trial(asked).trial):
+                return model
+        return None
 
     @property
     def int8(self) -> bool:
@@ -216,28 +226,33 @@ class Result:
 
         return figures_of(self)
 
-    def export(self, to: str | Path, budget: str | Budget | None = None) -> tuple[Path, Path]:
+    def export(self, to: str | Path, budget: str | Budget | None = None, *, finished: bool = True) -> tuple[Path, Path]:
         """Write the best model's weights and plan.
 
         Args:
             to: ``FILE.safetensors`` (its plan goes to ``FILE.plan.json``), or a folder for
                 ``model.safetensors`` and ``plan.json``.
             budget: as for `best_trial`.
+            finished: whether the finished model of that budget is meant, where there is one.
 
         Returns:
             The two paths.
         """
-        best = self.best_trial(budget)
-        source = self.weights(best)
         weights, plan = model_paths(Path(to))
-        about = {
-            "study": self.study.study_name,
-            "trial": best.trial,
-            "int8": self.int8,
-            "sha256": digest(source),
-            "metrics": {self.scale.name: best.score, **best.metrics},
-            "dense": {self.scale.name: self.dense.score, **self.dense.metrics},
-        }
+        if finished and (done := self.finished_within(budget)) is not None:
+            source, chosen, about = read_model_files(done.folder)
+            about.pop("format")
+        else:
+            best = self.best_trial(budget)
+            source, chosen = self.weights(best), best.plan
+            about = {
+                "study": self.study.study_name,
+                "trial": best.trial,
+                "int8": self.int8,
+                "sha256": digest(source),
+                "metrics": {self.scale.name: best.score, **best.metrics},
+                "dense": {self.scale.name: self.dense.score, **self.dense.metrics},
+            }
         write_whole(weights, lambda temporary: shutil.copyfile(source, temporary))
-        save_plan(plan, best.plan, about)
+        save_plan(plan, chosen, about)
         return weights, plan

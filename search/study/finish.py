@@ -11,7 +11,7 @@ from ...objectives.device import choose_device, settle
 from ...objectives.errors import RankfrontError
 from ...objectives.export.int8 import dequantized
 from ...objectives.export.model_files import load_model, save_weights
-from ...objectives.export.plan_files import model_paths, save_plan
+from ...objectives.export.plan_files import model_paths, read_model_files, save_plan
 from ...objectives.io.checkpoint import Checkpoint
 from ...objectives.io.files import digest
 from ...objectives.io.fingerprint import fingerprint
@@ -22,9 +22,11 @@ from ...objectives.training.settings import FineTune
 from ..report.format import trial_in_words
 from ..report.page import write_report
 from ..report.progress import Progress, showing
+from ..results.finished import finished_folder
 from ..results.result import Result
 from ..space.budget import Budget
 from ..storage.file_locks import FileLocks
+from .settings import as_budget
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def finish(
 
     Args:
         task: the one that ``run`` was given.
-        out: the study's folder; the finished model goes to its ``finished`` folder.
+        out: the study's folder; the finished model goes to ``finished``, into a folder for each budget.
         epochs: passes over the training data.
         budget: which model; the best within the study's own budget if not given.
         lr: learning rate; the task's own if not given.
@@ -79,16 +81,16 @@ def _finished(
     chosen = result.best_trial(budget)
     objective = Objective(task, device=choose_device(device))
     result.check_belongs(objective)
-    folder = result.folder.finished
+    asked = result.budget if budget is None else as_budget(budget)
+    folder = finished_folder(result.folder, asked)
     weights, plan = model_paths(folder)
     seed = int(result.identity["seed"])
     key = fingerprint({}, chosen.trial, settings, seed, result.identity["dense model"])
-    if (done := result.finished) is not None and done.get("key") == key:
-        progress.say(f"trial {chosen.trial} is finished already: {folder}")
+    if (done := result.finished_within(asked)) is not None and done.key == key:
+        progress.say(f"trial {chosen.trial} is finished already: {done.folder}")
+        weights, _, _ = read_model_files(done.folder)
         model = load_model(task.model, chosen.plan, weights, int8=result.int8)
-        return Finished(
-            folder, chosen.trial, chosen.score, done["metrics"][result.scale.name], done["test"], chosen.metrics, model
-        )
+        return Finished(done.folder, chosen.trial, chosen.score, done.score, done.test, chosen.metrics, model)
     with FileLocks(result.folder).finishing(folder.name):
         settle(objective.dense, objective.device)
         model = result.load(chosen, task.model)
@@ -109,6 +111,7 @@ def _finished(
             "trial": chosen.trial,
             "int8": result.int8,
             "key": key,
+            "budget": str(asked),
             "epochs": settings.epochs,
             "metrics": {result.scale.name: outcome.score, **outcome.metrics},
             "before": {result.scale.name: chosen.score},

@@ -14,7 +14,7 @@ def write_outputs(result: Result) -> Result:
     front = result.front
     write_whole(result.folder.front, lambda temporary: front.to_csv(temporary, index=False))
     if result.retained:
-        result.export(result.folder.best)
+        result.export(result.folder.best, finished=False)
     write_report(result)
     return result
 

@@ -163,6 +163,8 @@ def _note_dense_model(study: Study, objective: Objective, settings: RunSettings,
     dense = DenseModel.of(study)
     costs = ", ".join(f"{name} {METRICS[name].show(dense.metrics[name])}" for name in dense.costs)
     progress.say(f"dense model: validation {dense.scale.name} {dense.scale.show(dense.score)}, {costs}")
+    if objective.frozen:
+        progress.say("every parameter is frozen: nothing is fine-tuned")
     count = len(objective.decompositions.choices)
     progress.say(f"{count} layers to factorize, budget {settings.budget}, sampler {sampler_name(settings.sampler)}")
     for name, reason in list(objective.layers.left_dense.items())[:8]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...objectives.device import choose_device
 from ...objectives.errors import RankfrontError
-from ...objectives.export.plan_files import read_model_files
+from ...objectives.export.plan_files import model_folders, read_model_files
 from ...objectives.metrics.registry import measure
 from ...objectives.objective import Objective
 from ...objectives.task import Task
@@ -84,17 +84,18 @@ def _checked(task: Task, result: Result, device: str, progress: Progress) -> lis
     chosen = result.best_trial().trial
     return [
         *checks,
-        *(_shipped(folder, chosen) for folder in (result.folder.best, result.folder.finished) if folder.exists()),
+        *(_shipped(result, folder, chosen) for folder in (result.folder.best, *model_folders(result.folder.finished))),
     ]
 
 
-def _shipped(folder: Path, trial: int) -> Check:
+def _shipped(result: Result, folder: Path, trial: int) -> Check:
     """Return whether the files to ship are those that were written."""
+    name = folder.relative_to(result.folder.path).as_posix()
     try:
         read_model_files(folder)
     except RankfrontError as error:
-        return Check(trial, folder.name, "", f"{error}; make it again", False)
-    return Check(trial, folder.name, "", "as it was written", True)
+        return Check(trial, name, "", f"{error}; make it again", False)
+    return Check(trial, name, "", "as it was written", True)
 
 
 def _checks_of(trial: Scored, result: Result, objective: Objective, here: dict[str, str]) -> Sequence[Check]:

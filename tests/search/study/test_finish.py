@@ -1,10 +1,11 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from rankfront import RankfrontError, Task, finish, load, run
+from rankfront import RankfrontError, Result, Task, finish, load, run, verify
 from rankfront.objectives.io import checkpoint as checkpoint_file
 from rankfront.search.cli.main import main
 from tests.conftest import blobs, perceptron
@@ -19,17 +20,18 @@ def out(task: Task, tmp_path: Path) -> Path:
 def test_the_best_model_is_trained_on_and_saved(task: Task, out: Path) -> None:
     done = finish(task, out, epochs=3, device="cpu", progress=False)
     assert done.score >= done.before and done.test is not None
+    assert done.folder == out / "finished" / "params=60%"
     again = load(out / "finished", perceptron(seed=9))
     x, y = blobs(200, 2)
     assert float((again(x).argmax(1) == y).double().mean()) == pytest.approx(done.score)
     assert sum(p.numel() for p in again.parameters()) == done.metrics.params
-    assert not (out / "finished" / "checkpoint.safetensors").exists()
+    assert not (done.folder / "checkpoint.safetensors").exists()
     assert "Finished model" in (out / "report.html").read_text()
 
 
 def test_interrupted_it_goes_on_to_the_same_model(task: Task, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = finish(task, out, epochs=4, device="cpu", progress=False)
-    (out / "finished" / "plan.json").unlink()
+    (whole.folder / "plan.json").unlink()
     save = checkpoint_file.Checkpoint.save
     saved: list[int] = []
 
@@ -63,6 +65,89 @@ def test_what_cannot_be_is_said(task: Task, out: Path) -> None:
         finish(replace(task, model=perceptron(seed=5)), out, epochs=1, device="cpu", progress=False)
     with pytest.raises(RankfrontError, match="kept by no trial"):
         finish(task, out, epochs=1, budget="params=0.1%", device="cpu", progress=False)
+
+
+def smaller(out: Path) -> str:
+    """A budget that another trial is best within."""
+    retained = Result.open(out).retained
+    return f"params={min(t.metrics['params'] for t in retained) / 1000}K"
+
+
+def test_each_budget_has_a_folder_of_its_own(task: Task, out: Path, tmp_path: Path) -> None:
+    budget = smaller(out)
+    first = finish(task, out, epochs=1, device="cpu", progress=False)
+    files = {path: path.read_bytes() for path in first.folder.iterdir()}
+    second = finish(task, out, epochs=1, budget=budget, device="cpu", progress=False)
+    assert second.folder == out / "finished" / budget and second.folder != first.folder
+    assert {path: path.read_bytes() for path in first.folder.iterdir()} == files
+    result = Result.open(out)
+    assert {(m.budget, m.trial) for m in result.finished} == {("params=60%", first.trial), (budget, second.trial)}
+    with pytest.raises(RankfrontError, match="must hold one model, but holds 2: .*; name one of these folders"):
+        load(out / "finished", task.model)
+    load(second.folder, task.model)
+    page = (out / "report.html").read_text()
+    assert "Finished model, params=60%" in page and f"Finished model, {budget}" in page
+
+
+def test_export_gives_the_finished_model_of_the_budget(task: Task, out: Path, tmp_path: Path) -> None:
+    done = finish(task, out, epochs=1, device="cpu", progress=False)
+    result = Result.open(out)
+    weights, _ = result.export(tmp_path / "a.safetensors")
+    assert weights.read_bytes() == (done.folder / "model.safetensors").read_bytes()
+    load(weights, task.model)
+    weights, _ = result.export(tmp_path / "b.safetensors", finished=False)
+    assert weights.read_bytes() == result.weights(result.best_trial()).read_bytes()
+    weights, _ = result.export(tmp_path / "c.safetensors", smaller(out))  # of which none is finished
+    assert weights.read_bytes() == result.weights(result.best_trial(smaller(out))).read_bytes()
+
+
+def test_what_an_older_version_finished_is_read(task: Task, out: Path, tmp_path: Path) -> None:
+    done = finish(task, out, epochs=1, device="cpu", progress=False)
+    for path in list(done.folder.iterdir()):
+        path.rename(out / "finished" / path.name)
+    done.folder.rmdir()
+    plan = out / "finished" / "plan.json"
+    about = json.loads(plan.read_text())
+    del about["budget"]
+    plan.write_text(json.dumps(about))
+    (found,) = Result.open(out).finished
+    assert (found.trial, found.budget, found.score) == (done.trial, None, done.score)
+    load(out / "finished", task.model)
+    assert all(check.holds for check in verify(task, out, device="cpu", progress=False))
+    weights, _ = Result.open(out).export(tmp_path / "a.safetensors")
+    assert weights.read_bytes() == (out / "finished" / "model.safetensors").read_bytes()
+
+
+def test_verify_does_not_mind_a_fine_tune_that_was_interrupted(
+    task: Task, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoint_file.Checkpoint, "save", stop)
+    with pytest.raises(KeyboardInterrupt):
+        finish(task, out, epochs=4, device="cpu", progress=False)
+    assert all(check.holds for check in verify(task, out, device="cpu", progress=False))
+    assert Result.open(out).finished == []
+
+
+def test_the_command_line_knows_finished_models(
+    task: Task, out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = finish(task, out, epochs=1, device="cpu", progress=False)
+
+    def said(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        assert ended.value.code == 0
+        return capsys.readouterr().out
+
+    assert f"finished within params=60%: trial {done.trial}, 1 epochs" in said("front", str(out))
+    (known,) = json.loads(said("front", str(out), "--json"))["finished"]
+    assert known["folder"] == str(done.folder) and known["accuracy"] == done.score
+    to = ["--to", str(tmp_path / "m.safetensors")]
+    assert f"the finished model of trial {done.trial} (1 epochs)" in said("export", str(out), *to)
+    assert "finished" not in said("export", str(out), *to, "--unfinished").replace("--unfinished", "")
 
 
 def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -86,7 +86,7 @@ def test_what_is_shipped_is_what_was_scored(out: Path, task: Task, tmp_path: Pat
         load(weights, task.model)
 
 
-@pytest.mark.parametrize("name", ["best", "finished"])
+@pytest.mark.parametrize("name", ["best", "finished/params=60%"])
 def test_damaged_files_to_ship_are_found_out(out: Path, task: Task, name: str) -> None:
     finish(task, out, epochs=1, device="cpu", progress=False)
     assert wrong(task, out) == []

@@ -1,0 +1,67 @@
+"""The models that ``finish`` left in a study's folder: one folder for each budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...objectives.export.plan_files import model_folders, model_paths, read_plan
+from ...objectives.metrics.registry import METRICS
+from ...objectives.metrics.values import Metrics
+from ..space.budget import Budget
+from ..storage.folder import Folder
+
+
+@dataclass(frozen=True)
+class FinishedModel:
+    """A finished model as its ``plan.json`` describes it."""
+
+    folder: Path
+    budget: str | None
+    """The budget it was chosen for; None where an older version, which did not store it, finished it."""
+    trial: int
+    epochs: int
+    before: float
+    """The trial's own validation score."""
+    score: float
+    test: float | None
+    metrics: Metrics
+    key: str
+    """What the fine-tune depended on."""
+
+    @classmethod
+    def read(cls, folder: Path, score: str) -> FinishedModel:
+        """Return the finished model in a folder; ``score`` is the score's name. Raises `RankfrontError` if damaged."""
+        about = read_plan(model_paths(folder)[1])[1]
+        amounts: dict[str, Any] = about["metrics"]
+        return cls(
+            folder,
+            about.get("budget"),
+            int(about["trial"]),
+            int(about["epochs"]),
+            about["before"][score],
+            amounts[score],
+            about["test"],
+            Metrics({name: amount for name, amount in amounts.items() if name in METRICS}),
+            about.get("key", ""),
+        )
+
+    @property
+    def name(self) -> str:
+        """The budget, or what is known in its place."""
+        return self.budget or f"trial {self.trial}"
+
+
+def finished_folder(folder: Folder, budget: Budget) -> Path:
+    """Return where the finished model of a budget lies: ``finished/params=5%,flops=30%``.
+
+    The order of the bounds does not matter.
+    """
+    bounds = sorted(bound.text for bound in budget.bounds)
+    return folder.finished / (",".join(bounds) or "none")
+
+
+def finished_models(folder: Folder, score: str) -> list[FinishedModel]:
+    """Return all finished models; a fine-tune that was interrupted has left none."""
+    return [FinishedModel.read(path, score) for path in model_folders(folder.finished)]
