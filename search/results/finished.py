@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...objectives.errors import RankfrontError
 from ...objectives.export.plan_files import model_folders, model_paths, read_plan
 from ...objectives.metrics.registry import METRICS
 from ...objectives.metrics.values import Metrics
@@ -33,19 +34,23 @@ class FinishedModel:
     @classmethod
     def read(cls, folder: Path, score: str) -> FinishedModel:
         """Return the finished model in a folder; ``score`` is the score's name. Raises `RankfrontError` if damaged."""
-        about = read_plan(model_paths(folder)[1])[1]
-        amounts: dict[str, Any] = about["metrics"]
-        return cls(
-            folder,
-            about.get("budget"),
-            int(about["trial"]),
-            int(about["epochs"]),
-            about["before"][score],
-            amounts[score],
-            about["test"],
-            Metrics({name: amount for name, amount in amounts.items() if name in METRICS}),
-            about.get("key", ""),
-        )
+        path = model_paths(folder)[1]
+        about = read_plan(path)[1]
+        try:
+            amounts: dict[str, Any] = about["metrics"]
+            return cls(
+                folder,
+                about.get("budget"),
+                int(about["trial"]),
+                int(about["epochs"]),
+                about["before"][score],
+                amounts[score],
+                about["test"],
+                Metrics({name: amount for name, amount in amounts.items() if name in METRICS}),
+                about.get("key", ""),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RankfrontError(f"{path} must be what `rankfront finish` wrote, but lacks {error}") from None
 
     @property
     def name(self) -> str:

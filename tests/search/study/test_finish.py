@@ -82,7 +82,7 @@ def test_each_budget_has_a_folder_of_its_own(task: Task, out: Path, tmp_path: Pa
     assert {path: path.read_bytes() for path in first.folder.iterdir()} == files
     result = Result.open(out)
     assert {(m.budget, m.trial) for m in result.finished} == {("params=60%", first.trial), (budget, second.trial)}
-    with pytest.raises(RankfrontError, match="must hold one model, but holds 2: .*; name one of these folders"):
+    with pytest.raises(RankfrontError, match=r"must hold one model, but holds 2: .*; name one of these folders"):
         load(out / "finished", task.model)
     load(second.folder, task.model)
     page = (out / "report.html").read_text()

@@ -102,7 +102,7 @@ def test_three_failures_at_the_start_stop_the_study_with_the_first_error(task: T
         return nn.functional.cross_entropy(outputs, targets)
 
     with pytest.raises(
-        RankfrontError, match="3 trials failed, none succeeded before; the first: ValueError: error [0-9]"
+        RankfrontError, match=r"3 trials failed, none succeeded before; the first: ValueError: error [0-9]"
     ):
         go(replace(task, loss=loss), tmp_path / "out")
 
