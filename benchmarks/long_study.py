@@ -36,10 +36,10 @@ class Stub(Objective):
 
     def __call__(self, plan: Plan, seed: int, **_: Any) -> Outcome:
         """Return a made-up outcome."""
-        score = self.untrained(plan) + 1e-3 * np.random.default_rng(seed).standard_normal()
+        score = self.score_before_finetuning(plan) + 1e-3 * np.random.default_rng(seed).standard_normal()
         return Outcome(float(np.clip(score, 0, 1)), self.costs.of(plan), nn.Linear(1, 1))
 
-    def untrained(self, plan: Plan) -> float:
+    def score_before_finetuning(self, plan: Plan) -> float:
         """Return the made-up score without its noise."""
         lost = sum(self.decompositions.error(self.by_name[name], choice) for name, choice in plan.items())
         return float(np.clip(1 - 0.05 * lost, 0, 1))

@@ -137,14 +137,14 @@ def ground_of(task: Task, share: float, cache: Path, choices: int | None = None)
 
     def run(plan: Plan, seed: int) -> tuple[float, float, float | None]:
         outcome = objective(plan, seed)
-        return outcome.score, objective.score(outcome.model, "test"), outcome.untrained
+        return outcome.score, objective.score(outcome.model, "test"), outcome.score_before_finetuning
 
     return Ground(
         Space(candidates, {"params": share * candidates.costs.dense.params}),
         objective.score(objective.dense),
         run,
         lambda plan: objective.score(objective.factorize(plan)),
-        objective.untrained,
+        objective.score_before_finetuning,
         len(task.validation),
     )
 

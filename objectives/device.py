@@ -45,7 +45,7 @@ def full_precision(outputs: Any) -> Any:
     return outputs
 
 
-def settle(model: nn.Module, device: torch.device) -> nn.Module:
+def to_device(model: nn.Module, device: torch.device) -> nn.Module:
     """Move ``model`` to ``device``; on CUDA its convolutions become channels-last."""
     model = model.to(device)
     if device.type == "cuda" and any(isinstance(m, nn.Conv2d) for m in model.modules()):

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .calibration.calibrate import Progress, calibrate
+from .calibration.calibrate import calibrate
 from .calibration.moments import Moments, Statistic
 from .data.batch import Batch
 from .data.randomness import seeded
 from .data.split import Split
 from .data.structure import apply, tensors_of
-from .device import settle
+from .device import to_device
 from .errors import RankfrontError
 from .export.int8 import entries_of_quantized, quantized
 from .identity import identity_of
@@ -32,7 +32,7 @@ from .io.fingerprint import fingerprint, named
 from .io.saved import entries
 from .kinds.cache import DecompositionCache
 from .kinds.decompositions import Decompositions, Wanted
-from .kinds.probe import without_refused, without_unreplaceable
+from .kinds.probe import without_inapplicable, without_unreplaceable
 from .kinds.registry import kinds_named
 from .metrics.costs import Costs
 from .metrics.registry import measure
@@ -41,6 +41,7 @@ from .metrics.values import Metrics
 from .model.attention import unpacked_where_it_runs
 from .model.layer import Layer, find_layers
 from .plan import DENSE, Choice, Plan
+from .progress import CountCallback, WorkCallback
 from .task import Task
 from .training.batchnorm import reestimate_where_it_helps
 from .training.distillation import SoftTargets, distillation_loss
@@ -61,7 +62,7 @@ class Outcome:
     metrics: Metrics
     model: nn.Module
     batchnorm_reestimated: bool = False
-    untrained: float | None = None
+    score_before_finetuning: float | None = None
     """The validation score before fine-tuning; None where it is not known."""
     notes: tuple[str, ...] = ()
     """What was unusual."""
@@ -85,10 +86,10 @@ class Objective:
         except RuntimeError as error:  # old-style weight norm and pruning hold tensors that cannot be copied
             raise RankfrontError(f"the model must be one that copy.deepcopy copies, but: {error}") from error
         kinds = kinds_named(task.kinds)
-        found = without_refused(find_layers(self.dense, self.example, task.exclude), kinds)
+        found = without_inapplicable(find_layers(self.dense, self.example, task.exclude), kinds)
         self.layers = without_unreplaceable(self.dense, found, self.example, kinds)
         self.by_name: dict[str, Layer] = {layer.name: layer for layer in self.layers}
-        taking = {layer.name: tuple(kind for kind in kinds if not kind.refuses(layer)) for layer in self.layers}
+        taking = {layer.name: tuple(kind for kind in kinds if kind.applies(layer)[0]) for layer in self.layers}
         self.decompositions = Decompositions(self.by_name, taking)
         self.costs = Costs(self.dense, self.layers, self.example, task.int8)
         if not any(self._saves(layer) for layer in self.layers):
@@ -174,10 +175,10 @@ class Objective:
         """What the model, the data, the loss and the score are known by (see `identity`); plain data."""
         return identity_of(self.task, self.dense, float(self.costs.dense["flops"]))
 
-    def prepare(self, progress: Callable[[str, int, int], None] | None = None) -> None:
+    def prepare(self, progress: WorkCallback | None = None) -> None:
         """Calibrate, and decompose every layer by every kind; what is cached on disk is not done again."""
         tell = progress or (lambda what, done, total: None)
-        settle(self.dense, self.device)
+        to_device(self.dense, self.device)
         self._read_calibration_data()
         key = self._decomposed_from()
 
@@ -223,7 +224,7 @@ class Objective:
         seed: int,
         *,
         finetune_by: FineTune | None = None,
-        progress: Progress | None = None,
+        progress: CountCallback | None = None,
         stop: Callable[[int, float], bool] | None = None,
     ) -> Outcome:
         """Run one trial.
@@ -242,11 +243,11 @@ class Objective:
         outcome = self.finetuned(model, finetune_by or self.task.finetune, seed, progress=progress, stop=stop)
         return replace(outcome, batchnorm_reestimated=helped)
 
-    def untrained(self, plan: Plan) -> float | None:
+    def score_before_finetuning(self, plan: Plan) -> float | None:
         """Return the validation score that a trial's network has before fine-tuning; None where there is none."""
         return self._score_if_any(lambda: self._started(plan)[0])
 
-    def bare(self, plan: Plan) -> float | None:
+    def factorized_score(self, plan: Plan) -> float | None:
         """Return the validation score of a plan's network as it is factorized; None where there is none."""
         return self._score_if_any(lambda: self.factorize(plan))
 
@@ -259,9 +260,9 @@ class Objective:
     def _started(self, plan: Plan) -> tuple[nn.Module, bool]:
         """Return the network that a trial fine-tunes, and whether its batch norm was re-estimated."""
         factors = self.decompositions.in_place(self.dense, plan)
-        model = settle(self.decompositions.condensed(factors, plan), self.device)
+        model = to_device(self.decompositions.condensed(factors, plan), self.device)
         if self.task.refit:
-            model = self._refitted_where_it_helps(model, settle(factors, self.device), plan)
+            model = self._refitted_where_it_helps(model, to_device(factors, self.device), plan)
         return model, reestimate_where_it_helps(model, self._calibration, self._distance_to_dense)
 
     def finetuned(
@@ -270,7 +271,7 @@ class Objective:
         settings: FineTune,
         seed: int,
         *,
-        progress: Progress | None = None,
+        progress: CountCallback | None = None,
         checkpoint: Checkpoint | None = None,
         stop: Callable[[int, float], bool] | None = None,
     ) -> Outcome:
@@ -316,7 +317,7 @@ class Objective:
             model = quantized(model)
             score = self.score(model)
             model = model.cpu()
-        return Outcome(score, metrics, model, untrained=scores[0], notes=tuple(notes))
+        return Outcome(score, metrics, model, score_before_finetuning=scores[0], notes=tuple(notes))
 
     def score(self, model: nn.Module, split: str = "validation") -> float:
         """Return a network's score on the named split."""
@@ -327,7 +328,7 @@ class Objective:
         layers = [self.by_name[name] for name, choice in plan.items() if choice != DENSE]
         refit(factors, self.dense, layers, self._calibration)
         try:
-            refitted = settle(self.decompositions.condensed(factors, plan), self.device)
+            refitted = to_device(self.decompositions.condensed(factors, plan), self.device)
         except np.linalg.LinAlgError:  # an identity block became singular
             return model
         better = is_better(self._distance_to_dense(refitted), self._distance_to_dense(model))

@@ -22,13 +22,13 @@ Rank = int | tuple[int, ...]
 """A kind's rank: one integer, or several (see each kind)."""
 
 
-def one(rank: Rank) -> int:
+def as_int(rank: Rank) -> int:
     """Return the rank of a kind that has a single one."""
     assert isinstance(rank, int)
     return rank
 
 
-def several(rank: Rank) -> tuple[int, ...]:
+def as_tuple(rank: Rank) -> tuple[int, ...]:
     """Return the ranks of a kind that has several."""
     assert isinstance(rank, tuple)
     return rank

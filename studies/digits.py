@@ -9,9 +9,10 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from ..objectives.data.split import Split
+from ..objectives.progress import WorkCallback
 from ..objectives.task import Task
 from ..objectives.training.settings import FineTune
-from .training import Progress, Recipe, train_dense
+from .training import Recipe, train_dense
 
 
 def network() -> nn.Module:
@@ -36,7 +37,7 @@ def network() -> nn.Module:
     return nn.Sequential(OrderedDict(named))
 
 
-def study(seed: int = 0, progress: Progress | None = None) -> Task:
+def study(seed: int = 0, progress: WorkCallback | None = None) -> Task:
     """A small CNN on scikit-learn's 8×8 digits, trained on the spot (seconds)."""
     images, labels = load_digits(return_X_y=True)
     x = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 16

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from torchvision.datasets import ImageFolder, Imagenette
 from torchvision.transforms import v2
 
 from ..objectives.errors import RankfrontError
+from ..objectives.progress import WorkCallback
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, as torchvision's pretrained networks expect them."""
@@ -21,9 +21,7 @@ SMALLEST_CROP = 0.35
 """Least share of an image's area that a training crop shows."""
 
 
-def imagenette(
-    root: Path, split: str, size: int, progress: Callable[[str, int, int], None] | None = None
-) -> tuple[Tensor, Tensor]:
+def imagenette(root: Path, split: str, size: int, progress: WorkCallback | None = None) -> tuple[Tensor, Tensor]:
     """Return images ``(N, 3, size, size)`` as bytes, and labels ``(N,)``.
 
     Args:

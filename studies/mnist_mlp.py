@@ -16,9 +16,10 @@ from torchvision.datasets import MNIST
 from ..objectives.data.split import Split
 from ..objectives.device import choose_device
 from ..objectives.errors import RankfrontError
+from ..objectives.progress import WorkCallback
 from ..objectives.task import Task
 from ..objectives.training.settings import FineTune
-from .training import Progress, Recipe, train_dense
+from .training import Recipe, train_dense
 
 EPOCHS = 53
 HELD_OUT = 5_000
@@ -34,7 +35,7 @@ def network() -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(width, 10))
 
 
-def study(data: Path | None = None, seed: int = 0, device: str = "auto", progress: Progress | None = None) -> Task:
+def study(data: Path | None = None, seed: int = 0, device: str = "auto", progress: WorkCallback | None = None) -> Task:
     """The classic perceptron 784-1024×5-10 on MNIST (13 minutes of training on two cores, once)."""
     root = data or Path("data")
     x, y = mnist(root, train=True)

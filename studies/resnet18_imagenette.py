@@ -15,10 +15,11 @@ from ..objectives.data.split import Split
 from ..objectives.device import choose_device
 from ..objectives.errors import RankfrontError
 from ..objectives.io.tensors import read_checkpoint
+from ..objectives.progress import WorkCallback
 from ..objectives.task import Task
 from ..objectives.training.settings import FineTune
 from .imagenette import crop_and_flip, imagenette, normalise
-from .training import Progress, Recipe, train_dense
+from .training import Recipe, train_dense
 
 EPOCHS = 20
 HELD_OUT = 969
@@ -54,7 +55,7 @@ def study(
     device: str = "auto",
     weights: Path | None = None,
     image_size: int = 128,
-    progress: Progress | None = None,
+    progress: WorkCallback | None = None,
 ) -> Task:
     """Torchvision's ResNet-18 on Imagenette (trained on first use: minutes on a GPU)."""
     if image_size < 32:

@@ -5,7 +5,6 @@ The weights lie in the user's cache folder, named by everything they depend on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,12 +15,11 @@ from torch.nn import functional
 
 from ..objectives.data.split import Split
 from ..objectives.data.structure import apply
-from ..objectives.device import autocast, settle
+from ..objectives.device import autocast, to_device
 from ..objectives.io.checkpoint import Checkpoint
 from ..objectives.io.fingerprint import fingerprint
+from ..objectives.progress import WorkCallback
 from ..objectives.training.schedule import Schedule, schedule
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def train_dense(
     name: str,
     seed: int,
     device: torch.device | None = None,
-    progress: Progress | None = None,
+    progress: WorkCallback | None = None,
 ) -> nn.Module:
     """Train ``model`` in place and return it, in eval mode on the CPU.
 
@@ -68,7 +66,7 @@ def train_dense(
     device = device or torch.device("cpu")
     key = fingerprint({}, model, data.fingerprint(), recipe, seed, device.type)[:16]
     checkpoint = Checkpoint(platformdirs.user_cache_path("rankfront") / f"{name}-{key}.safetensors", key)
-    settle(model, device)
+    to_device(model, device)
     optimizer = recipe.make(model)
     what = f"training the dense model of {name} (epochs)"
     begun, _ = checkpoint.load(model, optimizer)

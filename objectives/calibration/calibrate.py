@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
 import torch
@@ -12,19 +12,18 @@ from ..data.batch import Batch
 from ..data.structure import apply
 from ..errors import RankfrontError
 from ..model.layer import Layer, first_input
+from ..progress import CountCallback
 from .moments import Moments, MomentSums, Statistic
 from .patches import input_rows, output_rows
 
 Key = TypeVar("Key", bound=Hashable)
-Progress = Callable[[int, int], None]
-"""Told ``(done, total)`` as work goes on."""
 
 
 def calibrate(
     model: nn.Module,
     layers: Mapping[Key, tuple[Layer, Statistic]],
     batches: Sequence[Batch],
-    progress: Progress | None = None,
+    progress: CountCallback | None = None,
 ) -> dict[Key, Moments]:
     """Gather the moments of layers' inputs or outputs, in one pass over ``batches``.
 

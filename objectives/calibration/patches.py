@@ -11,11 +11,11 @@ from torch.nn.modules.conv import _ConvNd
 
 from ..model.layer import Linear
 
-POSITIONS = 256
+CALIBRATION_POSITIONS = 256
 """At most so many positions of each sample enter statistics."""
 
 
-def input_rows(module: Linear, inputs: Tensor, limit: int = POSITIONS) -> Tensor:
+def input_rows(module: Linear, inputs: Tensor, limit: int = CALIBRATION_POSITIONS) -> Tensor:
     """Return the patches that a layer multiplies by ``weight.flatten(1)``.
 
     Args:
@@ -41,7 +41,7 @@ def input_rows(module: Linear, inputs: Tensor, limit: int = POSITIONS) -> Tensor
     return patches[(slice(None), slice(None), *picked)].transpose(1, 2).flatten(2)
 
 
-def output_rows(module: Linear, outputs: Tensor, limit: int = POSITIONS) -> Tensor:
+def output_rows(module: Linear, outputs: Tensor, limit: int = CALIBRATION_POSITIONS) -> Tensor:
     """Return a layer's outputs ``(N, positions, out)``; arguments as for `input_rows`."""
     if isinstance(module, nn.Linear):
         rows = outputs.reshape(len(outputs), -1, outputs.shape[-1])

@@ -11,6 +11,7 @@ from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
 from ..model.replace import replaced
 from ..plan import DENSE, Choice, Plan
+from ..progress import CountCallback
 from .cache import DecompositionCache
 from .factorize import factorize
 from .kind import Decomposition, Kind
@@ -35,7 +36,7 @@ class Decompositions:
         self,
         cache: DecompositionCache,
         gather: Callable[[Wanted], Mapping[tuple[str, Statistic], Moments]],
-        progress: Callable[[int, int], None],
+        progress: CountCallback,
     ) -> None:
         """Decompose every layer by every kind; what is cached is not done again.
 

@@ -60,8 +60,8 @@ class Kind(Protocol):
         """The kind whose decomposition this one takes: its own name, or that of the kind it condenses."""
         ...
 
-    def refuses(self, layer: Layer) -> str:
-        """Return why the kind cannot take this layer; empty where it can."""
+    def applies(self, layer: Layer) -> tuple[bool, str]:
+        """Return whether the kind takes this layer, and why not."""
         ...
 
     def smallest(self, layer: Layer) -> Rank:
@@ -72,8 +72,8 @@ class Kind(Protocol):
         """Return the least rank at which every layer of this shape is reproduced."""
         ...
 
-    def impossible(self, layer: Layer, rank: Rank) -> str:
-        """Return why there is no such rank for this layer; empty where there is."""
+    def accepts(self, layer: Layer, rank: Rank) -> tuple[bool, str]:
+        """Return whether the layer has such a rank, and what a rank must be."""
         ...
 
     def cost(self, layer: Layer, rank: Rank) -> Cost:
@@ -132,16 +132,16 @@ class Factorization(ABC):
         full = self.full_rank(layer)
         return 1 if isinstance(full, int) else (1,) * len(full)
 
-    def impossible(self, layer: Layer, rank: Rank) -> str:
-        """Ranks go from ones to the full rank."""
+    def accepts(self, layer: Layer, rank: Rank) -> tuple[bool, str]:
+        """Return whether every rank is from 1 to the full one."""
         full = self.full_rank(layer)
         if isinstance(full, int):
-            return "" if isinstance(rank, int) and 1 <= rank <= full else f"an integer from 1 to {full}"
+            return isinstance(rank, int) and 1 <= rank <= full, f"an integer from 1 to {full}"
         if not isinstance(rank, tuple) or len(rank) != len(full):
             fits = False
         else:
             fits = all(1 <= r <= most for r, most in zip(rank, full, strict=True))
-        return "" if fits else f"{len(full)} integers from {[1] * len(full)} to {list(full)}"
+        return fits, f"{len(full)} integers from {[1] * len(full)} to {list(full)}"
 
     def width(self, layer: Layer, rank: Rank) -> int:
         """Return the least of the ranks: every factor but the last hands on as many channels."""

@@ -16,12 +16,12 @@ from .registry import kind_named
 from .skeleton import skeleton
 
 
-def without_refused(layers: Layers, kinds: Sequence[Kind]) -> Layers:
+def without_inapplicable(layers: Layers, kinds: Sequence[Kind]) -> Layers:
     """Return the layers without those that no kind can take."""
     refused = {
-        layer.name: "; ".join(f"{kind.name}: {kind.refuses(layer)}" for kind in kinds)
+        layer.name: "; ".join(f"{kind.name}: {kind.applies(layer)[1]}" for kind in kinds)
         for layer in layers
-        if all(kind.refuses(layer) for kind in kinds)
+        if not any(kind.applies(layer)[0] for kind in kinds)
     }
     found = tuple(layer for layer in layers if layer.name not in refused)
     return Layers(found, {**layers.left_dense, **refused})
@@ -37,7 +37,7 @@ def without_unreplaceable(model: nn.Module, layers: Layers, example: Inputs, kin
         layer.name: Plan({layer.name: Choice(kind.name, kind.smallest(layer))})
         for layer in layers
         for kind in kinds
-        if not kind.refuses(layer)
+        if kind.applies(layer)[0]
     }
     refused = {layer.name: reason for layer in layers if (reason := _conflict(layer, kinds))}
     plans = {name: plan for name, plan in plans.items() if name not in refused}
@@ -53,7 +53,7 @@ def _conflict(layer: Layer, kinds: Sequence[Kind]) -> str:
     """Return why what the user set on a layer cannot be set on some kind's module; empty where it can."""
     for kind in kinds:
         for part in (kind, kind_named(kind.base)):
-            if not part.refuses(layer):
+            if part.applies(layer)[0]:
                 possible, reason = can_carry(layer.module, part.skeleton(layer, part.smallest(layer)))
                 if not possible:
                     return reason

@@ -25,10 +25,12 @@ def skeleton(model: nn.Module, plan: Plan) -> nn.Module:
     def unfilled(layer: Layer, choice: Choice) -> nn.Module:
         kind, rank = kind_named(choice.kind), choice.rank
         assert rank is not None
-        if reason := kind.refuses(layer):
+        applies, reason = kind.applies(layer)
+        if not applies:
             raise RankfrontError(f"kind {kind.name} cannot take layer {layer}: {reason}")
-        if possible := kind.impossible(layer, rank):
-            raise RankfrontError(f"{kind.name} rank of layer {layer} must be {possible}, but the plan says {rank}")
+        accepted, rule = kind.accepts(layer, rank)
+        if not accepted:
+            raise RankfrontError(f"{kind.name} rank of layer {layer} must be {rule}, but the plan says {rank}")
         return kind.skeleton(layer, rank).to_empty(device=layer.module.weight.device)
 
     return factorize(model, layers_named(model, plan), plan, unfilled)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
-from ..plan import Rank, one
+from ..plan import Rank, as_int
 from .centre_block import block_sizes
 from .error import rounded_all
 from .factors import convolution, filled
@@ -32,11 +32,10 @@ class Spatial(Factorization):
 
     name = "spatial"
 
-    def refuses(self, layer: Layer) -> str:
-        """It takes two-dimensional convolutions in one group, of a kernel that is neither 1×k nor k×1."""
-        if isinstance(layer.module, nn.Conv2d) and layer.groups == 1 and min(layer.kernel) > 1:
-            return ""
-        return "it is no k×k convolution in one group"
+    def applies(self, layer: Layer) -> tuple[bool, str]:
+        """Return whether it is a two-dimensional convolution in one group, of a kernel neither 1×k nor k×1."""
+        applies = isinstance(layer.module, nn.Conv2d) and layer.groups == 1 and min(layer.kernel) > 1
+        return applies, "it is no k×k convolution in one group"
 
     def full_rank(self, layer: Layer) -> int:
         """Return ``min(in · kh, out · kw)``."""
@@ -46,12 +45,12 @@ class Spatial(Factorization):
     def cost(self, layer: Layer, rank: Rank) -> Cost:
         """Return ``rank · (in · kh + out · kw)`` parameters plus the bias; the first factor sees all columns."""
         _, kw = layer.kernel
-        first, last = one(rank) * layer.in_features // kw, one(rank) * layer.out_features * kw
+        first, last = as_int(rank) * layer.in_features // kw, as_int(rank) * layer.out_features * kw
         return Cost(first + last + layer.bias_params, 2 * (columns(layer) * first + layer.positions * last))
 
     def skeleton(self, layer: Layer, rank: Rank) -> nn.Sequential:
         """Return the two modules, on the meta device."""
-        m, r = layer.module, one(rank)
+        m, r = layer.module, as_int(rank)
         assert isinstance(m, nn.Conv2d)
         return nn.Sequential(
             convolution(m, m.in_channels, r, axes=(0,), bias=False),
@@ -123,11 +122,11 @@ class SpatialDecomposition:
 
     def error(self, rank: Rank) -> float:
         """Return the error of the output, the sum over columns."""
-        return self._errors[one(rank)]
+        return self._errors[as_int(rank)]
 
     def factors(self, rank: Rank) -> nn.Sequential:
         """Return the vertical and the horizontal convolution."""
-        layer, r = self.layer, one(rank)
+        layer, r = self.layer, as_int(rank)
         kh, kw = layer.kernel
         out = layer.out_features
         first = self.filters[:r].view(r, -1, kh, 1)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
-from ..plan import Rank, several
+from ..plan import Rank, as_tuple
 from . import spatial
 from .centre_block import centre_block
 from .factors import convolution, last_map
@@ -58,14 +58,15 @@ class SpatialIdentity:
     name = "spatial-identity"
     base = "spatial"
 
-    def refuses(self, layer: Layer) -> str:
-        """It takes what `spatial` takes, with three columns, padded so that the centre one meets every output."""
-        if reason := spatial.KIND.refuses(layer):
-            return reason
+    def applies(self, layer: Layer) -> tuple[bool, str]:
+        """Return whether `spatial` applies, with three columns padded so that the centre one meets every output."""
+        applies, reason = spatial.KIND.applies(layer)
+        if not applies:
+            return False, reason
         m = layer.module
         assert isinstance(m, nn.Conv2d)
         same = m.padding == "same" or (not isinstance(m.padding, str) and m.padding[1] == m.dilation[1])
-        return "" if m.kernel_size[1] == 3 and same else "its kernel has not three columns, centred by padding"
+        return m.kernel_size[1] == 3 and same, "its kernel has not three columns, centred by padding"
 
     def smallest(self, layer: Layer) -> tuple[int, int]:
         """Return (1, 1)."""
@@ -75,18 +76,18 @@ class SpatialIdentity:
         """Return `spatial`'s, with a block of one output."""
         return spatial.KIND.full_rank(layer), 1
 
-    def impossible(self, layer: Layer, rank: Rank) -> str:
-        """Ranks are pairs: r up to `spatial`'s full rank, and k up to r and out."""
+    def accepts(self, layer: Layer, rank: Rank) -> tuple[bool, str]:
+        """Return whether it is a pair: r up to `spatial`'s full rank, k up to r and to the number of outputs."""
         full = spatial.KIND.full_rank(layer)
+        fits = False
         if isinstance(rank, tuple) and len(rank) == 2:
             r, k = rank
-            if 1 <= r <= full and 1 <= k <= min(r, layer.out_features):
-                return ""
-        return f"a pair [r, k] with r from 1 to {full} and k from 1 to r and to {layer.out_features}"
+            fits = 1 <= r <= full and 1 <= k <= min(r, layer.out_features)
+        return fits, f"a pair [r, k] with r from 1 to {full} and k from 1 to r and to {layer.out_features}"
 
     def cost(self, layer: Layer, rank: Rank) -> Cost:
         """Return `spatial`'s, less ``r · k`` parameters and as many multiply-adds a position."""
-        r, k = several(rank)
+        r, k = as_tuple(rank)
         params, flops = spatial.KIND.cost(layer, r)
         return Cost(params - r * k, flops - 2 * layer.positions * r * k)
 
@@ -98,7 +99,7 @@ class SpatialIdentity:
         """Return the modules, on the meta device."""
         m = layer.module
         assert isinstance(m, nn.Conv2d)
-        r, k = several(rank)
+        r, k = as_tuple(rank)
         out = m.out_channels
         first = convolution(m, m.in_channels, r, axes=(0,), bias=False)
         side = nn.Conv2d(
@@ -132,14 +133,14 @@ class SpatialIdentity:
 
     def inner(self, rank: Rank) -> int:
         """Return r."""
-        return several(rank)[0]
+        return as_tuple(rank)[0]
 
     @torch.no_grad()
     def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> CentreIdentity:
         """Make the centre taps of ``k`` outputs the first ``k`` channels in between."""
         vertical, horizontal = factors.get_submodule("0"), last_map(factors)
         assert isinstance(vertical, nn.Conv2d) and isinstance(horizontal, nn.Conv2d)
-        _, k = several(rank)
+        _, k = as_tuple(rank)
         block = self.skeleton(layer, rank).to_empty(device=vertical.weight.device)
         filters = vertical.weight.double().flatten(1)  # (r, in · kh)
         taps = horizontal.weight.double()[:, :, 0]  # (out, r, 3)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
-from ..plan import Rank, one
+from ..plan import Rank, as_int
 from .error import rounded_all
 from .factors import convolution, filled
 from .kind import Cost, Factorization
@@ -31,9 +31,9 @@ class Svd(Factorization):
 
     name = "svd"
 
-    def refuses(self, layer: Layer) -> str:
-        """Every linear map has an SVD."""
-        return ""
+    def applies(self, layer: Layer) -> tuple[bool, str]:
+        """Return True: every linear map has an SVD."""
+        return True, ""
 
     def full_rank(self, layer: Layer) -> int:
         """Return ``min(in, out)``, of one group."""
@@ -41,12 +41,12 @@ class Svd(Factorization):
 
     def cost(self, layer: Layer, rank: Rank) -> Cost:
         """Return ``rank · (groups · in + out)`` parameters plus the bias, and 2 flops per weight and position."""
-        weights = one(rank) * (layer.groups * layer.in_features + layer.out_features)
+        weights = as_int(rank) * (layer.groups * layer.in_features + layer.out_features)
         return Cost(weights + layer.bias_params, 2 * layer.positions * weights)
 
     def skeleton(self, layer: Layer, rank: Rank) -> nn.Sequential:
         """Return the two modules, on the meta device."""
-        m, r = layer.module, one(rank)
+        m, r = layer.module, as_int(rank)
         like = {"device": "meta", "dtype": m.weight.dtype}
         bias = m.bias is not None
         if isinstance(m, nn.Linear):
@@ -105,11 +105,11 @@ class SvdDecomposition:
 
     def error(self, rank: Rank) -> float:
         """Return the share of the outputs' energy outside the first ``rank`` components."""
-        return self._errors[min(one(rank), len(self._errors) - 1)]
+        return self._errors[min(as_int(rank), len(self._errors) - 1)]
 
     def factors(self, rank: Rank) -> nn.Sequential:
         """Return ``y = U_r (U_rᵀ W) x + b + (I − U_r U_rᵀ) E[y]`` as two modules."""
-        basis = self.components[:, :, : one(rank)]
+        basis = self.components[:, :, : as_int(rank)]
         first = basis.mT @ self.layer.grouped_weight
         mean = self.mean.view(len(basis), -1, 1)
         lost = (mean - basis @ (basis.mT @ mean)).flatten()

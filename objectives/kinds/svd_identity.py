@@ -15,7 +15,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
-from ..plan import Rank, one
+from ..plan import Rank, as_int
 from . import svd
 from .factors import convolution
 from .identity import Identity, order_of, well_conditioned_rows
@@ -29,9 +29,9 @@ class SvdIdentity:
     name = "svd-identity"
     base = "svd"
 
-    def refuses(self, layer: Layer) -> str:
-        """A layer of a single output a group has nothing to interpolate."""
-        return "" if layer.out_features // layer.groups > 1 else "it has a single output"
+    def applies(self, layer: Layer) -> tuple[bool, str]:
+        """Return whether there is more than one output a group: a single one leaves nothing to interpolate."""
+        return layer.out_features // layer.groups > 1, "it has a single output"
 
     def smallest(self, layer: Layer) -> int:
         """Return 1."""
@@ -41,13 +41,13 @@ class SvdIdentity:
         """Return ``min(in, out)``, of one group."""
         return svd.KIND.full_rank(layer)
 
-    def impossible(self, layer: Layer, rank: Rank) -> str:
-        """Ranks are integers from 1 to the full rank."""
-        return svd.KIND.impossible(layer, rank)
+    def accepts(self, layer: Layer, rank: Rank) -> tuple[bool, str]:
+        """Return whether the rank is an integer from 1 to the full rank."""
+        return svd.KIND.accepts(layer, rank)
 
     def cost(self, layer: Layer, rank: Rank) -> Cost:
         """Return ``rank · (groups · in + out − groups · rank)`` parameters plus the bias; 2 flops per weight."""
-        r = one(rank)
+        r = as_int(rank)
         weights = r * (layer.groups * layer.in_features + layer.out_features - layer.groups * r)
         return Cost(weights + layer.bias_params, 2 * layer.positions * weights)
 
@@ -57,7 +57,7 @@ class SvdIdentity:
 
     def skeleton(self, layer: Layer, rank: Rank) -> Identity:
         """Return the modules, on the meta device."""
-        m, r, out = layer.module, one(rank), layer.out_features
+        m, r, out = layer.module, as_int(rank), layer.out_features
         bias = m.bias is not None
         if isinstance(m, nn.Linear):
             like = {"device": "meta", "dtype": m.weight.dtype}
@@ -90,7 +90,7 @@ class SvdIdentity:
         first, last = factors.get_submodule("0"), factors.get_submodule("1")
         assert isinstance(first, (nn.Linear, _ConvNd)) and isinstance(last, (nn.Linear, _ConvNd))
         block = self.skeleton(layer, rank).to_empty(device=first.weight.device)
-        groups, r = layer.groups, one(rank)
+        groups, r = layer.groups, as_int(rank)
         inner = first.weight.double().reshape(groups, r, -1)
         outer = last.weight.double().reshape(groups, -1, r)
         size = outer.shape[1]

@@ -21,9 +21,9 @@ class TensorTrain(Factorization):
 
     name = "tt"
 
-    def refuses(self, layer: Layer) -> str:
-        """See the two of them."""
-        return _of(layer).refuses(layer)
+    def applies(self, layer: Layer) -> tuple[bool, str]:
+        """Return whether a TT-matrix or a kernel's train applies."""
+        return _of(layer).applies(layer)
 
     def full_rank(self, layer: Layer) -> Rank:
         """Return the ranks of the unfoldings."""

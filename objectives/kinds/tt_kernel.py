@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
-from ..plan import Rank, several
+from ..plan import Rank, as_tuple
 from . import spatial, tucker2
 from .error import rank_that_leaves, rounded_all
 from .factors import convolution, filled
@@ -31,9 +31,9 @@ PARTS = ("inner", "down", "across", "outer")
 class TTKernel:
     """The kind `tt` for convolutions; ranks are ``(r1, r2, r3)``."""
 
-    def refuses(self, layer: Layer) -> str:
-        """It takes what `spatial` takes."""
-        return spatial.KIND.refuses(layer)
+    def applies(self, layer: Layer) -> tuple[bool, str]:
+        """Return whether `spatial` applies."""
+        return spatial.KIND.applies(layer)
 
     def full_rank(self, layer: Layer) -> tuple[int, int, int]:
         """Return `tucker2`'s, and in the middle ``min(r1 · kh, kw · r3)`` of these."""
@@ -43,7 +43,7 @@ class TTKernel:
 
     def cost(self, layer: Layer, rank: Rank) -> Cost:
         """Return ``in · r1 + kh · r1 · r2 + kw · r2 · r3 + r3 · out`` parameters, each applied at its own places."""
-        r1, r2, r3 = several(rank)
+        r1, r2, r3 = as_tuple(rank)
         kh, kw = layer.kernel
         first, down = layer.module.weight.shape[1] * r1, r1 * kh * r2
         rest = r2 * kw * r3 + r3 * layer.out_features
@@ -52,13 +52,13 @@ class TTKernel:
 
     def width(self, layer: Layer, rank: Rank) -> int:
         """Return the least of the ranks."""
-        return min(layer.width, *several(rank))
+        return min(layer.width, *as_tuple(rank))
 
     def skeleton(self, layer: Layer, rank: Rank) -> nn.Sequential:
         """Return the four modules, on the meta device."""
         m = layer.module
         assert isinstance(m, nn.Conv2d)
-        r1, r2, r3 = several(rank)
+        r1, r2, r3 = as_tuple(rank)
         return nn.Sequential(
             convolution(m, m.in_channels, r1, axes=(), bias=False),
             convolution(m, r1, r2, axes=(0,), bias=False),
@@ -141,7 +141,7 @@ class TTKernelDecomposition:
     def factors(self, rank: Rank) -> nn.Sequential:
         """Return the four convolutions."""
         layer = self.layer
-        r1, r2, r3 = several(rank)
+        r1, r2, r3 = as_tuple(rank)
         parts = [part.double() for part in self.found[r1, r2, r3]]
         whole = _joined(parts).product().flatten(1)
         lost = (layer.grouped_weight[0] - whole) @ self.mean.double()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
-from ..plan import Rank, one
+from ..plan import Rank, as_int
 from .error import rounded_all
 from .factors import filled
 from .kind import Cost, worthwhile
@@ -55,10 +55,10 @@ class TTLinear(nn.Module):
 class TTMatrix:
     """The kind `tt` for Linears; ranks are integers."""
 
-    def refuses(self, layer: Layer) -> str:
-        """A prime number has no two modes."""
+    def applies(self, layer: Layer) -> tuple[bool, str]:
+        """Return whether inputs and outputs have two modes each, which prime numbers have not."""
         m1, _, n1, _ = modes(layer)
-        return "" if m1 > 1 and n1 > 1 else "a prime number of inputs or outputs has no two modes"
+        return m1 > 1 and n1 > 1, "a prime number of inputs or outputs has no two modes"
 
     def full_rank(self, layer: Layer) -> int:
         """Return ``min(m1 · n1, m2 · n2)``."""
@@ -68,17 +68,17 @@ class TTMatrix:
     def cost(self, layer: Layer, rank: Rank) -> Cost:
         """Return ``rank · (m1 n1 + m2 n2)`` parameters plus the bias; the cores run n2 and m1 times a position."""
         m1, m2, n1, n2 = modes(layer)
-        first, last = m1 * n1 * one(rank), m2 * n2 * one(rank)
+        first, last = m1 * n1 * as_int(rank), m2 * n2 * as_int(rank)
         return Cost(first + last + layer.bias_params, 2 * layer.positions * (n2 * first + m1 * last))
 
     def width(self, layer: Layer, rank: Rank) -> int:
         """Return ``rank · m1 · n2``, at most the Linear's own."""
         m1, _, _, n2 = modes(layer)
-        return min(layer.width, one(rank) * m1 * n2)
+        return min(layer.width, as_int(rank) * m1 * n2)
 
     def skeleton(self, layer: Layer, rank: Rank) -> TTLinear:
         """Return the cores, on the meta device."""
-        return TTLinear(modes(layer), one(rank), layer.module.bias is not None, layer.module.weight)
+        return TTLinear(modes(layer), as_int(rank), layer.module.bias is not None, layer.module.weight)
 
     def wants(self, layer: Layer) -> Statistic | None:
         """Return ``inputs``, but of a very wide Linear nothing."""
@@ -149,7 +149,7 @@ class TTMatrixDecomposition:
     def factors(self, rank: Rank) -> nn.Module:
         """Return the two cores as one module."""
         m1, m2, n1, n2 = modes(self.layer)
-        r = one(rank)
+        r = as_int(rank)
         first, last = self.first[:, :r].double(), self.last[:r].double()
         missing = self.layer.grouped_weight[0] - product((m1, m2, n1, n2), first, last)
         weights = first.view(m1, n1, r).transpose(1, 2), last.view(r, m2, n2).transpose(0, 1)

@@ -20,7 +20,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
-from ..plan import Rank, several
+from ..plan import Rank, as_tuple
 from .error import rank_that_leaves, rounded_all
 from .factors import convolution, filled
 from .kind import Cost, Factorization, worthwhile
@@ -39,12 +39,10 @@ class Tucker2(Factorization):
 
     name = "tucker2"
 
-    def refuses(self, layer: Layer) -> str:
-        """It takes convolutions of one group whose kernel is more than one pixel."""
-        m = layer.module
-        if isinstance(m, _ConvNd) and layer.groups == 1 and math.prod(layer.kernel) > 1:
-            return ""
-        return "it is no k×k convolution in one group"
+    def applies(self, layer: Layer) -> tuple[bool, str]:
+        """Return whether it is a convolution in one group whose kernel has more than one pixel."""
+        applies = isinstance(layer.module, _ConvNd) and layer.groups == 1 and math.prod(layer.kernel) > 1
+        return applies, "it is no k×k convolution in one group"
 
     def full_rank(self, layer: Layer) -> tuple[int, int]:
         """Return ``(min(in, out · kernel), min(out, in · kernel))``."""
@@ -53,7 +51,7 @@ class Tucker2(Factorization):
 
     def cost(self, layer: Layer, rank: Rank) -> Cost:
         """Return ``in · r_in + r_in · r_out · kernel + r_out · out`` parameters, the first at every input pixel."""
-        r_in, r_out = several(rank)
+        r_in, r_out = as_tuple(rank)
         first = layer.module.weight.shape[1] * r_in
         rest = r_in * r_out * math.prod(layer.kernel) + r_out * layer.out_features
         return Cost(first + rest + layer.bias_params, 2 * (layer.input_positions * first + layer.positions * rest))
@@ -62,7 +60,7 @@ class Tucker2(Factorization):
         """Return the three modules, on the meta device."""
         m = layer.module
         assert isinstance(m, _ConvNd)
-        r_in, r_out = several(rank)
+        r_in, r_out = as_tuple(rank)
         return nn.Sequential(
             convolution(m, m.in_channels, r_in, axes=(), bias=False),
             convolution(m, r_in, r_out, bias=False),
@@ -150,7 +148,7 @@ class Tucker2Decomposition:
     def factors(self, rank: Rank) -> nn.Sequential:
         """Return the three convolutions."""
         layer = self.layer
-        r_in, r_out = several(rank)
+        r_in, r_out = as_tuple(rank)
         factors = Factors(*(t.double() for t in self.found[r_in, r_out]))
         lost = (layer.grouped_weight[0] - factors.product().flatten(1)) @ self.mean.double()
         return filled(layer, KIND.skeleton(layer, rank), factors, lost)

@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..calibration.calibrate import Progress
 from ..data.batch import Batch
 from ..data.split import Split
 from ..data.structure import apply, length
 from ..device import autocast, full_precision
 from ..errors import RankfrontError, TrialError
 from ..io.checkpoint import Checkpoint
+from ..progress import CountCallback
 from .schedule import schedule
 from .settings import FineTune
 
@@ -32,7 +32,7 @@ def finetune(
     *,
     seed: int,
     device: torch.device,
-    progress: Progress | None = None,
+    progress: CountCallback | None = None,
     checkpoint: Checkpoint | None = None,
     stop: Callable[[int, float], bool] | None = None,
     note: Callable[[str], None] | None = None,

@@ -28,7 +28,7 @@ from ..kinds.factors import last_map
 from ..model.layer import Layer, Linear
 
 RIDGE = 1e-4
-POSITIONS = 64
+REFIT_POSITIONS = 64
 """At most so many positions (pixels, tokens) of each sample enter the equations."""
 ELEMENTS = 2**28
 """At most so many numbers of one layer's output are held at once (1 GiB in float32): it bounds the samples."""
@@ -55,7 +55,7 @@ def refit(model: nn.Module, dense: nn.Module, layers: Iterable[Layer], batches: 
             rows = output if extra is None else output - extra
             if isinstance(last[layer.name], nn.Linear):  # whose outputs may be a part of the layer's
                 rows = rows.reshape(len(rows), -1, last[layer.name].weight.shape[0])
-            targets[layer.name].append(output_rows(last[layer.name], rows, POSITIONS).flatten(0, 1))
+            targets[layer.name].append(output_rows(last[layer.name], rows, REFIT_POSITIONS).flatten(0, 1))
 
         # Before the user's own hooks, which hang on the compressed layer too.
         return dense.get_submodule(layer.name).register_forward_hook(hook, prepend=True)
@@ -93,7 +93,7 @@ def _run(model: nn.Module, inputs: Iterable[object], hooks: list[RemovableHandle
 def _solve(last: Linear, inputs: Tensor, targets: Tensor) -> None:
     """Replace ``last``'s weight and bias by the ridge solution towards their present values, group by group."""
     groups = getattr(last, "groups", 1)
-    rows = input_rows(last, inputs, POSITIONS).flatten(0, 1)
+    rows = input_rows(last, inputs, REFIT_POSITIONS).flatten(0, 1)
     weights = last.weight.reshape(groups, -1, last.weight[0].numel())
     biases = None if last.bias is None else last.bias.reshape(groups, -1)
     found: list[Tensor] = []

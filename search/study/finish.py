@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import nn
 
-from ...objectives.device import choose_device, settle
+from ...objectives.device import choose_device, to_device
 from ...objectives.errors import RankfrontError
 from ...objectives.export.int8 import dequantized
 from ...objectives.export.model_files import load_model, save_weights
@@ -92,14 +92,14 @@ def _finished(
         model = load_model(task.model, chosen.plan, weights, int8=result.int8)
         return Finished(done.folder, chosen.trial, chosen.score, done.score, done.test, chosen.metrics, model)
     with FileLocks(result.folder).finishing(folder.name):
-        settle(objective.dense, objective.device)
+        to_device(objective.dense, objective.device)
         model = result.load(chosen, task.model)
         if result.int8:
             model = dequantized(model, task.model, chosen.plan)
         checkpoint = Checkpoint(folder / "checkpoint.safetensors", key)
         what = f"fine-tuning trial {chosen.trial}, steps"
         outcome = objective.finetuned(
-            settle(model, objective.device),
+            to_device(model, objective.device),
             settings,
             seed,
             progress=lambda step, total: progress(what, step, total),

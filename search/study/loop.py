@@ -145,7 +145,7 @@ class TrialLoop:
         seconds = time.monotonic() - began
         found = {
             SCORE: outcome.score,
-            SCORE_BEFORE_FINETUNING: outcome.untrained,
+            SCORE_BEFORE_FINETUNING: outcome.score_before_finetuning,
             MACHINE: machine(self.objective.device),
             METRICS: dict(outcome.metrics),
             SECONDS: seconds,

@@ -144,8 +144,8 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
         space,
         settings.seed,
         settings.trials,
-        screened(objective.bare),
-        screened(objective.untrained),
+        screened(objective.factorized_score),
+        screened(objective.score_before_finetuning),
         objective.samples,
         settings.objectives[1:],
     )

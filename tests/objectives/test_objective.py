@@ -214,7 +214,7 @@ def test_a_refit_that_hurts_is_undone(task: Task, monkeypatch: pytest.MonkeyPatc
 def test_channels_last_as_on_cuda(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The layout that convolutions have on a GPU, on the CPU: views of weights must not be taken for granted."""
     monkeypatch.setattr(
-        "rankfront.objectives.objective.settle", lambda model, _: model.to(memory_format=torch.channels_last)
+        "rankfront.objectives.objective.to_device", lambda model, _: model.to(memory_format=torch.channels_last)
     )
     torch.manual_seed(0)
     dense = nn.Sequential(nn.Conv2d(3, 12, 3, padding=1), nn.ReLU(), nn.Conv2d(12, 12, 3, padding=1), nn.Flatten(1))
@@ -282,7 +282,9 @@ def test_the_untrained_score_is_that_of_the_network_that_is_trained(task: Task) 
     objective.prepare()
     plan = Plan(dict.fromkeys(PLAN, Choice("svd", 2)))
     assert (
-        objective(plan, 0).untrained == objective.untrained(plan) == objective(plan, 0, finetune_by=FineTune(0)).score
+        objective(plan, 0).score_before_finetuning
+        == objective.score_before_finetuning(plan)
+        == objective(plan, 0, finetune_by=FineTune(0)).score
     )
 
 
@@ -291,4 +293,4 @@ def test_where_there_is_no_untrained_score_it_is_none(task: Task, score: Any) ->
     objective = Objective(task, device=torch.device("cpu"))
     objective.prepare()
     objective.task = replace(task, score=score)
-    assert objective.untrained(Plan(dict.fromkeys(PLAN, Choice("svd", 2)))) is None
+    assert objective.score_before_finetuning(Plan(dict.fromkeys(PLAN, Choice("svd", 2)))) is None

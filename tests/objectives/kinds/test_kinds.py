@@ -53,7 +53,7 @@ LAYERS |= {
 def takes(kind: Kind, name: str) -> bool:
     build, shape = LAYERS[name]
     (layer,) = find_layers(nn.Sequential(build()), torch.zeros(1, *shape))
-    return not kind.refuses(layer)
+    return kind.applies(layer)[0]
 
 
 CASES = [
@@ -163,7 +163,7 @@ def test_cost_is_what_is_counted(kind: Kind, name: str) -> None:
         skeleton = kind.skeleton(layer, rank)
         assert cost.params == count_params(skeleton)
         assert cost.flops == count_flops(skeleton.to_empty(device="cpu"), inputs[:1])
-        assert kind.impossible(layer, rank) == ""
+        assert kind.accepts(layer, rank)[0]
         if rank != kind.smallest(layer):
             found = module(kind, layer, decomposition, rank)
             assert {n: t.shape for n, t in found.state_dict().items()} == {
@@ -188,7 +188,8 @@ def test_impossible_ranks_are_named(kind: Kind, name: str) -> None:
     full = kind.full_rank(layer)
     too_large = full + 1 if isinstance(full, int) else (full[0] + 1, *full[1:])
     for wrong in (too_large, 0, (), (1,) * 7):
-        assert kind.impossible(layer, wrong)
+        accepted, rule = kind.accepts(layer, wrong)
+        assert not accepted and rule
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
@@ -224,7 +225,7 @@ def test_any_convolution(data: st.DataObject) -> None:
     )
     height, width = (dilation * (k - 1) + draw(st.integers(1, 4)) for k in size)
     model, layer, inputs = layer_and_inputs(lambda: conv, (conv.in_channels, height, width), samples=8)
-    if kind.refuses(layer):
+    if not kind.applies(layer)[0]:
         return
     decomposition = decomposed(kind, model, layer, inputs)
     full = kind.full_rank(layer)

@@ -59,7 +59,7 @@ def choices(layer: Layer) -> list[Choice]:
     options = [
         Choice(kind.name, rank)
         for kind in KINDS.values()
-        if not kind.refuses(layer)
+        if kind.applies(layer)[0]
         for rank in (kind.smallest(layer), kind.full_rank(layer))
     ]
     return [*options[:4], *options[-2:], DENSE]

@@ -15,7 +15,7 @@ from torchvision import models
 
 from rankfront import Choice, Plan
 from rankfront.objectives.kinds.factorize import factorize
-from rankfront.objectives.kinds.probe import without_refused, without_unreplaceable
+from rankfront.objectives.kinds.probe import without_inapplicable, without_unreplaceable
 from rankfront.objectives.kinds.registry import KINDS
 from rankfront.objectives.model.attention import unpacked
 from rankfront.objectives.model.layer import Layer, find_layers
@@ -39,7 +39,7 @@ def test_full_rank_is_the_dense_model(name: str) -> None:
     dense = unpacked(build()).eval()
     x = torch.randn(2, 3, size, size)
     kinds = tuple(KINDS.values())
-    layers = without_unreplaceable(dense, without_refused(find_layers(dense, x[:1]), kinds), x[:1], kinds)
+    layers = without_unreplaceable(dense, without_inapplicable(find_layers(dense, x[:1]), kinds), x[:1], kinds)
     assert all("depthwise" in reason for reason in layers.left_dense.values())
     chosen: dict[str, Choice] = {}
     seen: set[object] = set()
@@ -49,7 +49,7 @@ def test_full_rank_is_the_dense_model(name: str) -> None:
             continue
         seen.add(shape)
         # Kinds take turns where the layer is small, so that this takes seconds.
-        taking = [k for k in kinds if not k.refuses(layer) and (k.name == "svd" or layer.weights <= 40_000)]
+        taking = [k for k in kinds if k.applies(layer)[0] and (k.name == "svd" or layer.weights <= 40_000)]
         kind = taking[index % len(taking)]
         chosen[layer.name] = Choice(kind.name, kind.full_rank(layer))
 

@@ -45,7 +45,7 @@ def compressed(name: str, kind: Kind = KINDS["svd"]) -> tuple[nn.Module, nn.Modu
     dense, shape = MODELS[name]
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(600, *shape, generator=generator)
-    layers = [layer for layer in find_layers(dense, inputs[:1]) if not kind.refuses(layer)]
+    layers = [layer for layer in find_layers(dense, inputs[:1]) if kind.applies(layer)[0]]
     found = {layer.name: kind.decompose(layer, None) for layer in layers}
     ranks = {name: (r := d.ranks())[len(r) // 2] for name, d in found.items() if d.ranks()}
     plan = Plan({name: Choice(kind.name, rank) for name, rank in ranks.items()})
