@@ -6,35 +6,6 @@
 >>> result.front, result.figures["params"], result.best  # doctest: +SKIP
 """
 
-from .objectives.data.split import Split
-from .objectives.errors import RankfrontError, TrialError
-from .objectives.export.model_files import load
-from .objectives.metrics.score import Score
-from .objectives.metrics.values import Metrics
-from .objectives.plan import DENSE, Choice, Plan
-from .objectives.task import Task
-from .objectives.training.settings import FineTune
-from .search.results.result import Result
-from .search.study.finish import Finished, finish
-from .search.study.run import run
-from .search.study.verify import Check, verify
+import lazy_loader
 
-__all__ = [
-    "DENSE",
-    "Check",
-    "Choice",
-    "FineTune",
-    "Finished",
-    "Metrics",
-    "Plan",
-    "RankfrontError",
-    "Result",
-    "Score",
-    "Split",
-    "Task",
-    "TrialError",
-    "finish",
-    "load",
-    "run",
-    "verify",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

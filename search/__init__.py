@@ -1,1 +1,5 @@
 """How plans are proposed, stored, compared and shown. Optuna, pandas, plotly; never calls linear algebra of layers."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,1 +1,5 @@
 """Ready studies that a user runs or copies."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

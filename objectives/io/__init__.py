@@ -1,1 +1,5 @@
 """Files that are whole or not there, fingerprints, checkpoints."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

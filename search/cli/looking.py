@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..storage.folder import Folder
 from ..study.ready import ready_studies, summary
 from ..study.settings import Settings, as_budget
 from .options import Debug, Dir, options_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ..results.finished import FinishedModel
     from ..results.result import Result
 
@@ -35,13 +35,15 @@ def front(
 ) -> None:
     """Print the front, and the best under any budget."""
     asked = as_budget(options["budget"]) if options["budget"] else None
+    Folder(folder).check_holds_study(options["storage"])
     from ..results.result import Result
+    from ..results.tables import front_rows
 
     result = Result.open(folder, options["storage"])
-    table = result.front
-    best = result.best_trial(asked) if asked or len(table) else None
-    for metric, limit in asked.limits(result.dense.metrics).items() if asked else ():
-        table = table.loc[table[metric] <= limit, :]
+    rows = front_rows(result)
+    best = result.best_trial(asked) if asked or rows else None
+    limits = {} if asked is None else asked.limits(result.dense.metrics)
+    rows = [row for row in rows if all(row[metric] <= limit for metric, limit in limits.items())]
     if as_json:
         typer.echo(
             json.dumps(
@@ -50,14 +52,14 @@ def front(
                     "budget": str(asked or result.budget),
                     "dense": {result.scale.name: result.dense.score, **result.dense.metrics},
                     "best": None if best is None else best.trial,
-                    "front": json.loads(table.to_json(orient="records") or "[]"),
+                    "front": [_without_nan(row) for row in rows],
                     "finished": [_described(result, model) for model in result.finished],
                 },
                 indent=2,
             )
         )
         return
-    _print_front(result, table, None if best is None else best.trial)
+    _print_front(result, rows, None if best is None else best.trial)
     if best is not None:
         typer.echo(
             f"best within {asked or result.budget}: trial {best.trial}, validation {result.scale.name} "
@@ -74,6 +76,7 @@ def front(
 @options_of(Settings, only=("storage",))
 def report(folder: Dir, debug: Debug = False, **options: Any) -> None:
     """Rebuild DIR/report.html."""
+    Folder(folder).check_holds_study(options["storage"])
     from ..report.page import write_report
     from ..results.result import Result
 
@@ -95,6 +98,7 @@ def export(
 ) -> None:
     """Write the best model's files: those of the finished model, where there is one of that budget."""
     asked = as_budget(options["budget"]) if options["budget"] else None
+    Folder(folder).check_holds_study(options["storage"])
     from ..results.result import Result
 
     result = Result.open(folder, options["storage"])
@@ -104,6 +108,11 @@ def export(
         )
     for path in result.export(to, asked, finished=not unfinished):
         typer.echo(path)
+
+
+def _without_nan(row: dict[str, float]) -> dict[str, float | None]:
+    """Return a row as JSON knows it, which has no NaN."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
 
 
 def _described(result: Result, model: FinishedModel) -> dict[str, Any]:
@@ -119,7 +128,7 @@ def _described(result: Result, model: FinishedModel) -> dict[str, Any]:
     }
 
 
-def _print_front(result: Result, table: pd.DataFrame, best: int | None) -> None:
+def _print_front(result: Result, rows: list[dict[str, float]], best: int | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -127,21 +136,22 @@ def _print_front(result: Result, table: pd.DataFrame, best: int | None) -> None:
 
     scale, dense = result.scale, result.dense
     tested = f"test_{scale.name}"
+    has_test = any(tested in row for row in rows)
     columns = [
         "trial",
         f"validation {scale.name}",
-        *([tested.replace("_", " ")] if tested in table else []),
+        *([tested.replace("_", " ")] if has_test else []),
     ]
     printed = Table(*columns, *dense.costs, box=None, pad_edge=False)
     for column in printed.columns:
         column.justify = "right"
-    for row in table.to_dict("records"):
+    for row in rows:
         printed.add_row(
             ("→ " if row["trial"] == best else "") + str(int(row["trial"])),
-            *(scale.show(row[name]) for name in (scale.name, tested) if name in table),
+            *(scale.show(row[name]) for name in (scale.name, tested) if name in row),
             *(f"{METRICS[name].show(row[name])}  {row[f'{name}_pct']:5.3g} %" for name in dense.costs),
         )
-    scores = [dense.score, *([result.test_score(None)] if tested in table else [])]
+    scores = [dense.score, *([result.test_score(None)] if has_test else [])]
     printed.add_row(
         "dense",
         *(scale.show(score) for score in scores),

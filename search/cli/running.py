@@ -9,6 +9,7 @@ import typer
 from ...objectives.device_name import check_device_name
 from ...objectives.errors import RankfrontError
 from ..report.progress import Progress
+from ..storage.folder import Folder
 from ..study.loading import Loading, begun, stored_task
 from ..study.settings import Settings, as_budget
 from .options import Debug, Dir, Named, options_of, part_of, whole_number
@@ -48,9 +49,10 @@ def finish(
     if epochs < 1:
         raise RankfrontError(f"epochs must be 1 or more, but got {epochs}")
     check_device_name(options["device"])
+    Folder(folder).check_holds_study(options["storage"])
     from ..results.result import Result
 
-    stored = Result.open(folder, options["storage"])  # says it at once where there is no study
+    stored = Result.open(folder, options["storage"])
     with (
         Progress() as progress,
         stored_task(stored.study, stored.folder, study, options["device"], progress) as task,
@@ -64,9 +66,10 @@ def finish(
 def verify(folder: Dir, study: Named = None, debug: Debug = False, **options: Any) -> None:
     """Load every model of the front again, recount it and score it again; exit code 1 on any mismatch."""
     check_device_name(options["device"])
+    Folder(folder).check_holds_study(options["storage"])
     from ..results.result import Result
 
-    stored = Result.open(folder, options["storage"])  # says it at once where there is no study
+    stored = Result.open(folder, options["storage"])
     with (
         Progress() as progress,
         stored_task(stored.study, stored.folder, study, options["device"], progress) as task,

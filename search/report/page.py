@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ...objectives.metrics.amounts import share_shown
 from ...objectives.metrics.registry import METRICS, metric_named
 from ..results.finished import FinishedModel
 from ..results.result import Result
+from ..results.tables import front_rows
 
 TITLES = {
     "ranks": "Kinds and ranks per layer on the front (sp: spatial, tk: tucker2, +: with identity block)",
@@ -40,7 +41,7 @@ def _content(result: Result) -> dict[str, Any]:
     """Return all that the template shows, in words."""
     states = Counter(record.state for record in result.records)
     remarked = [record for record in result.records if record.reason]
-    dense, scale = result.dense, result.scale
+    dense, scale, rows = result.dense, result.scale, front_rows(result)
     titles = {
         **{name: f"{scale.name.capitalize()} against {metric_named(name).label}" for name in dense.costs},
         **TITLES,
@@ -71,9 +72,9 @@ def _content(result: Result) -> dict[str, Any]:
         "counts": ", ".join(f"{count} {state}" for state, count in states.items()),
         "samples": dense.samples,
         "int8": result.int8,
-        "tested": f"test_{scale.name}" in result.front,
+        "tested": any(f"test_{scale.name}" in row for row in rows),
         "figures": figures,
-        "front": [_row(result, row) for row in result.front.to_dict("records")],
+        "front": [_row(result, row) for row in rows],
         "remarks": len(remarked),
         "remarked": [
             {"trial": record.trial, "state": record.state, "reason": record.reason.splitlines()[0][:300]}
@@ -121,7 +122,7 @@ def _test(result: Result, trial: int | None) -> str:
     return "" if score is None else result.scale.show(score)
 
 
-def _row(result: Result, row: Mapping[Hashable, float]) -> dict[str, Any]:
+def _row(result: Result, row: Mapping[str, float]) -> dict[str, Any]:
     """Return one line of the front's table."""
     score = result.scale.name
     shown = {column: _with_interval(result, row, column) for column in (score, f"test_{score}")}
@@ -138,7 +139,7 @@ def _row(result: Result, row: Mapping[Hashable, float]) -> dict[str, Any]:
     }
 
 
-def _with_interval(result: Result, row: Mapping[Hashable, float], column: str) -> str:
+def _with_interval(result: Result, row: Mapping[str, float], column: str) -> str:
     shown = result.scale.show(row.get(column))
     if shown == "–" or f"{column}_low" not in row:
         return shown

@@ -60,10 +60,7 @@ class Result:
         """
         folder = Folder(Path(path))
         url = database_of(folder.path, storage)
-        if storage is None and not (folder.path / "study.db").exists():
-            raise RankfrontError(
-                f"{folder.path} must hold a study.db, but has none: rankfront run STUDY --out {folder.path} makes it"
-            )
+        folder.check_holds_study(storage)
         name = read_json(folder.manifest).get("study") if folder.manifest.exists() else None
         with storage_errors(url):
             study = load_existing(url, name)

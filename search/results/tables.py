@@ -1,4 +1,4 @@
-"""The front and all trials as tables: pandas DataFrames."""
+"""The front and all trials as tables: pandas DataFrames, and the front also as plain rows, without pandas."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ def front_table(result: Result) -> pd.DataFrame:
     """Return the front, one row a trial, the cheapest first: see `Result.front`."""
     import pandas as pd
 
+    rows = front_rows(result)
+    return pd.DataFrame(rows, columns=None if rows else ["trial", result.scale.name, *result.dense.costs])
+
+
+def front_rows(result: Result) -> list[dict[str, float]]:
+    """Return the rows of `front_table`, column → value; what a trial does not have is NaN."""
     score, dense = result.scale.name, result.dense
     tested = TEST in result.study.user_attrs
     rows = []
@@ -34,7 +40,7 @@ def front_table(result: Result) -> pd.DataFrame:
             test = math.nan if test is None else test
             row |= {f"test_{score}": test, **_interval(result, f"test_{score}", test, "test")}
         rows.append(row)
-    return pd.DataFrame(rows, columns=None if rows else ["trial", score, *dense.costs])
+    return rows
 
 
 def _interval(result: Result, column: str, value: float, split: str) -> dict[str, float]:

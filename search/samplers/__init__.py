@@ -1,1 +1,5 @@
 """Who proposes the next plan: one file a sampler."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

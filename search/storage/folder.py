@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...objectives.errors import RankfrontError
-from ...objectives.io.files import write_text
+from ...objectives.io.files import read_json, write_text
 
 
 def folder_name(name: str) -> str:
@@ -89,6 +89,16 @@ class Folder:
             raise RankfrontError(f"out must be a folder, but {there} is a file")
         if not os.access(there, os.W_OK):
             raise RankfrontError(f"out must be a folder that can be written, but {there} cannot")
+
+    def check_holds_study(self, storage: str | None) -> None:
+        """Raise `RankfrontError` where there is no database here, and none is given."""
+        if storage is None and not self.database.exists():
+            elsewhere = read_json(self.manifest).get("storage") if self.manifest.exists() else None
+            what = f"its study lies in {elsewhere}: give --storage"
+            raise RankfrontError(
+                f"{self.path} must hold a study.db, but has none: "
+                + (what if elsewhere else f"rankfront run STUDY --out {self.path} makes it")
+            )
 
     def prepare(self) -> None:
         """Create the folder; raises `RankfrontError` where it cannot be written."""

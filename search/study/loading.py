@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...objectives.errors import RankfrontError
-from ...objectives.export.int8 import check_installed
 from ...objectives.kinds.registry import KINDS, kinds_named
 from ..report.progress import Progress
 from ..storage.folder import Folder
@@ -92,6 +91,8 @@ def begun(study: str, settings: Settings, loading: Loading, progress: Progress) 
         _check_options(stored, settings, loading)
     source = _source(study, settings, loading, stored)
     if source.options.get("int8"):
+        from ...objectives.export.int8 import check_installed
+
         check_installed()
     with importable(source):
         progress.say(f"loading {study} …")

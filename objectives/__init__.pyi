@@ -1,0 +1,10 @@
+from .errors import RankfrontError as RankfrontError
+from .errors import TrialError as TrialError
+from .identity import differences as differences
+from .identity import identity_of as identity_of
+from .objective import Objective as Objective
+from .objective import Outcome as Outcome
+from .plan import DENSE as DENSE
+from .plan import Choice as Choice
+from .plan import Plan as Plan
+from .task import Task as Task

@@ -1,0 +1,9 @@
+from .int8 import quantized as quantized
+from .model_files import load as load
+from .model_files import load_model as load_model
+from .model_files import save_weights as save_weights
+from .plan_files import model_folders as model_folders
+from .plan_files import model_paths as model_paths
+from .plan_files import read_model_files as read_model_files
+from .plan_files import read_plan as read_plan
+from .plan_files import save_plan as save_plan

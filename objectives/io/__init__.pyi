@@ -1,0 +1,13 @@
+from .checkpoint import Checkpoint as Checkpoint
+from .files import digest as digest
+from .files import read_json as read_json
+from .files import sweep as sweep
+from .files import write_json as write_json
+from .files import write_text as write_text
+from .files import write_whole as write_whole
+from .saved import Entry as Entry
+from .saved import entries as entries
+from .saved import unique_state as unique_state
+from .tensors import read_checkpoint as read_checkpoint
+from .tensors import read_tensors as read_tensors
+from .tensors import write_tensors as write_tensors

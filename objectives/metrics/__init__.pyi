@@ -1,0 +1,12 @@
+from .costs import Costs as Costs
+from .metric import Metric as Metric
+from .metric import Predictor as Predictor
+from .registry import METRICS as METRICS
+from .registry import measure as measure
+from .registry import metric_named as metric_named
+from .scale import Scale as Scale
+from .score import ACCURACY as ACCURACY
+from .score import Score as Score
+from .score import accuracy as accuracy
+from .score import evaluate as evaluate
+from .values import Metrics as Metrics

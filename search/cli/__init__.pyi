@@ -1,0 +1,1 @@
+from .options import options_of as options_of
