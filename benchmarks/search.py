@@ -36,6 +36,7 @@ from search_grounds import Ground, gain, ground_of, name_of, perceptron, resnet,
 
 from rankfront import Task
 from rankfront.objectives.io.files import write_text
+from rankfront.objectives.metrics.scale import ACCURACY
 from rankfront.search.report.progress import Progress
 from rankfront.search.results.front import area
 from rankfront.search.samplers.asker import Asker
@@ -103,7 +104,7 @@ def race(ground: Ground, sampler: str, seed: int, trials: int) -> Iterator[Trial
     space = ground.space
     study = optuna.create_study(directions=["maximize", "minimize"])
     scores = ground.factorized_score, ground.score_before_finetuning
-    asker = Asker(study, Problem(space, seed, trials, *scores, ground.samples, ("params",)), sampler)
+    asker = Asker(study, Problem(space, seed, trials, *scores, ACCURACY, ground.samples, ("params",)), sampler)
     for slot in range(trials):
         began = time.perf_counter()
         trial = study.ask()

@@ -36,16 +36,16 @@ class GreedySampler:
         """Return the choices of the highest common score at the slot's point."""
         space = history.problem.space
         options, costs = _options(space)
-        scores = np.full(options.shape, np.inf)  # dense, the last of a row, scores infinitely well
+        values = np.full(options.shape, -np.inf)  # dense, the last of a row, is infinitely good
         for layer, row in enumerate(_scores(history, options, slot)):
-            scores[layer, : len(row)] = row
+            values[layer, : len(row)] = history.problem.values(row)
         cheapest = options[:, 0]
-        levels = np.unique(scores[np.isfinite(scores)])
+        levels = np.unique(values[np.isfinite(values)])[::-1]
 
         def at(way: float) -> Choices:
             if way <= 0:
                 return cheapest
-            good = scores >= levels[min(len(levels) - 1, int(way * len(levels)))]
+            good = values <= levels[min(len(levels) - 1, int(way * len(levels)))]
             return options[np.arange(len(options)), np.where(good, costs, np.inf).argmin(1)]
 
         for position in (van_der_corput(slot), 1.0):

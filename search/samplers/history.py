@@ -23,10 +23,10 @@ class Observations:
 
     choices: NDArray[np.int64]
     """(N, L)"""
-    scores: NDArray[np.float64]
-    """(N,): after fine-tuning; higher is better."""
-    scores_before_finetuning: NDArray[np.float64]
-    """(N,): NaN where there was none."""
+    values: NDArray[np.float64]
+    """(N,): the scores after fine-tuning, minimised (see `Problem.values`)."""
+    values_before_finetuning: NDArray[np.float64]
+    """(N,): those before; NaN where there was none."""
 
 
 @final
@@ -56,8 +56,8 @@ class History:
         trials = [t for t in self._trials if feasible(t)]
         return Observations(
             self._choices(trials),
-            np.array([t.user_attrs[SCORE] for t in trials], float),
-            np.array([t.user_attrs.get(SCORE_BEFORE_FINETUNING) for t in trials], float),
+            self.problem.values(t.user_attrs[SCORE] for t in trials),
+            self.problem.values(t.user_attrs.get(SCORE_BEFORE_FINETUNING) for t in trials),
         )
 
     @cached_property

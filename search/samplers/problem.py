@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ...objectives.metrics.scale import Scale
 from ...objectives.plan import Plan
 from ..space.space import Space
 from ..storage.slots import seed_for
@@ -20,13 +24,22 @@ class Problem:
     trials: int
     """How many trials the study is to have."""
     factorized_score: Callable[[Plan], float | None]
-    """Plan → validation score of the network as it is factorized; None where it has none. Higher is better."""
+    """Plan → validation score of the network as it is factorized; None where it has none."""
     score_before_finetuning: Callable[[Plan], float | None]
     """Plan → validation score of the network that a trial fine-tunes (refitted, batch norm re-estimated); or None."""
+    scale: Scale
+    """The score's direction: whether higher or lower is better."""
     samples: int
-    """The size of the validation split where the score is an accuracy; else 0."""
+    """The size of the validation split where the score is a proportion of it, such as accuracy; else 0."""
     costs: tuple[str, ...] = ()
     """The metrics that are objectives beside the score; none in a study of the score alone."""
+
+    def values(self, scores: Iterable[float | None]) -> NDArray[np.float64]:
+        """Return what is minimised, ``(N,)``: scores, the sign turned where higher is better; NaN where there is none.
+
+        Samplers work on values alone.
+        """
+        return np.array([np.nan if score is None else self.scale.minimised(score) for score in scores], float)
 
     def seed_of(self, slot: int) -> int:
         """Return the seed of everything random in the proposal of a slot: the same whenever the slot is run again."""

@@ -146,6 +146,7 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
         settings.trials,
         screened(objective.factorized_score),
         screened(objective.score_before_finetuning),
+        objective.task.score.scale,
         objective.samples,
         settings.objectives[1:],
     )

@@ -1,14 +1,14 @@
-"""The expected hypervolume improvement of plans whose cost is known and whose score is predicted.
+"""The expected hypervolume improvement of plans whose cost is known and whose value is predicted.
 
-The front dominates an area in the plane of budget fraction ``u`` (minimised) and score ``s`` (maximised). It is bounded
-by the reference point: budget fraction 1, and the score ``reference``. Between the budget fractions ``u_i`` and
-``u_{i+1}`` of neighbours on the front its height is ``s_i``; a plan at ``u`` with a score ``S ~ N(μ, σ²)`` adds
+The front dominates an area in the plane of budget fraction ``u`` and value ``v``, both minimised. It is bounded by the
+reference point: budget fraction 1, and the value ``reference``. Between the budget fractions ``u_i`` and ``u_{i+1}`` of
+neighbours on the front its edge is at ``v_i``; a plan at ``u`` with a value ``V ~ N(μ, σ²)`` adds
 
-    EHVI(u) = Σ_i  |[u_i, u_{i+1}] ∩ [u, 1]| · E[(S - s_i)⁺],
-    E[(S - s)⁺] = σ (z Φ(z) + φ(z)),     z = (μ - s) / σ
+    EHVI(u) = Σ_i  |[u_i, u_{i+1}] ∩ [u, 1]| · E[(v_i - V)⁺],
+    E[(v - V)⁺] = σ (z Φ(z) + φ(z)),     z = (v - μ) / σ
 
-(Emmerich, Giannakoglou & Naujoks, IEEE Trans. Evol. Comput. 2006; as the cost is known, only the score is integrated
-over). The front starts at ``u_0 = 0`` with the reference's score.
+(Emmerich, Giannakoglou & Naujoks, IEEE Trans. Evol. Comput. 2006; as the cost is known, only the value is integrated
+over). The front starts at ``u_0 = 0`` with the reference's value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scipy.special import ndtr
 Array = NDArray[np.float64]
 
 LEAST_STD = 1e-9
-"""Standard deviations are at least this part of the front's range of scores."""
+"""Standard deviations are at least this part of the front's range of values."""
 
 
 def expected_hypervolume_improvement(
@@ -29,16 +29,16 @@ def expected_hypervolume_improvement(
     """Return the expected gain in area of each of ``N`` plans, ``(N,)``.
 
     Args:
-        front: budget fractions, ascending, and scores of the plans on the front, each ``(F,)``.
-        reference: the reference point's score, at most that of any plan on the front.
+        front: budget fractions, ascending, and values of the plans on the front, each ``(F,)``.
+        reference: the reference point's value, at least that of any plan on the front.
         fractions: ``(N,)`` budget fractions of the plans.
-        mean: ``(N,)`` their predicted scores.
+        mean: ``(N,)`` their predicted values.
         std: ``(N,)`` standard deviations of these.
     """
     ends = np.concatenate([[0.0], front[0], [1.0]])
-    heights = np.concatenate([[reference], front[1]])
+    edges = np.concatenate([[reference], front[1]])
     widths = (ends[1:] - np.maximum(ends[:-1], fractions[:, None])).clip(0)  # (N, steps of the front)
-    std = np.maximum(std, LEAST_STD * (np.ptp(heights) or 1.0))[:, None]
-    z = ((mean[:, None] - heights) / std).clip(-9)
+    std = np.maximum(std, LEAST_STD * (np.ptp(edges) or 1.0))[:, None]
+    z = ((edges - mean[:, None]) / std).clip(-9)
     density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
     return (widths * std * (z * ndtr(z) + density)).sum(1)

@@ -27,19 +27,19 @@ def draw_gap(
     Args:
         space: with the limits.
         observed: one trial at least.
-        reference: the least score that counts, the height of the front before its first trial.
+        reference: the largest value that counts, the front's before its first trial.
         rng: draws the gap.
     """
-    fractions, scores = observed.fractions[observed.front], observed.scores[observed.front]
+    fractions, values = observed.fractions[observed.front], observed.values[observed.front]
     smallest = space.candidates.smallest
     least = max(smallest[metric] / limit for metric, limit in limits_at(space, 1.0).items())
     ends = np.concatenate([[min(least, fractions[0])], fractions, [max(1.0, fractions[-1])]])
-    heights = np.concatenate([[reference], scores, [2 * scores[-1] - scores[max(0, len(scores) - 2)]]])
+    edges = np.concatenate([[reference], values, [2 * values[-1] - values[max(0, len(values) - 2)]]])
     others = np.delete(observed.fractions, observed.front)
     inside = np.searchsorted(ends, others, side="right") - 1
     misses = np.bincount(inside.clip(0, len(ends) - 2), minlength=len(ends) - 1)
-    rises = np.maximum(np.diff(heights), 1e-9 * (np.ptp(heights) or 1.0))
-    areas = np.maximum(np.diff(ends), 1e-9) * rises / (1 + misses)
+    falls = np.maximum(-np.diff(edges), 1e-9 * (np.ptp(edges) or 1.0))
+    areas = np.maximum(np.diff(ends), 1e-9) * falls / (1 + misses)
     chances = (areas / areas.max()) ** EXPONENT
     n = rng.choice(len(areas), p=chances / chances.sum())
     return float(ends[n]), float(max(ends[n + 1], ends[n] * 1.001))

@@ -1,6 +1,6 @@
 """The last trials of a study run its leaders again with other seeds.
 
-The plan that is reported as best was chosen for its high score, and may owe it to its seed (see `repeats`).
+The plan that is reported as best was chosen for its good score, and may owe it to its seed (see `repeats`).
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class LeadersAgain:
 
 
 def next_leader(history: History, count: int) -> Choices | None:
-    """Return, of the ``count`` plans with the best first score, the one of fewest runs; None before any trial."""
+    """Return, of the ``count`` plans with the best first value, the one of fewest runs; None before any trial."""
     known = history.observations
-    runs = runs_of(zip(map(tuple, known.choices.tolist()), known.scores.tolist(), strict=True))
-    leaders = sorted(runs, key=lambda plan: -runs[plan][0])[:count]
+    runs = runs_of(zip(map(tuple, known.choices.tolist()), known.values.tolist(), strict=True))
+    leaders = sorted(runs, key=lambda plan: runs[plan][0])[:count]
     if not leaders:
         return None
     running = Counter(map(tuple, history.running.tolist()))

@@ -27,7 +27,7 @@ PRIOR_GAIN = 0.5
 class LowFidelity:
     """``before ≈ level + slope · predicted``, and ``gain`` of the residual is added to the prediction.
 
-    All values are on the fitted scale.
+    All values are on the fitted scale, less is better.
     """
 
     level: float

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...space.limits import budget_fractions
 from ..history import History
-from .scale import Scale
+from .scale import FittedScale
 
 BEHIND_FRONT = 3.0
 """How far away a trial counts that is one standard deviation of the scores behind the front.
@@ -29,9 +29,9 @@ class FrontObservations:
 
     choices: NDArray[np.int64]
     """(N, L)"""
-    scores: NDArray[np.float64]
-    """(N,): higher is better."""
-    scores_before_finetuning: NDArray[np.float64]
+    values: NDArray[np.float64]
+    """(N,): scores, minimised."""
+    values_before_finetuning: NDArray[np.float64]
     """(N,): NaN where there was none."""
     fractions: NDArray[np.float64]
     """(N,): of the budget."""
@@ -41,19 +41,22 @@ class FrontObservations:
         """Read a history."""
         known = history.observations
         fractions = budget_fractions(history.problem.space, known.choices)
-        return cls(known.choices, known.scores, known.scores_before_finetuning, fractions)
+        return cls(known.choices, known.values, known.values_before_finetuning, fractions)
 
     @cached_property
     def front(self) -> NDArray[np.int64]:
-        """Which trials are on the front of score and budget fraction, from the smallest fraction."""
-        order = np.lexsort((-self.scores, self.fractions))
-        best = np.maximum.accumulate(np.concatenate([[-np.inf], self.scores[order]]))
-        return order[self.scores[order] > best[:-1]]
+        """Which trials are on the front of value and budget fraction, from the smallest fraction."""
+        order = np.lexsort((self.values, self.fractions))
+        best = np.minimum.accumulate(np.concatenate([[np.inf], self.values[order]]))
+        return order[self.values[order] < best[:-1]]
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """``N`` trials that the model is fitted to, for plans near one budget fraction; values are on the fitted scale."""
+    """``N`` trials that the model is fitted to, for plans near one budget fraction.
+
+    Values are on the fitted scale, less is better.
+    """
 
     choices: NDArray[np.int64]
     """(N, L)"""
@@ -67,14 +70,14 @@ class TrainingSet:
     """(N,): NaN where there was none."""
 
 
-def training_set(observed: FrontObservations, fraction: float, scale: Scale) -> TrainingSet:
+def training_set(observed: FrontObservations, fraction: float, scale: FittedScale) -> TrainingSet:
     """Return the observations as they count for plans that use ``fraction`` of the budget, the nearest first."""
-    values, errors = scale.values(observed.scores)
-    order = np.lexsort((-values, observed.fractions))
+    values, errors = scale.fitted(observed.values)
+    order = np.lexsort((values, observed.fractions))
     best = np.empty(len(values))  # of all trials that use no more of the budget
-    best[order] = np.maximum.accumulate(values[order])
+    best[order] = np.minimum.accumulate(values[order])
     unit = (values.std() if len(values) else 0.0) or 1.0
-    distances = np.hypot(np.log(observed.fractions / fraction), BEHIND_FRONT * (best - values) / unit)
+    distances = np.hypot(np.log(observed.fractions / fraction), BEHIND_FRONT * (values - best) / unit)
     nearest = np.argsort(distances, kind="stable")[:LARGEST_TRAINING_SET]
-    before, _ = scale.values(observed.scores_before_finetuning)
+    before, _ = scale.fitted(observed.values_before_finetuning)
     return TrainingSet(observed.choices[nearest], values[nearest], errors[nearest], distances[nearest], before[nearest])

@@ -30,7 +30,10 @@ SHRINKAGE = 0.5
 
 @dataclass(frozen=True)
 class Prediction:
-    """What plans are predicted to reach, on the fitted scale: ``mean (N,)``, and one standard deviation for all."""
+    """What plans are predicted to reach: ``mean (N,)``, less is better, and one standard deviation for all.
+
+    Both are on the fitted scale.
+    """
 
     mean: Array
     std: float

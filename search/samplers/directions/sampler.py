@@ -8,7 +8,7 @@
    and 0 in turn. Candidates for a proposal are the knapsack's plan on the sampled errors (Thompson sampling), the
    rules' plans, and mutations of plans on the front (`mutations`). Those with the best acquisition value are scored
    before fine-tuning, which improves their predictions (`low_fidelity`), and the best one is proposed. At the budget
-   the acquisition value is the predicted score, in a gap the expected hypervolume improvement (`acquisition`).
+   the acquisition value is the predicted value, in a gap the expected hypervolume improvement (`acquisition`).
 4. The last trials run the leaders again (`leaders`).
 
 It searches in few, meaningful directions from a strong start: hence its name.
@@ -38,7 +38,7 @@ from .mutations import mutated
 from .near_duplicates import first_distinct, near_duplicates
 from .observations import FrontObservations, TrainingSet, training_set
 from .prediction import Prediction, predict
-from .scale import Scale
+from .scale import FittedScale
 from .sensitivity import PosteriorSample, Sensitivity
 
 RULE_TRIALS = 4
@@ -84,7 +84,7 @@ class Search:
         self.problem = problem
         self.space = problem.space
         self.candidates = problem.space.candidates
-        self.scale = Scale(problem.samples)
+        self.scale = FittedScale.of(problem)
 
     @cached_property
     def model(self) -> Sensitivity:
@@ -92,17 +92,17 @@ class Search:
         return Sensitivity(self.candidates)
 
     @cached_property
-    def smallest_score(self) -> float:
-        """The score of the smallest network before fine-tuning; infinite where it has none."""
+    def smallest_value(self) -> float:
+        """The value of the smallest network before fine-tuning; minus infinity where it has none."""
         cheapest = self.candidates.changes[:, :, self.candidates.metrics.index("params")].argmin(1)
-        score = self.problem.score_before_finetuning(self.candidates.plan(cheapest))
-        return np.inf if score is None else score
+        (value,) = self.problem.values([self.problem.score_before_finetuning(self.candidates.plan(cheapest))])
+        return -np.inf if np.isnan(value) else float(value)
 
     def propose(self, history: History, slot: int) -> Choices:
         """Return the choices of the next trial."""
         rng = np.random.default_rng(self.problem.seed_of(slot))
         observed = FrontObservations.of(history)
-        one_objective, no_trial = not self.problem.costs, not len(observed.scores)
+        one_objective, no_trial = not self.problem.costs, not len(observed.values)
         at_budget = one_objective or slot % AT_BUDGET == 0 or no_trial
         low, high = (0.0, 1.0) if at_budget else draw_gap(self.space, observed, self._reference(observed), rng)
         fraction = 1.0 if at_budget else float(low * (high / low) ** rng.uniform(*MIDDLE))
@@ -127,15 +127,15 @@ class Search:
             return self._allocated(fraction, self.model.sample(training, rng, EXHAUSTED).weighted_errors)
 
         def acquisition(prediction: Prediction, choices: NDArray[np.int64]) -> NDArray[np.float64]:
-            return prediction.mean if at_budget else self._improvement(observed, choices, prediction)
+            return -prediction.mean if at_budget else self._improvement(observed, choices, prediction)
 
         if not starting:
             prediction = predict(self.space, sample, training, pool)
             value = acquisition(prediction, pool)
             always = (source == 1) | (value == value[source == 0].max(initial=-np.inf))  # Thompson's, the best rule's
-            pool = first_distinct(self.space, pool[np.lexsort((-prediction.mean, -value, ~always))], SCORED_BEFORE)
+            pool = first_distinct(self.space, pool[np.lexsort((prediction.mean, -value, ~always))], SCORED_BEFORE)
         prediction = self._scored_before(sample, training, pool)
-        return pool[np.lexsort((prediction.mean, acquisition(prediction, pool)))[-1]]
+        return pool[np.lexsort((-prediction.mean, acquisition(prediction, pool)))[-1]]
 
     def _rules(self, fraction: float) -> NDArray[np.int64]:
         """Return the rules' choices ``(N, L)`` at a fraction of the budget, each once."""
@@ -157,7 +157,7 @@ class Search:
         if len(pool) == 1:
             return predict(self.space, sample, training, pool)
         scores = [self.problem.score_before_finetuning(self.space.plan(choices)) for choices in pool]
-        before, _ = self.scale.values(np.array([np.nan if score is None else score for score in scores], float))
+        before, _ = self.scale.fitted(self.problem.values(scores))
         predicted = sample.predict(pool)
         known = ~np.isnan(training.values_before_finetuning)
         if known.any():
@@ -169,17 +169,17 @@ class Search:
             return predict(self.space, sample, training, pool)
         prediction = predict(self.space, sample, training, pool, link)
         mean = prediction.mean + link.correction(predicted, before)
-        return Prediction(np.where(np.isnan(before), -np.inf, mean), prediction.std)
+        return Prediction(np.where(np.isnan(before), np.inf, mean), prediction.std)
 
     def _reference(self, observed: FrontObservations) -> float:
-        """Return the reference point's score: the least of all trials and of the smallest network."""
-        return min(observed.scores.min(), self.smallest_score)
+        """Return the reference point's value: the largest of all trials and of the smallest network."""
+        return max(observed.values.max(), self.smallest_value)
 
     def _improvement(
         self, observed: FrontObservations, choices: NDArray[np.int64], prediction: Prediction
     ) -> NDArray[np.float64]:
         """Return the expected hypervolume improvement of plans ``(N, L)``."""
-        front = observed.fractions[observed.front], observed.scores[observed.front]
+        front = observed.fractions[observed.front], observed.values[observed.front]
         fractions = budget_fractions(self.space, choices)
-        scores, std = self.scale.scores(prediction.mean, prediction.std)
-        return expected_hypervolume_improvement(front, self._reference(observed), fractions, scores, std)
+        mean, std = self.scale.values(prediction.mean, prediction.std)
+        return expected_hypervolume_improvement(front, self._reference(observed), fractions, mean, std)

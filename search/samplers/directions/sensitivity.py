@@ -1,8 +1,8 @@
 """How much each layer's error matters after fine-tuning: a Bayesian model learnt from the study's trials.
 
-A score falls with the logarithm of the summed weighted errors of a plan's layers,
+A value (a score, minimised) rises with the logarithm of the summed weighted errors of a plan's layers,
 
-    score ≈ b - exp(β) · log Σ_l exp(θ_l + κ_kind) · (e_l^p + w · n_l),        θ = F c + δ,
+    value ≈ b + exp(β) · log Σ_l exp(θ_l + κ_kind) · (e_l^p + w · n_l),        θ = F c + δ,
 
 with ``e_l`` the relative output errors and ``n_l`` the bottleneck penalties (see `Candidates`): fine-tuning reduces
 errors, but gets no more dimensions through a bottleneck than it is wide. ``F`` are a few features of the layers (see
@@ -12,7 +12,7 @@ the knapsack; with a large ``p`` only the worst layer counts, as with energy thr
 All parameters have Gaussian priors. By the prior's mean all layers count alike (c = δ = κ = 0); its p and w are those
 that best predicted the order of some hundred plans of about equal cost on all models of ``benchmarks/search.py``.
 
-`Sensitivity.sample` draws from the posterior by randomised maximum a posteriori: the fit to perturbed scores around a
+`Sensitivity.sample` draws from the posterior by randomised maximum a posteriori: the fit to perturbed values around a
 perturbed prior mean (Oliver, He & Reynolds, 1996; Bardsley et al., SIAM J. Sci. Comput. 2014). A knapsack on its
 weighted errors is Thompson sampling. The perturbations are multiplied by a temperature: 0 gives the most likely
 parameters, 1 the posterior.
@@ -47,10 +47,10 @@ KIND, OFFSET, POWER_STD, BOTTLENECK_STD = 0.3, 0.3, 0.4, 1.0
 """Standard deviations of the prior of κ, δ, log p and log w; tuned on all models of ``benchmarks/search.py``."""
 
 LEVEL_STD, SLOPE_STD = 1.0, 1.0
-"""Those of b and β, in units of the scores' own standard deviation."""
+"""Those of b and β, in units of the values' own standard deviation."""
 
 MODEL_ERROR = 0.2
-"""The standard deviation of the model's own error, in standard deviations of the scores it is fitted to."""
+"""The standard deviation of the model's own error, in standard deviations of the values it is fitted to."""
 
 GLOBAL = 4
 """The parameters begin with four that all layers share: b, β, log p, log w."""
@@ -58,7 +58,7 @@ GLOBAL = 4
 
 @dataclass(frozen=True)
 class PosteriorSample:
-    """One sample of the model: the weighted error of every option ``(L, K)``, and the line from log sums to scores."""
+    """One sample of the model: the weighted error of every option ``(L, K)``, and the line from log sums to values."""
 
     weighted_errors: Array
     level: float
@@ -67,7 +67,7 @@ class PosteriorSample:
     def predict(self, choices: NDArray[np.int64]) -> Array:
         """Return the values ``(N,)``, on the fitted scale, that plans ``(N, L)`` reach by this sample."""
         sums = np.take_along_axis(self.weighted_errors[None], choices[:, :, None], 2)[..., 0].sum(1)
-        return self.level - self.slope * np.log(np.maximum(sums, LEAST_SUM))
+        return self.level + self.slope * np.log(np.maximum(sums, LEAST_SUM))
 
 
 class Sensitivity:
@@ -103,7 +103,9 @@ class Sensitivity:
 
     def sample(self, training: TrainingSet, rng: np.random.Generator, temperature: float = 1.0) -> PosteriorSample:
         """Return a sample of the posterior; without any trial, of the prior."""
-        prior = temperature * self._prior_std * rng.standard_normal(len(self._prior_std))
+        noise = rng.standard_normal(len(self._prior_std))
+        noise[0] = -noise[0]  # so that studies that were begun when scores were maximised go on as they would have
+        prior = temperature * self._prior_std * noise
         prior[:GLOBAL] += self._prior_mean
         values, choices = training.values, training.choices
         centre = float(values.mean()) if len(values) else 0.0
@@ -111,10 +113,10 @@ class Sensitivity:
         theta = prior
         if unit > 0:
             sigma = np.hypot(training.errors / unit, MODEL_ERROR) * np.sqrt(1 + training.distances**2)
-            perturbed = (values - centre) / unit + temperature * sigma * rng.standard_normal(len(values))
+            perturbed = (values - centre) / unit - temperature * sigma * rng.standard_normal(len(values))
             theta = self._fitted(prior, choices, perturbed, sigma)
         slope = float(np.exp(theta[1]))
-        level = centre + unit * (float(theta[0]) + slope * self._mean_log_sum(choices))
+        level = centre + unit * (float(theta[0]) - slope * self._mean_log_sum(choices))
         return PosteriorSample(self._weighted_errors(theta), level, unit * slope)
 
     def _fitted(self, prior: Array, choices: NDArray[np.int64], standardised: Array, sigma: Array) -> Array:
@@ -134,7 +136,7 @@ class Sensitivity:
         return prior + self._prior_std * found.x
 
     def _predicted(self, theta: Array, choices: NDArray[np.int64], origin: float) -> tuple[Array, Array]:
-        """Return the standardised scores ``(N,)`` that ``theta`` predicts, and their derivatives ``(N, P)``."""
+        """Return the standardised values ``(N,)`` that ``theta`` predicts, and their derivatives ``(N, P)``."""
         layers = np.arange(choices.shape[1])
         logs, kinds = self._log_errors[layers, choices], self._kind_of[layers, choices]
         terms = self._weighted_errors(theta)[layers, choices]
@@ -147,8 +149,8 @@ class Sensitivity:
         by_power = np.exp(theta[2]) * ((shares - penalty_shares) * np.where(np.isfinite(logs), logs, 0.0)).sum(1)
         by_kind = np.stack([(shares * (kinds == kind)).sum(1) for kind in range(len(self._kinds))], 1)
         inner = np.column_stack([by_power, penalty_shares.sum(1), shares @ self._directions, by_kind])
-        jacobian = np.column_stack([np.ones(len(choices)), -slope * log_sums, -slope * inner])
-        return theta[0] - slope * log_sums, jacobian
+        jacobian = np.column_stack([np.ones(len(choices)), slope * log_sums, slope * inner])
+        return theta[0] + slope * log_sums, jacobian
 
     def _weighted_errors(self, theta: Array) -> Array:
         """Return the weighted error of every option, ``(L, K)``; that of padding is infinite."""

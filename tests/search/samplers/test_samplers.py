@@ -13,6 +13,7 @@ import pytest
 from optuna.trial import TrialState
 
 from rankfront import Plan, RankfrontError
+from rankfront.objectives.metrics.scale import Scale
 from rankfront.objectives.plan import DENSE
 from rankfront.search.allocation.registry import RULES, rule_named
 from rankfront.search.samplers.asker import Asker
@@ -50,13 +51,28 @@ def crossed(*lists: Sequence[str]) -> list[tuple[str, ...]]:
     return [*product, ("gp", *(names[0] for names in lists))]
 
 
-def problem(space: Space, trials: int, seed: int = 0, landscape: Landscape = UNEQUAL, objectives: int = 2) -> Problem:
+SCORE_SCALE = Scale("score")
+LOSS_SCALE = Scale("loss", higher_is_better=False)
+
+
+def problem(
+    space: Space,
+    trials: int,
+    seed: int = 0,
+    landscape: Landscape = UNEQUAL,
+    objectives: int = 2,
+    scale: Scale = SCORE_SCALE,
+) -> Problem:
     """What a sampler is told."""
 
     def before(plan: Plan) -> float:
-        return landscape.before(space.candidates, space.candidates.choices(plan))
+        return _sign(scale) * landscape.before(space.candidates, space.candidates.choices(plan))
 
-    return Problem(space, seed, trials, before, before, 0, ("params",)[: objectives - 1])
+    return Problem(space, seed, trials, before, before, scale, 0, ("params",)[: objectives - 1])
+
+
+def _sign(scale: Scale) -> int:
+    return 1 if scale.higher_is_better else -1
 
 
 def drive(
@@ -67,9 +83,10 @@ def drive(
     seed: int = 0,
     trials: int = 0,
     landscape: Landscape = UNEQUAL,
+    scale: Scale = SCORE_SCALE,
 ) -> list[tuple[int, ...]]:
     """Run a stub study; returns the choices of its trials."""
-    asker = Asker(study, problem(space, trials or total, seed, landscape, len(study.directions)), sampler)
+    asker = Asker(study, problem(space, trials or total, seed, landscape, len(study.directions), scale), sampler)
     proposals = []
     while (slot := next_slot(study)) < total:
         trial = study.ask()
@@ -77,9 +94,9 @@ def drive(
         choices = asker.suggest(trial, slot)
         for metric, violation in space.violations(choices).items():
             trial.set_constraint(metric, violation)
-        score = landscape.score(space.candidates, choices)
+        score = _sign(scale) * landscape.score(space.candidates, choices)
         trial.set_user_attr(SCORE, score)
-        trial.set_user_attr(SCORE_BEFORE_FINETUNING, landscape.before(space.candidates, choices))
+        trial.set_user_attr(SCORE_BEFORE_FINETUNING, _sign(scale) * landscape.before(space.candidates, choices))
         study.tell(trial, [score, space.candidates.costs.of(space.plan(choices)).params][: len(study.directions)])
         proposals.append(tuple(choices.tolist()))
     return proposals
@@ -148,6 +165,13 @@ def test_another_seed_proposes_otherwise(sampler: str) -> None:
     space = toy_space(0.5)
     first, second = (drive(new_study(DIRECTIONS["one"]), space, sampler, 12, seed) for seed in (0, 1))
     assert first != second
+
+
+@pytest.mark.parametrize("sampler", QUICK)
+def test_a_score_to_be_minimised_is_proposed_for_alike(sampler: str) -> None:
+    space = toy_space(0.5)
+    maximised = drive(new_study(["maximize", "minimize"]), space, sampler, 14)
+    assert drive(new_study(["minimize", "minimize"]), space, sampler, 14, scale=LOSS_SCALE) == maximised
 
 
 @pytest.mark.parametrize("landscape", LANDSCAPES)

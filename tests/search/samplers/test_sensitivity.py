@@ -12,12 +12,12 @@ from tests.search.toys import toy_candidates
 
 
 def training(model: Sensitivity, weights: np.ndarray, count: int, noise: float = 0.0) -> TrainingSet:
-    """Scores of random plans where layers' errors cost so much."""
+    """Values of random plans where layers' errors cost so much; less is better."""
     rng = np.random.default_rng(0)
     choices = rng.integers(0, model.candidates.sizes, (count, len(weights)))
     errors = model.candidates.errors[np.arange(len(weights)), choices]
-    scores = 3 - 0.5 * np.log((errors * weights).sum(1) + 1e-6) + noise * rng.standard_normal(count)
-    return TrainingSet(choices, scores, np.full(count, noise), np.zeros(count), np.full(count, np.nan))
+    values = 0.5 * np.log((errors * weights).sum(1) + 1e-6) - 3 + noise * rng.standard_normal(count)
+    return TrainingSet(choices, values, np.full(count, noise), np.zeros(count), np.full(count, np.nan))
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,10 @@ def test_learns_which_layer_matters(model: Sensitivity) -> None:
         weights = np.ones(layers)
         weights[important] = 20.0
         sample = model.sample(training(model, weights, 60, 0.02), np.random.default_rng(0), 0.0)
-        ratio = sample.weighted_errors / np.where(model.candidates.errors > 0, model.candidates.errors, 1.0)
-        of_layer = np.nanmedian(np.where(np.isfinite(ratio) & (ratio > 0), ratio, np.nan), axis=1)
+        known = np.isfinite(model.candidates.errors) & (model.candidates.errors > 0)
+        ratio = np.full(known.shape, np.nan)
+        ratio[known] = sample.weighted_errors[known] / model.candidates.errors[known]
+        of_layer = np.nanmedian(ratio, axis=1)
         assert of_layer.argmax() == important
         others = training(model, weights, 200)
         assert np.corrcoef(sample.predict(others.choices), others.values)[0, 1] > 0.95
@@ -70,10 +72,10 @@ def test_more_trials_leave_less_open(model: Sensitivity) -> None:
     assert spread(120) < 0.7 * spread(4)
 
 
-@pytest.mark.parametrize("scores", [[0.5, 0.5, 0.5], [0.0, 1.0, 1.0]])
-def test_scores_without_order_do_no_harm(model: Sensitivity, scores: list[float]) -> None:
+@pytest.mark.parametrize("values", [[0.5, 0.5, 0.5], [0.0, 1.0, 1.0]])
+def test_values_without_order_do_no_harm(model: Sensitivity, values: list[float]) -> None:
     trials = training(model, np.ones(len(model.candidates.names)), 3)
-    sample = model.sample(replace(trials, values=np.array(scores)), np.random.default_rng(0))
+    sample = model.sample(replace(trials, values=np.array(values)), np.random.default_rng(0))
     assert np.isfinite(sample.predict(trials.choices)).all()
 
 
@@ -81,8 +83,8 @@ def test_learns_that_bottlenecks_matter(model: Sensitivity) -> None:
     trials = training(model, np.ones(len(model.candidates.names)), 60)
     penalties = model.candidates.bottleneck_penalties[np.arange(trials.choices.shape[1]), trials.choices].sum(1)
     learnt = [
-        model._fitted(middle, trials.choices, (scores - scores.mean()) / scores.std(), np.full(60, 0.2))[3]
+        model._fitted(middle, trials.choices, (values - values.mean()) / values.std(), np.full(60, 0.2))[3]
         for middle in [np.concatenate([model._prior_mean, np.zeros(len(model._prior_std) - 4)])]
-        for scores in (-np.log(penalties + 1e-3), trials.values)
+        for values in (np.log(penalties + 1e-3), trials.values)
     ]
     assert learnt[0] > np.log(BOTTLENECK_WEIGHT) > learnt[1]

@@ -28,9 +28,9 @@ class NextToTheBest:
 
     def propose(self, history: History, slot: int) -> np.ndarray:
         observed = history.observations
-        if not len(observed.scores):
+        if not len(observed.values):
             return np.zeros(len(history.problem.space.candidates.names), np.int64)
-        best = observed.choices[observed.scores.argmax()]
+        best = observed.choices[observed.values.argmin()]
         return np.minimum(best + 1, history.problem.space.candidates.sizes - 1)
 
 
