@@ -23,7 +23,8 @@ import torch
 from torch import nn
 
 from rankfront import FineTune, Plan, Task
-from rankfront.objectives.objective import Objective, Outcome
+from rankfront.objectives.objective import Objective
+from rankfront.objectives.outcome import Outcome
 from rankfront.search.report.page import write_report
 from rankfront.search.samplers.asker import Asker
 from rankfront.search.study.run import run

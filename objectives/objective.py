@@ -6,66 +6,47 @@ The same plan and seed on the same CPU (and number of threads) give the same out
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional
 
 from .calibration.calibrate import calibrate
 from .calibration.moments import Moments, Statistic
-from .data.batch import Batch
-from .data.randomness import seeded
-from .data.split import Split
-from .data.structure import apply, tensors_of
+from .calibration.samples import Samples, draw
+from .checks import check_loss_and_score
 from .device import to_device
 from .errors import RankfrontError
 from .export.int8 import entries_of_quantized, quantized
 from .identity import identity_of
 from .io.checkpoint import Checkpoint
-from .io.fingerprint import fingerprint, named
 from .io.saved import entries
-from .kinds.cache import DecompositionCache
+from .kinds.cache import DecompositionCache, key_of
 from .kinds.decompositions import Decompositions, Wanted
 from .kinds.probe import without_inapplicable, without_unreplaceable
 from .kinds.registry import kinds_named
 from .metrics.costs import Costs
 from .metrics.registry import measure
-from .metrics.score import ACCURACY, accuracy, evaluate
+from .metrics.score import evaluate
 from .metrics.values import Metrics
 from .model.attention import unpacked_where_it_runs
 from .model.layer import Layer, find_layers
+from .outcome import Outcome
 from .plan import DENSE, Choice, Plan
 from .progress import CountCallback, WorkCallback
 from .task import Task
 from .training.batchnorm import reestimate_where_it_helps
-from .training.distillation import SoftTargets, distillation_loss
+from .training.distillation import SoftTargets
 from .training.finetune import finetune
 from .training.held_out import is_better
+from .training.loss import distance, mixed_loss
 from .training.refit import refit
 from .training.settings import FineTune
-
-BATCH = 64
-"""Largest batch of the passes over calibration data."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a trial: its validation score, what the network costs, and the network (on the CPU)."""
-
-    score: float
-    metrics: Metrics
-    model: nn.Module
-    batchnorm_reestimated: bool = False
-    score_before_finetuning: float | None = None
-    """The validation score before fine-tuning; None where it is not known."""
-    notes: tuple[str, ...] = ()
-    """What was unusual."""
 
 
 class Objective:
@@ -98,10 +79,9 @@ class Objective:
                 "the model must have a Linear or convolution that a factorization makes smaller, but has none"
                 + (f" ({reasons})" if reasons else "")
             )
-        self._check_loss_and_score()
+        check_loss_and_score(task, self.dense)
         self._cache = cache
-        self._calibration: list[Batch] = []
-        self._held_out: list[Batch] = []
+        self._samples = Samples([], [])
         self._soft = SoftTargets(self.dense, task.train)
 
     def _saves(self, layer: Layer) -> bool:
@@ -125,46 +105,6 @@ class Objective:
         """How many the validation score was taken on, where it is a proportion of samples; else 0."""
         return len(self.task.validation) if self.task.score.scale.proportion else 0
 
-    @torch.no_grad()
-    def _check_loss_and_score(self) -> None:
-        """Try the loss on a few training samples and accuracy on a few of validation, on the CPU."""
-        tried: list[tuple[str, str, Split, Callable[[Any, Any], Any]]] = [
-            ("loss", "training", self.task.train, self.task.loss or functional.cross_entropy)
-        ]
-        if self.task.score is ACCURACY:
-            tried.append(("score", "validation", self.task.validation, accuracy))
-        for name, data, split, function in tried:
-            for batch in split.batches(2, limit=2):
-                try:
-                    outputs = apply(self.dense, batch.inputs)
-                except Exception as error:
-                    raise RankfrontError(f"the model must accept a sample of the {data} data, but: {error}") from error
-                if isinstance(outputs, Tensor) and not bool(torch.isfinite(outputs).all()):
-                    raise RankfrontError(
-                        f"the model must give finite outputs on the {data} data, but gave NaN or infinity: look for it "
-                        "in the inputs, the weights and the running statistics of batch norm"
-                    )
-                try:
-                    function(outputs, batch.targets)
-                except RankfrontError:
-                    raise
-                except Exception as error:
-                    raise RankfrontError(
-                        f"the {name} must accept the model's outputs and the data's targets, "
-                        f"but: {type(error).__name__}: {error}"
-                    ) from error
-                if name == "loss" and self.task.classifies and isinstance(outputs, Tensor):
-                    split.check_classes(outputs.shape[1], getattr(self.task.loss, "ignore_index", -100))
-
-    def fingerprint(self) -> dict[str, str]:
-        """Return short hashes of the dense model and of each data split."""
-        splits = {name: getattr(self.task, name) for name in ("train", "validation", "test")}
-        prints = {name: split.fingerprint() for name, split in splits.items() if split is not None}
-        return {
-            "dense model": fingerprint(self.task.model.state_dict())[:16],
-            **{f"{k} data": v for k, v in prints.items()},
-        }
-
     @property
     def frozen(self) -> bool:
         """Whether no parameter of the dense model is trained: then none of a factorized one is."""
@@ -179,40 +119,15 @@ class Objective:
         """Calibrate, and decompose every layer by every kind; what is cached on disk is not done again."""
         tell = progress or (lambda what, done, total: None)
         to_device(self.dense, self.device)
-        self._read_calibration_data()
-        key = self._decomposed_from()
+        self._samples = draw(self.task.train, self.task.calibration, self.seed, self.device)
+        key = key_of(self.dense, self._samples.calibration, self.task.whiten)
 
         def gather(wanted: Wanted) -> dict[tuple[str, Statistic], Moments]:
             if not self.task.whiten or not wanted:
                 return {}
-            return calibrate(self.dense, wanted, self._calibration, functools.partial(tell, "calibrating"))
+            return calibrate(self.dense, wanted, self._samples.calibration, functools.partial(tell, "calibrating"))
 
         self.decompositions.fill(DecompositionCache(self._cache, key), gather, functools.partial(tell, "decomposing"))
-
-    @torch.no_grad()
-    def _decomposed_from(self) -> str:
-        """Return a hash of all that decompositions come from, to the last bit: where it is another, they are made anew.
-
-        Any layer's statistics depend on the layers before it, so the whole model counts: its weights, what it computes
-        with them, and the samples that were drawn for calibration.
-        """
-        drawn = [tensor for batch in self._calibration for tensor in tensors_of(batch.inputs)]
-        computed = tensors_of(apply(self.dense, self._calibration[0].inputs))
-        weights = fingerprint(self.dense.state_dict())
-        return fingerprint(named([*drawn, *computed]), weights, self.task.whiten)
-
-    def _read_calibration_data(self) -> None:
-        """Draw the calibration samples, and as many as a quarter of them again to be held out."""
-        size = self.task.calibration
-        held_out = max(1, size // 4)
-        batch_size = min(BATCH, max(2, (size + held_out) // 5))  # at least one batch is to be held out
-        with seeded(self.seed):  # of a Dataset that draws, too: resumed, it gives the same samples
-            order = torch.Generator().manual_seed(self.seed)
-            batches = list(
-                self.task.train.batches(batch_size, device=self.device, shuffle=order, limit=size + held_out)
-            )
-        keep = max(1, round(len(batches) * size / (size + held_out)))
-        self._calibration, self._held_out = batches[:keep], batches[keep:] or batches[-1:]
 
     def factorize(self, plan: Plan) -> nn.Module:
         """Return the dense model factorized by the plan, without any training."""
@@ -263,7 +178,7 @@ class Objective:
         model = to_device(self.decompositions.condensed(factors, plan), self.device)
         if self.task.refit:
             model = self._refitted_where_it_helps(model, to_device(factors, self.device), plan)
-        return model, reestimate_where_it_helps(model, self._calibration, self._distance_to_dense)
+        return model, reestimate_where_it_helps(model, self._samples.calibration, self._distance_to_dense)
 
     def finetuned(
         self,
@@ -300,7 +215,13 @@ class Objective:
         best = finetune(
             model,
             self.task.train,
-            functools.partial(self._loss, settings),
+            functools.partial(
+                mixed_loss,
+                loss=self.task.loss or functional.cross_entropy,
+                soft=self._soft,
+                classes=self.task.classifies,
+                by=settings,
+            ),
             validate,
             settings,
             seed=seed,
@@ -326,7 +247,7 @@ class Objective:
     def _refitted_where_it_helps(self, model: nn.Module, factors: nn.Module, plan: Plan) -> nn.Module:
         """Return the network of refitted ``factors``, or ``model`` where that is no better on held-out data."""
         layers = [self.by_name[name] for name, choice in plan.items() if choice != DENSE]
-        refit(factors, self.dense, layers, self._calibration)
+        refit(factors, self.dense, layers, self._samples.calibration)
         try:
             refitted = to_device(self.decompositions.condensed(factors, plan), self.device)
         except np.linalg.LinAlgError:  # an identity block became singular
@@ -334,29 +255,5 @@ class Objective:
         better = is_better(self._distance_to_dense(refitted), self._distance_to_dense(model))
         return refitted if better else model
 
-    def _loss(self, settings: FineTune, outputs: Any, batch: Batch) -> Tensor:
-        """The true loss and the distance to the dense model, mixed by ``settings.distill``."""
-        loss = self.task.loss or functional.cross_entropy
-        if settings.distill == 0:
-            return loss(outputs, batch.targets)
-        soft = distillation_loss(
-            outputs,
-            self._soft.of(batch),
-            classes=self.task.classifies,
-            temperature=settings.temperature,
-        )
-        if settings.distill == 1:
-            return soft
-        return (1 - settings.distill) * loss(outputs, batch.targets) + settings.distill * soft
-
-    @torch.no_grad()
     def _distance_to_dense(self, model: nn.Module) -> float:
-        """The distillation loss at temperature 1 on held-out calibration data."""
-        was_training = model.training
-        model.eval()
-        total = 0.0
-        for batch in self._held_out:
-            outputs, soft = apply(model, batch.inputs), apply(self.dense, batch.inputs)
-            total += float(distillation_loss(outputs, soft, classes=self.task.classifies, temperature=1.0))
-        model.train(was_training)
-        return total if math.isfinite(total) else math.inf
+        return distance(model, self.dense, self._samples.held_out, classes=self.task.classifies)

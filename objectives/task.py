@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -103,9 +102,8 @@ class Task:
         return self.loss in (None, functional.cross_entropy) or isinstance(self.loss, nn.CrossEntropyLoss)
 
     def settings(self) -> dict[str, Any]:
-        """Return what changes a trial's result besides model, data, budget and seed; plain data."""
+        """Return what changes a trial's result besides model, data, loss, score, budget and seed; plain data."""
         finetune = {f.name: getattr(self.finetune, f.name) for f in fields(self.finetune)}
-        own = {"loss": _described(self.loss), "score": self.score.scale.name}
         return {
             "finetune": finetune,
             "kinds": list(self.kinds),
@@ -114,16 +112,4 @@ class Task:
             "refit": self.refit,
             "int8": self.int8,
             "exclude": list(self.exclude),
-            **own,
         }
-
-
-def _described(function: Any) -> str | None:
-    """Return what tells one loss or score from another, the same in every process."""
-    if function is None:
-        return None
-    if isinstance(function, nn.Module):
-        return f"{function!r} {sorted((k, v) for k, v in vars(function).items() if isinstance(v, (int, float, str)))}"
-    if isinstance(function, functools.partial):
-        return f"partial {_described(function.func)} {function.args} {function.keywords}"
-    return getattr(function, "__qualname__", type(function).__qualname__)

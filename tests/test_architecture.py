@@ -16,7 +16,7 @@ ROOMS = {
     "objectives": ["", "io", "data", "model", "calibration", "kinds", "export", "metrics", "training"],
     "search": ["storage", "space", "allocation", "samplers", "results", "report", "study", "cli"],
 }
-TOP = {"objectives": {"task", "objective", "identity"}}
+TOP = {"objectives": {"task", "objective", "outcome", "checks", "identity"}}
 """Files beside the rooms that stand above them all."""
 
 

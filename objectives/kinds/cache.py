@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from torch import nn
+
+from ..data.batch import Batch
+from ..data.structure import apply, tensors_of
 from ..errors import RankfrontError
-from ..io.fingerprint import fingerprint
+from ..io.fingerprint import fingerprint, named
 from ..io.tensors import read_tensors, write_tensors
 from ..model.layer import Layer
 from .kind import Decomposition, Kind
 
 VERSION = "4"
 """To be raised whenever the same weights and data would decompose into something else."""
+
+
+@torch.no_grad()
+def key_of(dense: nn.Module, calibration: Sequence[Batch], whiten: bool) -> str:
+    """Return a hash of all that decompositions come from, to the last bit: where it is another, they are made anew.
+
+    Any layer's statistics depend on the layers before it, so the whole model counts: its weights, what it computes with
+    them, and the samples that were drawn for calibration.
+    """
+    drawn = [tensor for batch in calibration for tensor in tensors_of(batch.inputs)]
+    computed = tensors_of(apply(dense, calibration[0].inputs))
+    return fingerprint(named([*drawn, *computed]), fingerprint(dense.state_dict()), whiten)
 
 
 class DecompositionCache:

@@ -15,7 +15,8 @@ from ...objectives.errors import RankfrontError
 from ...objectives.export.model_files import save_weights
 from ...objectives.io.files import digest
 from ...objectives.metrics.registry import metric_named
-from ...objectives.objective import Objective, Outcome
+from ...objectives.objective import Objective
+from ...objectives.outcome import Outcome
 from ...objectives.plan import Plan
 from ..report.format import trial_in_words
 from ..report.progress import TRIALS, Progress

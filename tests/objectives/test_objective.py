@@ -180,10 +180,8 @@ def test_the_fine_tune_asked_for_decides_about_distillation(task: Task, monkeypa
         objective(PLAN, 0, finetune_by=FineTune(epochs=1, distill=0.5))
 
 
-def test_settings_tell_losses_apart(task: Task) -> None:
+def test_what_classifies(task: Task) -> None:
     losses = [None, nn.MSELoss(), nn.L1Loss(), nn.CrossEntropyLoss(), nn.CrossEntropyLoss(label_smoothing=0.1)]
-    told = [str(replace(task, loss=loss).settings()["loss"]) for loss in losses]
-    assert len(set(told)) == len(losses)
     assert [replace(task, loss=loss).classifies for loss in losses] == [True, False, False, True, True]
 
 

@@ -1,0 +1,39 @@
+"""The training samples that calibration sees, and those held out to choose by."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from ..data.batch import Batch
+from ..data.randomness import seeded
+from ..data.split import Split
+
+BATCH = 64
+"""Largest batch of the passes over calibration data."""
+
+
+class Samples(NamedTuple):
+    """Batches for calibration, and others, a quarter as many, that are held out."""
+
+    calibration: list[Batch]
+    held_out: list[Batch]
+
+
+def draw(data: Split, size: int, seed: int, device: torch.device) -> Samples:
+    """Draw samples of a training split, always the same under a seed.
+
+    Args:
+        data: the training split.
+        size: number of calibration samples.
+        seed: of the order of the samples, and of whatever a Dataset draws.
+        device: where they are to be.
+    """
+    held_out = max(1, size // 4)
+    batch_size = min(BATCH, max(2, (size + held_out) // 5))  # at least one batch is to be held out
+    with seeded(seed):
+        order = torch.Generator().manual_seed(seed)
+        batches = list(data.batches(batch_size, device=device, shuffle=order, limit=size + held_out))
+    keep = max(1, round(len(batches) * size / (size + held_out)))
+    return Samples(batches[:keep], batches[keep:] or batches[-1:])
