@@ -35,7 +35,8 @@ from .metrics.registry import measure
 from .metrics.score import evaluate
 from .metrics.values import Metrics
 from .model.attention import unpacked_where_it_runs
-from .model.layer import Layer, find_layers
+from .model.finding import find_layers
+from .model.layer import Layer
 from .outcome import Outcome
 from .plan import DENSE, Choice, Plan
 from .progress import CountCallback, WorkCallback

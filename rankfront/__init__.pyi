@@ -8,7 +8,7 @@ from .objectives.plan import DENSE as DENSE
 from .objectives.plan import Choice as Choice
 from .objectives.plan import Plan as Plan
 from .objectives.task import Task as Task
-from .objectives.training.finetune import FineTune as FineTune
+from .objectives.training.settings import FineTune as FineTune
 from .search.results.result import Result as Result
 from .search.study.finish import Finished as Finished
 from .search.study.finish import finish as finish

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from ..data.structure import Inputs, apply, tensors_of
-from ..model.layer import Layer, Layers
+from ..model.finding import Layers
+from ..model.layer import Layer
 from ..model.replace import can_carry
 from ..plan import Choice, Plan
 from .kind import Kind

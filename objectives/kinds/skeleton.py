@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from ..errors import RankfrontError
-from ..model.layer import Layer, layers_named
+from ..model.finding import layers_named
+from ..model.layer import Layer
 from ..plan import Choice, Plan
 from .factorize import factorize
 from .registry import kind_named

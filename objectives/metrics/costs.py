@@ -11,7 +11,8 @@ from torch import nn
 from ..data.structure import Inputs
 from ..export.int8 import entries_of_quantized
 from ..io.saved import entries
-from ..model.layer import Layer, Layers
+from ..model.finding import Layers
+from ..model.layer import Layer
 from ..plan import Choice, Plan
 from .metric import Subject
 from .registry import METRICS, measure

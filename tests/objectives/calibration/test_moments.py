@@ -12,7 +12,7 @@ from rankfront.objectives.calibration.calibrate import calibrate
 from rankfront.objectives.calibration.moments import MomentSums
 from rankfront.objectives.data.split import Split
 from rankfront.objectives.kinds.registry import KINDS
-from rankfront.objectives.model.layer import find_layers
+from rankfront.objectives.model.finding import find_layers
 
 
 @settings(max_examples=60, deadline=None)

@@ -14,7 +14,7 @@ from rankfront.objectives.io.tensors import read_tensors
 from rankfront.objectives.kinds.factorize import factorize
 from rankfront.objectives.kinds.skeleton import skeleton
 from rankfront.objectives.kinds.svd import KIND
-from rankfront.objectives.model.layer import find_layers
+from rankfront.objectives.model.finding import find_layers
 from tests.conftest import perceptron
 
 PLAN = Plan({"0": Choice("svd", 3), "2": DENSE, "4": Choice("svd", 2)})

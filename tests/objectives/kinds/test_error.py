@@ -15,7 +15,8 @@ from rankfront import Task
 from rankfront.objectives.kinds.error import FLOOR, rank_that_leaves, rounded
 from rankfront.objectives.kinds.kind import Cost, worthwhile
 from rankfront.objectives.kinds.registry import KINDS
-from rankfront.objectives.model.layer import Layer, find_layers
+from rankfront.objectives.model.finding import find_layers
+from rankfront.objectives.model.layer import Layer
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.plan import DENSE, Rank
 from tests.cpus import another_cpu

@@ -9,7 +9,7 @@ from torch import nn
 from rankfront.objectives.kinds import spatial, spatial_identity, svd, svd_identity
 from rankfront.objectives.kinds.centre_block import GROWTH, centre_block
 from rankfront.objectives.kinds.identity import BOUND, well_conditioned_rows
-from rankfront.objectives.model.layer import find_layers
+from rankfront.objectives.model.finding import find_layers
 
 
 @settings(max_examples=60, deadline=None)

@@ -19,7 +19,8 @@ from rankfront.objectives.kinds.kind import Decomposition, Kind
 from rankfront.objectives.kinds.registry import KINDS, kind_named
 from rankfront.objectives.metrics.flops import count_flops
 from rankfront.objectives.metrics.params import count_params
-from rankfront.objectives.model.layer import Layer, find_layers
+from rankfront.objectives.model.finding import find_layers
+from rankfront.objectives.model.layer import Layer
 from rankfront.objectives.plan import Rank
 
 LAYERS: dict[str, tuple[Any, tuple[int, ...]]] = {

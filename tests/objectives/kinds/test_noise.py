@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rankfront.objectives.kinds.noise import evbmf_rank, noise_share
-from rankfront.objectives.model.layer import find_layers
+from rankfront.objectives.model.finding import find_layers
 
 
 @given(st.integers(40, 80), st.integers(1, 4), st.integers(0, 5), st.integers(0, 2**32 - 1))

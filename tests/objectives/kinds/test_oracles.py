@@ -10,7 +10,8 @@ from tensorly.decomposition import partial_tucker, tensor_train, tensor_train_ma
 from torch import Tensor, nn
 
 from rankfront.objectives.kinds import tt_kernel, tt_matrix, tucker2
-from rankfront.objectives.model.layer import Layer, find_layers
+from rankfront.objectives.model.finding import find_layers
+from rankfront.objectives.model.layer import Layer
 
 
 def convolution() -> Layer:

@@ -4,7 +4,7 @@ from torch import nn
 from rankfront.objectives.calibration.calibrate import calibrate
 from rankfront.objectives.data.split import Split
 from rankfront.objectives.kinds.svd import KIND
-from rankfront.objectives.model.layer import find_layers
+from rankfront.objectives.model.finding import find_layers
 
 
 def test_plain_is_the_truncated_svd() -> None:

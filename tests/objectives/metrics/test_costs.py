@@ -11,7 +11,8 @@ from rankfront.objectives.kinds.registry import KINDS
 from rankfront.objectives.kinds.skeleton import skeleton
 from rankfront.objectives.metrics.costs import Costs
 from rankfront.objectives.metrics.registry import measure
-from rankfront.objectives.model.layer import Layer, find_layers
+from rankfront.objectives.model.finding import find_layers
+from rankfront.objectives.model.layer import Layer
 
 shared = nn.Linear(24, 24)
 MODELS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {

@@ -18,7 +18,8 @@ from rankfront.objectives.kinds.factorize import factorize
 from rankfront.objectives.kinds.probe import without_inapplicable, without_unreplaceable
 from rankfront.objectives.kinds.registry import KINDS
 from rankfront.objectives.model.attention import unpacked
-from rankfront.objectives.model.layer import Layer, find_layers
+from rankfront.objectives.model.finding import find_layers
+from rankfront.objectives.model.layer import Layer
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "resnet18": (lambda: models.resnet18(), 64),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from rankfront.objectives.kinds.probe import without_unreplaceable
 from rankfront.objectives.kinds.registry import KINDS
 from rankfront.objectives.model.attention import Attention, unpacked, unpacked_where_it_runs
-from rankfront.objectives.model.layer import find_layers
+from rankfront.objectives.model.finding import find_layers
 
 TOKENS, HEADS, WIDTH = 5, 2, 8
 

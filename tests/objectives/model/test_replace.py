@@ -15,7 +15,7 @@ from torch.nn.utils import prune
 from rankfront import Choice, FineTune, Plan, RankfrontError, Task
 from rankfront.objectives.kinds.registry import KINDS
 from rankfront.objectives.model.attention import Attention, unpacked
-from rankfront.objectives.model.layer import find_layers
+from rankfront.objectives.model.finding import find_layers
 from rankfront.objectives.model.replace import can_replace, replaced
 from rankfront.objectives.objective import Objective
 

@@ -10,7 +10,8 @@ from rankfront.objectives.data.batch import Batch
 from rankfront.objectives.kinds.factorize import factorize
 from rankfront.objectives.kinds.kind import Kind
 from rankfront.objectives.kinds.registry import KINDS
-from rankfront.objectives.model.layer import Layer, find_layers
+from rankfront.objectives.model.finding import find_layers
+from rankfront.objectives.model.layer import Layer
 from rankfront.objectives.training.refit import refit
 
 

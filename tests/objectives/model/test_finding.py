@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from rankfront import RankfrontError
 from rankfront.objectives.kinds.probe import without_unreplaceable
 from rankfront.objectives.kinds.registry import KINDS
-from rankfront.objectives.model.layer import find_layers, layers_named
+from rankfront.objectives.model.finding import find_layers, layers_named
 
 
 class Nested(nn.Module):

@@ -1,0 +1,170 @@
+"""The layers of a dense model that can be factorized, found by one traced forward pass, and why the others stay."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from ..data.structure import Inputs, apply
+from ..errors import RankfrontError
+from .layer import TYPES, Layer, first_input
+from .replace import can_replace
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The layers found, in the order of ``named_modules()``, and why each other one is left dense."""
+
+    found: tuple[Layer, ...]
+    left_dense: dict[str, str]
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+
+def find_layers(model: nn.Module, example: Inputs, exclude: Iterable[str] = ()) -> Layers:
+    """Find the layers that can be factorized.
+
+    Args:
+        model: the dense model; it is run once in eval mode on ``example`` and left as it was.
+        example: inputs of one sample, a batch of one.
+        exclude: name patterns (``fnmatch``: ``*``, ``?``, ``[…]``) of layers to leave dense.
+
+    Raises:
+        RankfrontError: the model refuses the example, or a pattern matches no layer.
+    """
+    uses = _uses_of_weights(model)
+    calls = _trace(model, example)
+    patterns = tuple(exclude)
+    names = [path for paths in uses.values() for path, _ in paths]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise RankfrontError(f"exclude must match a Linear or convolution by name, but {pattern!r} matches none")
+    found: list[Layer] = []
+    left_dense: dict[str, str] = {}
+    for users in uses.values():
+        modules = _distinct(users)
+        paths = tuple(path for path, _ in users)
+        reason = _reason_to_leave(model, modules, calls) or next(
+            (f"excluded by {p!r}" for p in patterns if any(fnmatchcase(path, p) for path in paths)), ""
+        )
+        if reason:
+            left_dense.update(dict.fromkeys(paths, reason))
+            continue
+        module = modules[0]
+        assert isinstance(module, TYPES)
+        seen = tuple(call for m in modules for call in calls[id(m)])
+        found.append(Layer(paths[0], paths, module, seen))
+    return Layers(tuple(found), left_dense)
+
+
+def _uses_of_weights(model: nn.Module) -> dict[int, list[tuple[str, nn.Module]]]:
+    """Group every path to a Linear or convolution by the identity of its weight."""
+    uses: dict[int, list[tuple[str, nn.Module]]] = defaultdict(list)
+    for path, module in model.named_modules(remove_duplicate=False):
+        if isinstance(module, TYPES):
+            weight = module._parameters.get("weight")
+            uses[id(module if weight is None else weight)].append((path, module))
+    return uses
+
+
+def _distinct(users: list[tuple[str, nn.Module]]) -> list[nn.Module]:
+    return list({id(module): module for _, module in users}.values())
+
+
+def _trace(model: nn.Module, example: Inputs) -> dict[int, list[tuple[torch.Size, torch.Size]]]:
+    """Run the model once and note, per module, input and output shape of each call."""
+    calls: dict[int, list[tuple[torch.Size, torch.Size]]] = defaultdict(list)
+    entered: list[tuple[nn.Module, torch.Size]] = []
+
+    def enter(module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor]) -> None:
+        entered.append((module, first_input(inputs, keywords).shape))
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor], output: Tensor) -> None:
+        calls[id(module)].append((entered.pop()[1], output.shape))
+
+    watched = [m for m in model.modules() if isinstance(m, TYPES)]
+    # After the user's own pre-hooks and before his forward hooks: what the linear map itself takes and gives.
+    hooks = [m.register_forward_pre_hook(enter, with_kwargs=True) for m in watched]
+    hooks += [m.register_forward_hook(note, with_kwargs=True, prepend=True) for m in watched]
+    modes = {m: m.training for m in model.modules()}
+    try:
+        with torch.no_grad():
+            apply(model.eval(), example)
+    except Exception as error:
+        where = ""
+        if entered:
+            module, shape = entered[-1]
+            where = f"layer {_named(model, module)}, given {tuple(shape)}: "
+        raise RankfrontError(f"the model must accept a sample of the training data, but: {where}{error}") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for module, training in modes.items():
+            module.training = training
+    return calls
+
+
+def _reason_to_leave(
+    model: nn.Module, modules: list[nn.Module], calls: dict[int, list[tuple[torch.Size, torch.Size]]]
+) -> str:
+    """Say why this weight must stay dense; empty where it need not."""
+    module = modules[0]
+    for m in modules:
+        if type(m) not in TYPES:
+            return f"{type(m).__name__} is a subclass with a behaviour of its own"
+        if m._parameters.get("weight") is None:
+            return "its weight is computed from others (weight norm, pruning …)"
+        if not calls[id(m)]:
+            return "not called by the forward pass"
+    assert isinstance(module, TYPES)
+    possible, reason = can_replace(modules)
+    if not possible:
+        return reason
+    if not module.weight.is_floating_point():
+        return f"its weight is {module.weight.dtype}"
+    if not bool(torch.isfinite(module.weight).all()):
+        raise RankfrontError(f"weights must be finite, but those of layer {_named(model, module)} hold NaN or infinity")
+    if isinstance(module, _ConvNd):
+        if module.groups > 1 and module.in_channels == module.groups:
+            return "a depthwise convolution"
+        geometry = {(m.stride, m.padding, m.dilation, m.padding_mode) for m in modules}  # pyright: ignore
+        if len(geometry) > 1:
+            return "convolutions of different geometry share its weight"
+    if len({id(m.bias) for m in modules}) > 1:
+        return "modules with biases of their own share its weight"
+    for owner in model.modules():
+        for parameter in owner.parameters(recurse=False):
+            if parameter is module.weight and all(owner is not m for m in modules):
+                return f"its weight is shared with a {type(owner).__name__}"
+    if math.prod(module.weight.shape) == 0:
+        return "its weight is empty"
+    return ""
+
+
+def _named(model: nn.Module, module: nn.Module) -> str:
+    """Return a layer's name, type and the shape of its weight."""
+    path = next(path for path, m in model.named_modules() if m is module)
+    weight = module._parameters.get("weight")
+    return f"{path} {type(module).__name__}{tuple(weight.shape) if weight is not None else ''}"
+
+
+def layers_named(model: nn.Module, names: Iterable[str]) -> dict[str, Layer]:
+    """Return the layers of those names without running the model: their ``calls`` are unknown, empty."""
+    users_of = {users[0][0]: users for users in _uses_of_weights(model).values()}
+    layers: dict[str, Layer] = {}
+    for name in names:
+        module = users_of[name][0][1] if name in users_of else None
+        if isinstance(module, TYPES):
+            layers[name] = Layer(name, tuple(path for path, _ in users_of[name]), module, ())
+    return layers
