@@ -67,8 +67,9 @@ def front(
         )
     for model in result.finished:
         test = "" if model.test is None else f", test {result.scale.show(model.test)}"
+        within = "" if model.budget is None else f" within {model.budget}"
         typer.echo(
-            f"finished within {model.name}: trial {model.trial}, {model.epochs} epochs, validation "
+            f"finished{within}: trial {model.trial}, {model.epochs} epochs, validation "
             f"{result.scale.name} {result.scale.show(model.score)}{test}   {model.folder}"
         )
 

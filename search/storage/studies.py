@@ -23,7 +23,7 @@ def create_or_resume(
     objectives: Sequence[str],
     identity: dict[str, Any],
     where: str,
-    alone: bool,
+    only_one: bool,
     higher_is_better: bool = True,
 ) -> Study:
     """Return the study of that name: the stored one if it is of the same identity, else a new one.
@@ -36,7 +36,7 @@ def create_or_resume(
         objectives: the score and metrics (to be minimised).
         identity: what the study is known by.
         where: the database, for messages.
-        alone: whether no other study may be stored there.
+        only_one: whether no other study may be stored there.
         higher_is_better: of the score.
 
     Raises:
@@ -44,7 +44,7 @@ def create_or_resume(
     """
     known = optuna.get_all_study_names(storage)
     if name not in known:
-        if known and alone:
+        if known and only_one:
             raise RankfrontError(f"{where} holds study {known[0]!r}, not {name!r}; give another --out")
         study = _created(storage, name, objectives, higher_is_better)
         keep_identity(study, identity)

@@ -76,7 +76,7 @@ def begun(study: str, settings: Settings, loading: Loading, progress: Progress) 
         study: a ready study's name, or a Python file, which is run.
         settings: the run's options; what is not given is that of the study in its folder.
         loading: the options of the task; the same holds.
-        progress: told what is going on.
+        progress: shows what is going on.
 
     Yields:
         The task, and how it was loaded.
@@ -115,7 +115,7 @@ def stored_task(study: Study, folder: Folder, named: str | None, device: str, pr
         folder: its folder.
         named: a ready study's name or a Python file to load instead of the study's own; it need not be the same file.
         device: ``auto``, ``cpu`` or ``cuda``.
-        progress: told what is going on.
+        progress: shows what is going on.
 
     Raises:
         RankfrontError: the study does not say how its task was loaded, or its file is missing or has changed.

@@ -165,9 +165,9 @@ class TrialLoop:
         save_weights(weights, outcome.model, int8=self.objective.task.int8)
         found[DIGEST] = digest(weights)
         self._tell(trial, found, TrialState.COMPLETE)
-        told = trial_in_words(outcome.score, outcome.metrics, self.dense)
+        line = trial_in_words(outcome.score, outcome.metrics, self.dense)
         mark = "   on the front so far" if trial.number in self._tidy() else ""
-        self.progress.say(f"{label:<18} {told}   {seconds:5.1f} s{mark}")
+        self.progress.say(f"{label:<18} {line}   {seconds:5.1f} s{mark}")
         return ""
 
     def _outcome(self, trial: Trial, slot: int, plan: Plan, label: str) -> tuple[Outcome, int]:

@@ -78,7 +78,7 @@ def _opened(url: str, objective: Objective, settings: RunSettings, worker: Worke
             settings.objectives,
             {**settings.identity(task), **objective.identity},
             settings.storage or str(folder.database),
-            alone=settings.storage is None,
+            only_one=settings.storage is None,
             higher_is_better=task.score.scale.higher_is_better,
         )
         study.set_user_attr(TRIALS, settings.trials)

@@ -41,18 +41,18 @@ def small_task(**changes: Any) -> Task:
 
 def study(out: Path, trials: int, prepare: Callable[[], None] | None = None, sampler: str = "directions") -> None:
     """Run the small study, after something else; a `RankfrontError` is exit code 2, and lies in ``OUT.err``."""
-    with out.with_suffix(".err").open("w") as told:
+    with out.with_suffix(".err").open("w") as said:
         task = small_task()
         if prepare is not None:
             prepare()
         try:
             run(task, out=out, trials=trials, budget="params=70%", device="cpu", sampler=sampler, progress=False)
         except RankfrontError as error:
-            told.write(str(error))
-            told.flush()
+            said.write(str(error))
+            said.flush()
             sys.exit(2)
         except Exception:
-            told.write(traceback.format_exc())
+            said.write(traceback.format_exc())
             raise
 
 

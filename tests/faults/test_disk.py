@@ -52,9 +52,9 @@ def study_on_a_small_disk(out: Path, size: str, copy: Path) -> None:
     """Run the small study on a file system of that size, then on a larger one, and copy what it leaves."""
     out.mkdir()
     unshare = getattr(ctypes.CDLL(None, use_errno=True), "unshare", lambda flags: -1)  # Linux alone has it
-    alone = unshare(CLONE_NEWNS) == 0
+    apart = unshare(CLONE_NEWNS) == 0
     for mount in (["--make-rprivate", "/"], ["-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(out)]):
-        if not alone or subprocess.run(["mount", *mount], check=False, capture_output=True).returncode:
+        if not apart or subprocess.run(["mount", *mount], check=False, capture_output=True).returncode:
             sys.exit(NO_MOUNT)
     try:
         study(out, TRIALS)
@@ -77,7 +77,7 @@ def become_nobody() -> None:
 
 
 @pytest.mark.parametrize("size", [20_000, 150_000, 300_000])
-def test_a_full_disk_is_told_and_the_study_goes_on_when_there_is_room(tmp_path: Path, size: int) -> None:
+def test_a_full_disk_is_reported_and_the_study_goes_on_when_there_is_room(tmp_path: Path, size: int) -> None:
     assert code_of(study, tmp_path / "whole", TRIALS) == 0
     assert code_of(study, tmp_path / "full", TRIALS, LimitFileSize(size)) == 2
     assert "cannot" in (tmp_path / "full.err").read_text() or "failed" in (tmp_path / "full.err").read_text()
@@ -86,23 +86,23 @@ def test_a_full_disk_is_told_and_the_study_goes_on_when_there_is_room(tmp_path: 
 
 
 @pytest.mark.parametrize("size", ["100k", "200k", "300k", "400k"])
-def test_a_full_file_system_is_told_and_the_study_goes_on_when_there_is_room(tmp_path: Path, size: str) -> None:
+def test_a_full_file_system_is_reported_and_the_study_goes_on_when_there_is_room(tmp_path: Path, size: str) -> None:
     code = code_of(study_on_a_small_disk, tmp_path / "disk", size, tmp_path / "full")
     if code == NO_MOUNT:
         pytest.skip("file systems cannot be mounted here")
     assert code == 0
-    told = (tmp_path / "full.err").read_text()
-    assert "No space left" in told or "disk is full" in told
+    said = (tmp_path / "full.err").read_text()
+    assert "No space left" in said or "disk is full" in said
     assert code_of(study, tmp_path / "whole", TRIALS) == 0
     assert front_of(tmp_path / "full") == front_of(tmp_path / "whole")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up rights")
-def test_a_read_only_folder_is_told(public: Path) -> None:
+def test_a_read_only_folder_is_reported(public: Path) -> None:
     assert code_of(study, public / "out", 2) == 0
     assert code_of(study, public / "out", TRIALS, become_nobody) == 2
-    told = (public / "out.err").read_text()
-    assert "cannot be written" in told or "cannot write" in told or "that can be written" in told
+    said = (public / "out.err").read_text()
+    assert "cannot be written" in said or "cannot write" in said or "that can be written" in said
     assert code_of(study, public / "out", TRIALS) == 0
 
 
@@ -142,8 +142,8 @@ def test_a_damaged_database_is_refused_in_one_line(tmp_path: Path, damage: Calla
         path.unlink()
     damage(tmp_path / "out" / "study.db")
     assert code_of(study, tmp_path / "out", TRIALS) == 2
-    told = (tmp_path / "out.err").read_text()
-    assert "study.db" in told and "\n" not in told
+    said = (tmp_path / "out.err").read_text()
+    assert "study.db" in said and "\n" not in said
 
 
 @pytest.mark.parametrize("damage", [cut, garble, overwrite])

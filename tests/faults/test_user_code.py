@@ -179,7 +179,7 @@ def test_stopped_in_the_middle_it_says_how_to_go_on(tmp_path: Path, number: sign
     while "[2/100000]" not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(number)
-    _, told = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == code
-    assert "rankfront: stopped; the same command goes on from here" in told
+    assert "rankfront: stopped; the same command goes on from here" in said
     assert (tmp_path / "out" / "report.html").exists()

@@ -147,7 +147,7 @@ def test_a_users_file_that_is_wrong(rankfront: Cli, tmp_path: Path, code: str, s
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_corrupt_database_is_told(rankfront: Cli, tmp_path: Path) -> None:
+def test_a_corrupt_database_is_reported(rankfront: Cli, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "study.db").write_bytes(b"garbage " * 1000)
     for arguments in (["run", "mine.py", "--out", "out"], ["front", "out"]):
@@ -156,7 +156,7 @@ def test_a_corrupt_database_is_told(rankfront: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "study.db").read_bytes() == b"garbage " * 1000
 
 
-def test_a_database_of_something_else_is_told(rankfront: Cli, tmp_path: Path) -> None:
+def test_a_database_of_something_else_is_reported(rankfront: Cli, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     with sqlite3.connect(tmp_path / "out" / "study.db") as connection:
         connection.execute("create table t (x)")
