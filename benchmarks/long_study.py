@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from rankfront import FineTune, Plan, Task
+from rankfront import FineTune, Plan, Task, run
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.outcome import Outcome
 from rankfront.search.report.page import write_report
 from rankfront.search.samplers.asker import Asker
-from rankfront.search.study.run import run
 
 MARKS = (100, 1000, 5000)
 
@@ -81,7 +81,7 @@ def main() -> None:
             return super().__call__(plan, seed, **keywords)
 
     Asker.suggest = timed(Asker.suggest, proposals)
-    run.__globals__["Objective"] = Watched
+    import_module("rankfront.search.study.run").__dict__["Objective"] = Watched
     with tempfile.TemporaryDirectory() as folder:
         result = run(
             task, budget="params=50%", trials=arguments.trials, out=Path(folder) / "out", device="cpu", progress=False

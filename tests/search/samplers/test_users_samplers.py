@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from rankfront import RankfrontError, Result, Task
+from rankfront import FineTune, RankfrontError, Result, Task
 from rankfront.search.samplers.history import History
 from tests.conftest import go
 
@@ -65,6 +66,16 @@ def test_a_study_with_an_optuna_sampler_resumes_to_its_trials(task: Task, tmp_pa
     result = go(task, tmp_path / "out", sampler=optuna.samplers.TPESampler(seed=1), trials=5, budget="flops=70%")
     assert len(result.records) == 5 and len(set(plans_of(result))) == 5
     assert all(record.feasible for record in result.records if record.state == "complete")
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_flops_limit_is_kept_by_different_plans_of_kinds_whose_flops_do_not_fall(
+    task: Task, tmp_path: Path, sampler: str
+) -> None:
+    mixed = replace(task, kinds=("svd", "tt"), finetune=FineTune(epochs=0), refit=False)
+    result = go(mixed, tmp_path / "out", sampler=sampler, trials=6, budget="flops=30%")
+    assert [record.state for record in result.records] == ["complete"] * 6
+    assert all(record.feasible for record in result.records) and len(set(plans_of(result))) == 6
 
 
 @pytest.mark.parametrize(
