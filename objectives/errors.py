@@ -1,10 +1,10 @@
-"""What goes wrong, in words a user can act on."""
+"""The errors that users see; their messages say what to do."""
 
 from __future__ import annotations
 
 
 class RankfrontError(Exception):
-    """A mistake in what the user gave, told in one line: what, the rule, the value."""
+    """A mistake in what the user gave. The message is one line: the name, the rule, the value."""
 
 
 class TrialError(RankfrontError):

@@ -81,7 +81,7 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
     from another difference, such as the outputs on other inputs, is not said again.
     """
     found: list[str] = []
-    old, new = (told if isinstance(told := one.get(CONTENT), dict) else {} for one in (stored, asked))
+    old, new = (known if isinstance(known := one.get(CONTENT), dict) else {} for one in (stored, asked))
     other_weights = _differ(stored, asked, WEIGHTS)
     if other_weights:
         found.append("the model's weights")
@@ -120,16 +120,16 @@ def _data_differ(stored: Mapping[str, Any], asked: Mapping[str, Any], part: str)
 
 def _data(split: Split, probe: Probe | None) -> dict[str, Sketch]:
     """Return what a split is known by."""
-    told: dict[str, Sketch] = {}
+    known: dict[str, Sketch] = {}
     if isinstance(split.source, tuple):
         for part, tensor in zip(("inputs", "targets"), split.source, strict=True):
-            told[f"all {part}"] = fingerprint({"": tensor})[:16]
+            known[f"all {part}"] = fingerprint({"": tensor})[:16]
     if probe is not None:
-        told |= {"inputs": probe.inputs, "targets": probe.targets}
+        known |= {"inputs": probe.inputs, "targets": probe.targets}
         if split.augment is not None and probe.fixed:
             augment, inputs = split.augment, probe.batch.inputs
-            told["augmented"] = _computed(lambda: augment(inputs, torch.Generator().manual_seed(0)))[1]
-    return told
+            known["augmented"] = _computed(lambda: augment(inputs, torch.Generator().manual_seed(0)))[1]
+    return known
 
 
 @torch.no_grad()

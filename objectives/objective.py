@@ -149,7 +149,7 @@ class Objective:
             plan: what becomes of every layer.
             seed: of everything random in the trial.
             finetune_by: another fine-tune than the task's own.
-            progress: told the fine-tuning steps done.
+            progress: called with the number of fine-tuning steps done, and of all.
             stop: asked after every epoch but the last, ``(epoch, score)``, whether to stop.
 
         Raises:
@@ -197,7 +197,7 @@ class Objective:
             model: on this objective's device; trained in place.
             settings: how long and how.
             seed: of everything random.
-            progress: told the steps done.
+            progress: called with the number of steps done, and of all.
             checkpoint: kept after every epoch, and gone on from where it is there.
             stop: asked after every epoch but the last, ``(epoch, score)``, whether to stop.
 

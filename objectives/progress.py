@@ -1,4 +1,4 @@
-"""How callers are told how far work has gone."""
+"""The signatures of callbacks that are called as work goes on."""
 
 from __future__ import annotations
 

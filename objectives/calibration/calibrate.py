@@ -31,7 +31,7 @@ def calibrate(
         model: the dense model, run in eval mode where its weights are.
         layers: what to gather, under any key: a layer of that model and whose moments are wanted.
         batches: of training data, where the model is.
-        progress: told how many batches are read.
+        progress: called with the number of batches read, and of all.
 
     Raises:
         RankfrontError: what a layer takes or gives is not finite.

@@ -1,4 +1,4 @@
-"""What a linear map sees and gives: rows, one a position (pixel, token), whatever the layer's shape."""
+"""A layer's inputs and outputs as rows, one for each position (pixel, token), whatever the layer's shape."""
 
 from __future__ import annotations
 

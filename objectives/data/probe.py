@@ -38,11 +38,11 @@ def read_probe(split: Split, samples: int = SAMPLES) -> Probe | None:
     """Return samples of a split, or None where they cannot be read one by one in this process."""
     try:
         batch = _read(split, samples, seed=0)
-        told = [sketch((b.inputs, b.targets))["parts"] for b in (batch, _read(split, samples, seed=1))]
+        sketches = [sketch((b.inputs, b.targets))["parts"] for b in (batch, _read(split, samples, seed=1))]
     except Exception:  # a Dataset that works in a loader's workers only; whatever else it is, training will say it
         return None
-    inputs, targets = (common(*pair) for pair in zip(*told, strict=True))
-    return Probe(batch, inputs, targets, told[0] == told[1])
+    inputs, targets = (common(*pair) for pair in zip(*sketches, strict=True))
+    return Probe(batch, inputs, targets, sketches[0] == sketches[1])
 
 
 def _read(split: Split, samples: int, seed: int) -> Batch:

@@ -75,7 +75,7 @@ class Split:
 
     @property
     def indexed(self) -> bool:
-        """Whether a sample is the same at every training step, so that what a model says of it can be kept."""
+        """Whether a sample is the same at every training step, so that a model's outputs on it can be kept."""
         return isinstance(self.source, tuple) and self.augment is None
 
     def steps(self, batch_size: int) -> int:

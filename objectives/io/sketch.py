@@ -78,16 +78,16 @@ def agree(stored: Sketch, asked: Sketch) -> bool:
 
 
 def _of_tensor(tensor: Tensor) -> Sketch:
-    told: dict[str, Any] = {"type": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)}
+    known: dict[str, Any] = {"type": str(tensor.dtype).removeprefix("torch."), "shape": list(tensor.shape)}
     if tensor.layout != torch.strided or tensor.is_quantized:
-        return told
+        return known
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor.resolve_conj())
     if not tensor.is_floating_point():
-        return told | {"hash": fingerprint({"": tensor})[:16]}
+        return known | {"hash": fingerprint({"": tensor})[:16]}
     rows = tensor.reshape(len(tensor), -1) if tensor.ndim else tensor.reshape(1, 1)
-    told["not finite"] = rows.numel() - int(rows.isfinite().sum())
-    if told["not finite"]:
+    known["not finite"] = rows.numel() - int(rows.isfinite().sum())
+    if known["not finite"]:
         rows = rows.nan_to_num(0.0, 0.0, 0.0)
     k = torch.arange(rows.shape[1], dtype=torch.float64)
     coefficients = math.sqrt(2.0) * torch.cos(k * k * 0.7390851332151607 + k)
@@ -97,4 +97,4 @@ def _of_tensor(tensor: Tensor) -> Sketch:
         values.append(float(row @ coefficients) / math.sqrt(max(1, rows.shape[1])))
         squares += float(row.square().sum())
     size = math.sqrt(squares / max(1, rows.numel()))
-    return told | {"size": float(f"{size:.6g}"), "values": [float(f"{value:.6g}") for value in values]}
+    return known | {"size": float(f"{size:.6g}"), "values": [float(f"{value:.6g}") for value in values]}

@@ -61,9 +61,9 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling garbage raises anything
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise RankfrontError(
-            f"{path} must be a checkpoint that torch.load(weights_only=True) reads, but: {told}"
+            f"{path} must be a checkpoint that torch.load(weights_only=True) reads, but: {reason}"
         ) from None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise RankfrontError(f"{path} must hold a state dict (tensors by name), but holds {type(state).__name__}")

@@ -43,7 +43,7 @@ class Decompositions:
         Args:
             cache: where decompositions are looked up, and kept.
             gather: returns the moments wanted; without those a decomposition is of the weight.
-            progress: told how many decompositions of how many are done.
+            progress: called with the number of decompositions done, and of all.
         """
         wanted = {(name, kind.base): self.layers[name] for name, kinds in self.kinds.items() for kind in kinds}
         missing: list[tuple[Layer, Kind]] = []

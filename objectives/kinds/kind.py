@@ -81,7 +81,7 @@ class Kind(Protocol):
         ...
 
     def width(self, layer: Layer, rank: Rank) -> int:
-        """Return how many values a position pass between the narrowest factors, a group's; at most the layer's."""
+        """Return how many dimensions of one group pass the narrowest factor; at most the layer's own width."""
         ...
 
     def skeleton(self, layer: Layer, rank: Rank) -> nn.Module:

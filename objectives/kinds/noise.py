@@ -52,8 +52,8 @@ def evbmf_rank(squares: Array, columns: int) -> int:
         x = squares / (columns * np.exp(log_variance))
         small, large = x[x <= limit], x[x > limit]
         tau = 0.5 * (large - (1 + alpha) + np.sqrt((large - (1 + alpha)) ** 2 - 4 * alpha))
-        told = (large - tau + np.log((tau + 1) / large) + alpha * np.log(tau / alpha + 1)).sum()
-        return float((small - np.log(np.maximum(small, 1e-300))).sum() + told)
+        signal = (large - tau + np.log((tau + 1) / large) + alpha * np.log(tau / alpha + 1)).sum()
+        return float((small - np.log(np.maximum(small, 1e-300))).sum() + signal)
 
     most = min(int(np.ceil(rows / (1 + alpha))) - 1, rows - 1)
     upper = squares.sum() / (rows * columns)

@@ -1,4 +1,4 @@
-"""A convolution and the moments of the patches it sees: what factors of several modes are judged by."""
+"""A convolution and the moments of its input's patches, from which the errors of its factors are computed."""
 
 from __future__ import annotations
 

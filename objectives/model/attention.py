@@ -149,6 +149,6 @@ def unpacked_where_it_runs(model: nn.Module, example: Inputs) -> nn.Module:
             apply(ours.eval(), place(example, on))
     except AttributeError:
         return copy.deepcopy(model)
-    except Exception:  # whatever it is that the model does not like, the traced pass says it with the layer's name
+    except Exception:  # the traced pass that follows raises it again, with the layer's name
         pass
     return ours.train(was_training)

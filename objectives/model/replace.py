@@ -134,10 +134,10 @@ def _usual(kind: type[nn.Module]) -> nn.Module:
 
 def _alike(modules: Sequence[nn.Module]) -> bool:
     first, *others = modules
-    told = _attributes(first)
+    expected = _attributes(first)
     try:
         return not any(getattr(module, name) for module in modules for name in HOOKS) and all(
-            bool(_attributes(other) == told) for other in others
+            bool(_attributes(other) == expected) for other in others
         )
     except (RuntimeError, ValueError):  # tensors, arrays: not one truth
         return False

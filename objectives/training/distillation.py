@@ -1,4 +1,4 @@
-"""Soft targets: what the dense model says of each training sample (Hinton et al., 2015)."""
+"""Soft targets: the dense model's outputs on each training sample (Hinton et al., 2015)."""
 
 from __future__ import annotations
 

@@ -48,11 +48,11 @@ def finetune(
         settings: how long and how.
         seed: of the order of the samples, and of dropout and the like.
         device: where to compute.
-        progress: told the steps done.
+        progress: called with the number of steps done, and of all.
         checkpoint: kept after every epoch, and gone on from where it is there.
         stop: asked after every epoch but the last, with its number from 1 and its score, whether to stop.
-        note: told what was unusual: where memory does not suffice, batches are passed in halves, quarters … whose
-            gradients are added up (batch norm then sees smaller batches).
+        note: called with a sentence on whatever was unusual. Where memory does not suffice, batches are passed in
+            halves, quarters … whose gradients are added up (batch norm then sees smaller batches).
 
     Returns:
         The best score; the model's weights and statistics are those that reached it.

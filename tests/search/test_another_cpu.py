@@ -55,6 +55,18 @@ def test_candidates_are_the_same_and_of_equal_errors_the_cheaper_is_there() -> N
             np.testing.assert_array_equal(getattr(there, field), getattr(here, field))
 
 
+def test_of_options_that_err_equally_the_cheaper_one_is_there() -> None:
+    known = candidates()
+    for layer, size in enumerate(known.sizes):
+        rows = np.column_stack(
+            (known.errors[layer, :size], known.bottleneck_penalties[layer, :size], known.changes[layer, :size])
+        )
+        factorized = rows[rows[:, 0] > 0]
+        for one, row in enumerate(factorized):
+            others = np.delete(factorized, one, 0)
+            assert not (others <= row).all(1).any()  # nothing is as good for no more
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_rules_give_the_same_plans(rule: str) -> None:
     here = candidates()
