@@ -17,7 +17,7 @@ from ..storage.database import database_of
 from ..storage.dense import DenseModel, is_noted
 from ..storage.errors import storage_errors
 from ..storage.folder import Folder
-from ..storage.identity import IDENTITY, check_same, identity_in
+from ..storage.identity import check_same, identity_in
 from ..storage.studies import load_existing
 from ..storage.trials import DIGEST, MACHINE, TEST, TEST_MACHINES, Record, Scored, read_trials, scored
 from .finished import FinishedModel, finished_folder, finished_models
@@ -71,7 +71,7 @@ class Result:
     @property
     def identity(self) -> dict[str, Any]:
         """The settings and fingerprints the study was begun with."""
-        return self.study.user_attrs[IDENTITY]
+        return identity_in(self.study)
 
     @property
     def budget(self) -> Budget:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 IDENTITY = "identity"
 """The study's user attribute with its settings, and hashes of its model and data."""
 
+SCORE = "score"
+"""Stands for the score among a study's objectives, whatever its name is."""
+
 CONTENT = "content"
 """The study's user attribute with what its model, data, loss and score are known by: see `objectives.identity`."""
 
@@ -25,7 +28,11 @@ def identity_in(study: Study) -> dict[str, Any]:
     known = study.user_attrs
     if not isinstance(known.get(IDENTITY), dict):
         raise RankfrontError(f"study {study.study_name!r} must be one of rankfront's, but is another's")
-    return known[IDENTITY] | ({CONTENT: known[CONTENT]} if CONTENT in known else {})
+    identity = dict(known[IDENTITY])
+    if "objectives" in identity:  # older studies called any score accuracy there
+        _, *costs = str(identity["objectives"]).split(", ")
+        identity["objectives"] = ", ".join([SCORE, *costs])
+    return identity | ({CONTENT: known[CONTENT]} if CONTENT in known else {})
 
 
 def keep_identity(study: Study, identity: Mapping[str, Any]) -> None:

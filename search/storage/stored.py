@@ -14,7 +14,7 @@ from .database import database_of, open_storage
 from .errors import storage_errors
 from .file_locks import FileLocks
 from .folder import Folder
-from .identity import IDENTITY
+from .identity import IDENTITY, identity_in
 from .source import Source, source_of
 
 TRIALS = "trials"
@@ -56,4 +56,4 @@ def read_stored(folder: Folder, storage: str | None) -> Stored | None:
         known = study.user_attrs
         if not isinstance(known.get(IDENTITY), dict):
             return None
-        return Stored(known[IDENTITY], known.get(TRIALS), source_of(study, folder), storage or str(folder.database))
+        return Stored(identity_in(study), known.get(TRIALS), source_of(study, folder), storage or str(folder.database))

@@ -12,6 +12,7 @@ from optuna.storages import RDBStorage
 from optuna.study import Study, StudyDirection
 
 from ...objectives.errors import RankfrontError
+from ...objectives.metrics.scale import Scale
 from .database import open_storage
 from .errors import shown_url
 from .identity import IDENTITY, check_same, identity_in, keep_identity
@@ -20,11 +21,11 @@ from .identity import IDENTITY, check_same, identity_in, keep_identity
 def create_or_resume(
     storage: RDBStorage,
     name: str,
-    objectives: Sequence[str],
+    scale: Scale,
+    costs: Sequence[str],
     identity: dict[str, Any],
     where: str,
     only_one: bool,
-    higher_is_better: bool = True,
 ) -> Study:
     """Return the study of that name: the stored one if it is of the same identity, else a new one.
 
@@ -33,11 +34,11 @@ def create_or_resume(
     Args:
         storage: the database.
         name: the study's.
-        objectives: the score and metrics (to be minimised).
+        scale: how the score reads: the first objective.
+        costs: the metrics that are objectives beside it, to be minimised.
         identity: what the study is known by.
         where: the database, for messages.
         only_one: whether no other study may be stored there.
-        higher_is_better: of the score.
 
     Raises:
         RankfrontError: the stored study belongs to another model, other data or other settings.
@@ -46,7 +47,7 @@ def create_or_resume(
     if name not in known:
         if known and only_one:
             raise RankfrontError(f"{where} holds study {known[0]!r}, not {name!r}; give another --out")
-        study = _created(storage, name, objectives, higher_is_better)
+        study = _created(storage, name, scale, costs)
         keep_identity(study, identity)
         return study
     study = optuna.load_study(study_name=name, storage=storage)
@@ -76,13 +77,11 @@ def load_existing(url: str, name: str | None) -> Study:
     return study
 
 
-def _created(storage: RDBStorage, name: str, objectives: Sequence[str], higher_is_better: bool) -> Study:
-    directions = [
-        StudyDirection.MAXIMIZE if place == 0 and higher_is_better else StudyDirection.MINIMIZE
-        for place in range(len(objectives))
-    ]
+def _created(storage: RDBStorage, name: str, scale: Scale, costs: Sequence[str]) -> Study:
+    first = StudyDirection.MAXIMIZE if scale.higher_is_better else StudyDirection.MINIMIZE
+    directions = [first, *(StudyDirection.MINIMIZE for _ in costs)]
     study = optuna.create_study(study_name=name, storage=storage, directions=directions)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        study.set_metric_names(list(objectives))  # Optuna's own plots then say what they show
+        study.set_metric_names([scale.name, *costs])  # Optuna's own plots then say what they show
     return study

@@ -75,11 +75,11 @@ def _opened(url: str, objective: Objective, settings: RunSettings, worker: Worke
         study = create_or_resume(
             open_storage(url),
             task.name,
-            settings.objectives,
+            task.score.scale,
+            settings.objectives[1:],
             {**settings.identity(task), **objective.identity},
             settings.storage or str(folder.database),
             only_one=settings.storage is None,
-            higher_is_better=task.score.scale.higher_is_better,
         )
         study.set_user_attr(TRIALS, settings.trials)
         keep_source(study, settings.source or source_of(study, folder))

@@ -19,6 +19,7 @@ from ..report.progress import Progress
 from ..samplers.registry import DEFAULT, SAMPLERS, check_sampler, sampler_name
 from ..space.budget import Budget
 from ..storage.folder import Folder, folder_name
+from ..storage.identity import SCORE
 from ..storage.source import Source
 from .options import option
 
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
     from ..samplers.sampler import Sampler
     from ..storage.stored import Stored
 
-SCORE_OBJECTIVE = "accuracy"
-DEFAULT_OBJECTIVES = (SCORE_OBJECTIVE, "params", "flops")
+DEFAULT_OBJECTIVES = (SCORE, "params", "flops")
 DEFAULT_SEED = 0
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -54,8 +54,7 @@ class Settings:
     objectives: str | Iterable[str] | None = option(
         None,
         metavar="NAMES",
-        help="What the front trades: accuracy and any of "
-        f"{','.join(METRICS)} [default: {','.join(DEFAULT_OBJECTIVES)}]",
+        help=f"What the front trades: score and any of {','.join(METRICS)} [default: {','.join(DEFAULT_OBJECTIVES)}]",
     )
     trials: int | None = option(
         None,
@@ -120,11 +119,17 @@ class Settings:
         """Return what was given of the options that a study keeps, as its identity says them."""
         given = {
             "budget": None if self.budget is None else str(as_budget(self.budget)),
-            "objectives": None if self.objectives is None else ", ".join(self.objectives),
+            "objectives": None if self.objectives is None else ", ".join([SCORE, *list(self.objectives)[1:]]),
             "sampler": None if self.sampler is None else sampler_name(self.sampler),
             "seed": self.seed,
         }
         return {name: value for name, value in given.items() if value is not None}
+
+    def _objectives_of(self, task: Task, otherwise: str) -> tuple[str, ...]:
+        score, *costs = _objectives(self.objectives or otherwise)
+        if score not in (SCORE, name := task.score.scale.name):
+            raise RankfrontError(f"objectives must be {name} and any of {', '.join(METRICS)}, but got {score!r:.60}")
+        return (SCORE, *costs)
 
     def for_task(self, task: Task, stored: Stored | None) -> RunSettings:
         """Return what is run: options given, else the stored study's, else the task's or the default.
@@ -137,7 +142,7 @@ class Settings:
         trials = self.trials or (stored and stored.trials) or task.trials
         return RunSettings(
             budget=as_budget(known["budget"] if budget is None else budget),
-            objectives=_objectives(self.objectives or str(known.get("objectives", ",".join(DEFAULT_OBJECTIVES)))),
+            objectives=self._objectives_of(task, str(known.get("objectives", ",".join(DEFAULT_OBJECTIVES)))),
             trials=trials,
             timeout_s=seconds(self.timeout),
             folder=self.folder(task.name),
@@ -155,7 +160,7 @@ class RunSettings:
 
     budget: Budget
     objectives: tuple[str, ...]
-    """``accuracy`` (the score, to be maximised) and any of the metrics (to be minimised)."""
+    """`SCORE`, then any of the metrics."""
     trials: int
     timeout_s: float | None
     folder: Folder
@@ -209,12 +214,11 @@ def _known_sampler(name: str) -> str:
 
 
 def _objectives(names: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the score, by `SCORE` or the name it was given, and the metrics, in the registry's order."""
     names = tuple(name.strip() for name in (names.split(",") if isinstance(names, str) else names))
-    known = (SCORE_OBJECTIVE, *METRICS)
-    wrong = next((name for name in names if name not in known), None)
-    if wrong is not None or SCORE_OBJECTIVE not in names or len(set(names)) < len(names):
-        got = f"{wrong!r}" if wrong is not None else ", ".join(names) or "none"
+    if sum(name not in METRICS for name in names) != 1 or len(set(names)) < len(names):
+        got = ", ".join(names) or "none"
         raise RankfrontError(
-            f"objectives must be accuracy and any of {', '.join(METRICS)}, each once, but got {got:.60}"
+            f"objectives must be the score and any of {', '.join(METRICS)}, each once, but got {got:.60}"
         )
-    return tuple(name for name in known if name in names)
+    return (*(name for name in names if name not in METRICS), *(name for name in METRICS if name in names))

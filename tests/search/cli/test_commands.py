@@ -93,7 +93,7 @@ def test_lists_the_ready_studies(rankfront: Cli) -> None:
         (["run", "mine.py", "--timeout", "soon"], "timeout must be a duration such as 90s"),
         (["run", "mine.py", "--device", "tpu"], "device must be auto, cpu or cuda, but got 'tpu'"),
         (["run", "mine.py", "--seed", "-1"], "seed must be from 0"),
-        (["run", "mine.py", "--objectives", "params"], "objectives must be accuracy and any of"),
+        (["run", "mine.py", "--objectives", "params"], "objectives must be the score and any of"),
         (["run", "mine.py", "--storage", "no url"], "storage must be a database URL"),
         (["run", "mine.py", "--frobnicate"], "No such option: --frobnicate"),
         (["run"], "Missing argument 'STUDY'"),

@@ -1,0 +1,115 @@
+"""A score of any direction and name, from the task to the front."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from optuna.study import StudyDirection
+from torch.nn import functional
+
+from rankfront import RankfrontError, Result, Score, Task, finish, verify
+from rankfront.search.cli.main import main
+from rankfront.search.storage.identity import IDENTITY
+from tests.conftest import go
+
+
+def cross_entropy(outputs: Any, targets: Any) -> float:
+    return float(functional.cross_entropy(outputs, targets))
+
+
+def error_rate(outputs: Any, targets: Any) -> float:
+    return float((outputs.argmax(1) != targets).double().mean())
+
+
+PERPLEXITY = Score.of_split(cross_entropy, "surprise", higher_is_better=False, form=".3f")
+ERRORS = Score.of_split(error_rate, "error_rate", higher_is_better=False, proportion=True)
+
+
+@pytest.mark.parametrize("sampler", ["directions", "greedy", "tpe"])
+def test_lower_is_better(task: Task, tmp_path: Path, sampler: str) -> None:
+    own = replace(task, score=PERPLEXITY)
+    result = go(own, tmp_path / "out", budget="params=60%", trials=8, sampler=sampler, objectives="score,params")
+    assert result.study.directions[0] == StudyDirection.MINIMIZE
+    assert result.study.metric_names == ["surprise", "params"]
+    best = result.best_trial()
+    assert best.score == min(t.score for t in result.scored)
+    front = result.front.sort_values("params")
+    assert (front["surprise"].diff().dropna() < 0).all(), "what costs more is on the front only where it is better"
+    assert {"test_surprise", "surprise_pct"} <= set(front)
+    page = result.folder.report.read_text()
+    assert f"{best.score:.3f}" in page and "Surprise against params" in page
+
+
+def test_an_error_rate_is_accuracys_mirror_image(task: Task, tmp_path: Path) -> None:
+    """Same plans, same networks: the same study seen from the other side."""
+    right = go(task, tmp_path / "right", trials=10, seed=2)
+    wrong = go(replace(task, score=ERRORS), tmp_path / "wrong", trials=10, seed=2)
+    assert [t.plan for t in wrong.scored] == [t.plan for t in right.scored]
+    for ours, theirs in zip(wrong.scored, right.scored, strict=True):
+        assert ours.score == pytest.approx(1 - theirs.score, abs=1e-12)
+    assert wrong.best_trial().trial == right.best_trial().trial
+    low, high = wrong.front["error_rate_low"], wrong.front["error_rate_high"]
+    assert ((low <= wrong.front["error_rate"]) & (wrong.front["error_rate"] <= high)).all()
+
+
+def test_finish_and_verify_know_the_direction(task: Task, tmp_path: Path) -> None:
+    own = replace(task, score=PERPLEXITY)
+    go(own, tmp_path / "out", trials=3)
+    done = finish(own, tmp_path / "out", epochs=3, device="cpu", progress=False)
+    assert done.score <= done.before
+    assert all(check.holds for check in verify(own, tmp_path / "out", device="cpu", progress=False))
+
+
+def test_a_score_is_read_without_the_users_code(task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    go(replace(task, score=PERPLEXITY), tmp_path / "out", trials=3)
+    with pytest.raises(SystemExit):
+        main(["front", str(tmp_path / "out")])
+    assert "validation surprise" in capsys.readouterr().out
+    assert Result.open(tmp_path / "out").scale == PERPLEXITY.scale
+
+
+def test_batches_arrive_one_by_one(task: Task, tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    def right(batches: Any) -> float:
+        found = [(outputs.argmax(1) == targets).double() for outputs, targets in batches]
+        sizes.extend(map(len, found))
+        return float(torch.cat(found).mean())
+
+    own = Score(replace(ERRORS.scale, name="hits", higher_is_better=True), right)
+    result = go(replace(task, score=own), tmp_path / "out", trials=2)
+    assert max(sizes) <= 512 and result.scale.name == "hits"
+
+
+@pytest.mark.parametrize("word", ["score", "surprise"])
+def test_the_score_among_the_objectives(task: Task, tmp_path: Path, word: str) -> None:
+    own = replace(task, score=PERPLEXITY)
+    result = go(own, tmp_path / "out", trials=2, objectives=(word, "bytes"))
+    assert result.objectives == ["score", "bytes"]
+    with pytest.raises(
+        RankfrontError, match=r"objectives must be surprise and any of params, flops, bytes, but got 'acc"
+    ):
+        go(own, tmp_path / "other", trials=2, objectives="accuracy,bytes")
+    with pytest.raises(RankfrontError, match="its objectives is 'score, bytes', not 'score, params'"):
+        go(own, tmp_path / "out", trials=3, objectives="score,params")
+
+
+def test_a_study_that_called_every_score_accuracy_goes_on(task: Task, tmp_path: Path) -> None:
+    own = replace(task, score=PERPLEXITY)
+    study = go(own, tmp_path / "out", trials=2).study
+    study.set_user_attr(IDENTITY, {**study.user_attrs[IDENTITY], "objectives": "accuracy, params, flops"})
+    assert len(go(own, tmp_path / "out", trials=4, objectives=("score", "params", "flops")).trials) == 4
+    assert isinstance(Result.open(tmp_path / "out").front, pd.DataFrame)
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["study"] == "blobs"
+
+
+@pytest.mark.parametrize("score", [3, "accuracy"])
+def test_what_is_no_score(task: Task, score: Any) -> None:
+    with pytest.raises(RankfrontError, match=r"score must be a function or a rankfront.Score, but got"):
+        replace(task, score=score)
