@@ -70,7 +70,7 @@ def test_a_crafted_checkpoint_runs_nothing(tmp_path: Path, write: Callable[[Path
 def test_no_room_unpickles() -> None:
     root = Path(rankfront.__file__).resolve().parents[1]
     for room in ("objectives", "search", "studies"):
-        for path in (root / room).glob("*.py"):
+        for path in (root / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 names = [a.name for a in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
                 assert not {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"} & set(names)
