@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...objectives.errors import RankfrontError
-from ...objectives.io.files import read_json, write_text
+from ...objectives.io.files import disk_error, read_json
 
 
 def folder_name(name: str) -> str:
@@ -101,8 +101,9 @@ class Folder:
             )
 
     def prepare(self) -> None:
-        """Create the folder; raises `RankfrontError` where it cannot be written."""
+        """Create the folder; raises `RankfrontError` where it cannot be made. Whoever locks it sees whether it is writable."""
         self.check()
-        probe = self.path / ".writable"
-        write_text(probe, "")
-        probe.unlink()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(self.path, error) from error

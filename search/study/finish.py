@@ -27,6 +27,7 @@ from ..results.result import Result
 from ..space.budget import Budget
 from ..storage.file_locks import FileLocks
 from .settings import as_budget
+from .workers import Worker
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def _finished(
         weights, _, _ = read_model_files(done.folder)
         model = load_model(task.model, chosen.plan, weights, int8=result.int8)
         return Finished(done.folder, chosen.trial, chosen.score, done.score, done.test, chosen.metrics, model)
-    with FileLocks(result.folder).finishing(folder.name):
+    # Alive as a worker is: a run that starts meanwhile leaves its temporary files alone.
+    with FileLocks(result.folder).finishing(folder.name), Worker(result.folder).alive():
         to_device(objective.dense, objective.device)
         model = result.load(chosen, task.model)
         if result.int8:
