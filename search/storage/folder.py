@@ -101,7 +101,7 @@ class Folder:
             )
 
     def prepare(self) -> None:
-        """Create the folder; raises `RankfrontError` where it cannot be made. Whoever locks it sees whether it is writable."""
+        """Create the folder; raises `RankfrontError` where it cannot be made. Its locks show whether it is writable."""
         self.check()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
