@@ -22,8 +22,11 @@ def front_table(result: Result) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else ["trial", result.scale.name, *result.dense.costs])
 
 
-def front_rows(result: Result) -> list[dict[str, float]]:
-    """Return the rows of `front_table`, column → value; what a trial does not have is NaN."""
+def front_rows(result: Result, *, intervals: bool = True) -> list[dict[str, float]]:
+    """Return the rows of `front_table`, column → value; what a trial does not have is NaN.
+
+    Without ``intervals`` their columns are left out, and SciPy is not imported.
+    """
     score, dense = result.scale.name, result.dense
     tested = TEST in result.study.user_attrs
     rows = []
@@ -32,13 +35,13 @@ def front_rows(result: Result) -> list[dict[str, float]]:
         row: dict[str, float] = {"trial": t.trial, score: t.score, **costs}
         row[f"{score}_pct"] = 100 * t.score / dense.score if dense.score else math.nan
         row |= {f"{m}_pct": 100 * v / dense.metrics[m] if dense.metrics[m] else math.nan for m, v in costs.items()}
-        row |= _interval(result, score, t.score, "validation")
+        row |= _interval(result, score, t.score, "validation") if intervals else {}
         average = result.scale.minimised(t.corrected)  # turns the sign back
         row |= {"runs": t.runs, f"{score}_mean": average if t.runs > 1 else math.nan}
         if tested:
             test = result.test_score(t.trial)
             test = math.nan if test is None else test
-            row |= {f"test_{score}": test, **_interval(result, f"test_{score}", test, "test")}
+            row |= {f"test_{score}": test, **(_interval(result, f"test_{score}", test, "test") if intervals else {})}
         rows.append(row)
     return rows
 
