@@ -20,6 +20,8 @@ from rankfront.objectives.io.checkpoint import Checkpoint
 from rankfront.objectives.io.tensors import read_tensors, write_tensors
 from tests.faults.processes import code_of, front_of, start, study
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 8
 
 

@@ -19,6 +19,8 @@ from rankfront.search.storage.slots import DIED, SLOT, next_slot
 from rankfront.search.study.workers import ATTEMPTS, WORKER, Worker
 from tests.faults.processes import KillAtCall, code_of, front_of, start, study, study_that_counts
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 12
 
 

@@ -23,6 +23,8 @@ from rankfront.objectives.training.finetune import finetune
 from tests.conftest import blobs
 from tests.faults.processes import small_task
 
+pytestmark = pytest.mark.slow
+
 
 def go(task: Task, out: Path, trials: int = 6, **settings: Any) -> Result:
     return run(task, out=out, trials=trials, device="cpu", progress=False, **settings)

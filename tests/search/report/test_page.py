@@ -17,6 +17,8 @@ from rankfront.search.report.page import write_report
 from rankfront.search.results.plots.score import MOST_DOTS, draw_score, score_data
 from tests.conftest import blobs
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = shutil.which("chromium")
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

@@ -55,6 +55,7 @@ def test_with_n_done_it_only_rebuilds_the_outputs(
     assert (tmp_path / "out" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_to_the_same_front(tmp_path: Path) -> None:
     """``kill -9`` in the middle of a study, twice; then the same command to the end."""
     script = tmp_path / "study.py"
