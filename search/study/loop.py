@@ -79,7 +79,7 @@ class TrialLoop:
             try:
                 asked = self._ask()
             except UpdateFinishedTrialError:
-                continue  # taken for dead while its networks were screened: its slot was given to another worker
+                continue  # taken for dead while its candidates were scored: its slot was given to another worker
             if asked is None:
                 return
             trial, slot, choices = asked

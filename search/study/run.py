@@ -13,7 +13,7 @@ from ...objectives.objective import Objective
 from ...objectives.plan import Plan
 from ...objectives.task import Task
 from ..allocation.knapsack import knapsack
-from ..report.progress import SCREENING, Progress, showing
+from ..report.progress import LOW_FIDELITY, Progress, showing
 from ..results.result import Result
 from ..samplers.asker import Asker
 from ..samplers.problem import Problem
@@ -126,16 +126,16 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
     if knapsack(space.candidates, space.limits) is None:
         raise RankfrontError(f"budget {settings.budget} is kept by no plan: its bounds cannot hold all at once")
 
-    def screened(score: Callable[[Plan], float | None]) -> Callable[[Plan], float | None]:
+    def without_lock(score: Callable[[Plan], float | None]) -> Callable[[Plan], float | None]:
         """Return ``score`` done without the study lock."""
 
         def shown(plan: Plan) -> float | None:
-            progress(SCREENING, 0, 1)
+            progress(LOW_FIDELITY, 0, 1)
             try:
                 with worker.released():
                     return score(plan)
             finally:
-                progress.finish(SCREENING)
+                progress.finish(LOW_FIDELITY)
 
         return shown
 
@@ -144,8 +144,8 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
         space,
         settings.seed,
         settings.trials,
-        screened(objective.factorized_score),
-        screened(objective.score_before_finetuning),
+        without_lock(objective.factorized_score),
+        without_lock(objective.score_before_finetuning),
         objective.task.score.scale,
         objective.samples,
         settings.objectives[1:],

@@ -102,7 +102,7 @@ def test_a_trial_whose_process_died_is_run_again_a_set_number_of_times(tmp_path:
     assert next_slot(found) == (1 if died == ATTEMPTS - 1 else 0)
 
 
-def test_others_hold_the_study_lock_while_a_worker_screens(tmp_path: Path) -> None:
+def test_others_hold_the_study_lock_while_a_worker_scores_candidates(tmp_path: Path) -> None:
     worker, other = Worker(Folder(tmp_path)), FileLock(tmp_path / ".lock")
     with worker.exclusive():
         with pytest.raises(Timeout):

@@ -106,7 +106,7 @@ def test_ctrl_c_stores_what_is_finished(task: Task, tmp_path: Path, sampler: str
         calls += whole
         if (
             whole and calls == 6
-        ):  # the dense model's, then two for each trial: in the middle of the third, or while screening
+        ):  # the dense model's, then two for each trial: in the middle of the third, or while candidates are scored
             raise KeyboardInterrupt
         return float((outputs.argmax(1) == targets).float().mean())
 
