@@ -64,7 +64,7 @@ def test_an_unknown_option_is_refused(task: Task, tmp_path: Path) -> None:
 
 GIVEN = [
     ("budget", "params=50%", "params=50%", "params=40%"),
-    ("objectives", "accuracy,bytes", "accuracy, bytes", "accuracy"),
+    ("objectives", "accuracy,bytes", "score, bytes", "accuracy"),
     ("sampler", "knapsack", "knapsack", "uniform"),
     ("seed", 3, 3, 4),
 ]
