@@ -112,7 +112,7 @@ class Decompositions:
                 condensed = kind_named(choice.kind).condense(self.layers[name], choice.rank, factors)
                 if condensed is not factors:
                     instead[name] = condensed
-        return replaced(model, instead)
+        return replaced(model, instead, originals={name: self.layers[name].module for name in instead})
 
 
 def _within_memory(missing: Sequence[tuple[Layer, Kind]]) -> Iterator[list[tuple[Layer, Kind]]]:

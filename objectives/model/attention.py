@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..data.structure import Inputs, apply, place
-from .replace import can_replace, replaced
+from .replace import can_replace, has_hooks, replaced
 
 
 @final
@@ -117,18 +117,20 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
 def unpacked(model: nn.Module, where: Callable[[str], bool] = lambda path: True) -> nn.Module:
     """Return a copy of ``model`` in which ``nn.MultiheadAttention`` modules are `Attention` modules.
 
-    Those with learned key and value biases or an added zero attention, those that share parameters, those on which
-    something hangs that cannot be carried over, and subclasses stay as they are; and those whose path ``where`` does
-    not want.
+    Some stay as they are: those with learned key and value biases or an added zero attention; those that share
+    parameters; those with state that cannot be moved, in themselves or in their ``out_proj``; subclasses; and those
+    whose path ``where`` does not want. Hooks of ``out_proj`` are such state: the packed module never calls them.
     """
     instead: dict[str, nn.Module] = {}
     owners = Counter(id(p) for m in model.modules() for p in m.parameters(recurse=False))
     for path, module in model.named_modules():
         if not isinstance(module, nn.MultiheadAttention) or type(module) is not nn.MultiheadAttention:
             continue
-        plain = module.bias_k is None and not module.add_zero_attn and can_replace([module])[0]
+        movable = can_replace([module])[0] and can_replace([module.out_proj])[0] and not has_hooks(module.out_proj)
+        plain = movable and module.bias_k is None and not module.add_zero_attn
         if plain and all(owners[id(p)] == 1 for p in module.parameters()) and where(path):
-            instead[path] = Attention(module)
+            instead[path] = attention = Attention(module)
+            instead[f"{path}.out_proj" if path else "out_proj"] = attention.out_proj
     copied = replaced(model, instead, keep_trained=False)
     if instead:
         for module in copied.modules():

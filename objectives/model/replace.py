@@ -1,18 +1,19 @@
-"""Modules of a network replaced by others: what hung on the old module hangs on the new one.
+"""Replace modules of a network by others: state attached to the old module is moved to the new one.
 
-That is: training mode, which parameters are trained, dtype and device, hooks on the forward and the backward pass,
-attributes that the user set, and all the places where the module is used. A module on which something hangs that cannot
-be carried over must stay (see `can_replace`).
+That state is: training mode, which parameters are trained, dtype and device, hooks on the forward and the backward
+pass, attributes that the user set, and all the places where the module is used. A module with state that cannot be
+moved must stay (see `can_replace`).
 """
 
 from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from ..errors import RankfrontError
 
@@ -35,13 +36,32 @@ STATE_DICT_HOOKS = (
 )
 
 
-def replaced(model: nn.Module, instead: Mapping[str, nn.Module], *, keep_trained: bool = True) -> nn.Module:
+USUAL: dict[type[nn.Module], Callable[[], nn.Module]] = {
+    nn.MultiheadAttention: functools.partial(nn.MultiheadAttention, 1, 1, device="meta"),
+    NonDynamicallyQuantizableLinear: functools.partial(NonDynamicallyQuantizableLinear, 1, 1, device="meta"),
+    nn.Linear: functools.partial(nn.Linear, 1, 1, device="meta"),
+    nn.Conv1d: functools.partial(nn.Conv1d, 1, 1, 1, device="meta"),
+    nn.Conv2d: functools.partial(nn.Conv2d, 1, 1, 1, device="meta"),
+    nn.Conv3d: functools.partial(nn.Conv3d, 1, 1, 1, device="meta"),
+}
+"""The classes that can be replaced, and how one to which the user attached nothing is made."""
+
+
+def replaced(
+    model: nn.Module,
+    instead: Mapping[str, nn.Module],
+    *,
+    originals: Mapping[str, nn.Module] | None = None,
+    keep_trained: bool = True,
+) -> nn.Module:
     """Return a copy of ``model`` in which other modules stand at some paths; ``model`` stays as it is.
 
     Args:
         model: any network.
         instead: path → what stands there. A module that is used at several paths is replaced at all of them.
-        keep_trained: whether the old module says which parameters are trained: new weights are where its weights
+        originals: path → the user's module in whose place the one of ``model`` stands, where that is a replacement
+            itself. The user's attributes are those of the original, so a replacement may have attributes of its own.
+        keep_trained: whether the original says which parameters are trained: new weights are where its weights
             are, new biases where its bias is. False: as the new module has it.
 
     Raises:
@@ -50,22 +70,24 @@ def replaced(model: nn.Module, instead: Mapping[str, nn.Module], *, keep_trained
     # A deep copy that already knows what stands for a module puts it wherever that module is used: in containers,
     # under several names, at the root. Hooks are copied with the same memory, so bound methods point into the copy.
     memo: dict[int, Any] = {}
-    pairs: dict[int, tuple[nn.Module, nn.Module]] = {}
+    pairs: dict[int, tuple[nn.Module, nn.Module, nn.Module]] = {}
     for path, new in instead.items():
         old = model.get_submodule(path)
         memo[id(old)] = new
-        pairs.setdefault(id(new), (old, new))
+        pairs.setdefault(id(new), ((originals or {}).get(path, old), old, new))
     copied = copy.deepcopy(model, memo)
-    for old, new in pairs.values():
-        _carry_over(old, new, memo)
+    for original, old, new in pairs.values():
+        _carry_over(original, old, new, memo)
         if keep_trained:
-            _train_as(old, new)
+            _train_as(original, new)
     return copied
 
 
 def can_replace(modules: Sequence[nn.Module]) -> tuple[bool, str]:
-    """Return whether all that hangs on modules can be carried over to a single one in their place, and why not."""
+    """Return whether the state of modules can be moved to a single one in their place, and why not."""
     for module in modules:
+        if type(module) not in USUAL:
+            return False, f"{type(module).__name__} is a subclass with a behaviour of its own"
         usual = _usual(type(module))
         if any(getattr(module, name) for name in STATE_DICT_HOOKS):
             return False, "its hooks on the state dict know its tensors by name"
@@ -76,7 +98,7 @@ def can_replace(modules: Sequence[nn.Module]) -> tuple[bool, str]:
             if hasattr(type(module), name):
                 return False, f"its {name!r} is not the one of its class"
     if len(modules) > 1 and not _alike(modules):
-        return False, "different hooks or attributes hang on the modules that share its weight"
+        return False, "the modules that share its weight have hooks, or different attributes"
     return True, ""
 
 
@@ -88,7 +110,12 @@ def can_carry(old: nn.Module, new: nn.Module) -> tuple[bool, str]:
     return True, ""
 
 
-def _carry_over(old: nn.Module, new: nn.Module, memo: dict[int, Any]) -> None:
+def has_hooks(module: nn.Module) -> bool:
+    """Return whether a module has hooks on the forward or the backward pass."""
+    return any(getattr(module, name) for name in HOOKS)
+
+
+def _carry_over(original: nn.Module, old: nn.Module, new: nn.Module, memo: dict[int, Any]) -> None:
     like = next((p for p in old.parameters() if p.is_floating_point()), None)
     if like is not None:
         new.to(like.device, like.dtype)
@@ -97,10 +124,10 @@ def _carry_over(old: nn.Module, new: nn.Module, memo: dict[int, Any]) -> None:
         getattr(new, name).update(copy.deepcopy(getattr(old, name), memo))
     if old._is_full_backward_hook is not None:
         new._is_full_backward_hook = old._is_full_backward_hook
-    possible, reason = can_carry(old, new)
+    possible, reason = can_carry(original, new)
     if not possible:
-        raise RankfrontError(f"a {type(old).__name__} cannot be replaced: {reason}")
-    vars(new).update((name, copy.deepcopy(value, memo)) for name, value in _attributes(old).items())
+        raise RankfrontError(f"a {type(original).__name__} cannot be replaced: {reason}")
+    vars(new).update((name, copy.deepcopy(vars(old)[name], memo)) for name in _attributes(original))
 
 
 def _train_as(old: nn.Module, new: nn.Module) -> None:
@@ -122,22 +149,14 @@ def _attributes(module: nn.Module) -> dict[str, Any]:
 
 @functools.cache
 def _usual(kind: type[nn.Module]) -> nn.Module:
-    """Return a module of that class on which nothing hangs."""
-    if kind is nn.MultiheadAttention:
-        return nn.MultiheadAttention(1, 1, device="meta")
-    if kind is nn.Linear:
-        return nn.Linear(1, 1, device="meta")
-    if kind in (nn.Conv1d, nn.Conv2d, nn.Conv3d):
-        return kind(1, 1, 1, device="meta")
-    return nn.Sequential()
+    """Return a module of that class to which the user attached nothing."""
+    return USUAL[kind]()
 
 
 def _alike(modules: Sequence[nn.Module]) -> bool:
     first, *others = modules
     expected = _attributes(first)
     try:
-        return not any(getattr(module, name) for module in modules for name in HOOKS) and all(
-            bool(_attributes(other) == expected) for other in others
-        )
+        return not any(map(has_hooks, modules)) and all(bool(_attributes(other) == expected) for other in others)
     except (RuntimeError, ValueError):  # tensors, arrays: not one truth
         return False

@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -115,3 +116,60 @@ def test_the_model_stays_as_it_was() -> None:
     unpacked(model)
     assert isinstance(model.layers[0].self_attn, nn.MultiheadAttention) and model.use_nested_tensor
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def hooked(module: nn.Module) -> None:
+    module.register_forward_hook(lambda m, i, o: 2 * o)
+
+
+def forward_of_its_own(module: nn.Module) -> None:
+    module.forward = lambda x: 2 * x
+
+
+OUT_PROJ: dict[str, Callable[[nn.Module], object]] = {
+    "weight norm": nn.utils.parametrizations.weight_norm,
+    "spectral norm": nn.utils.parametrizations.spectral_norm,
+    "a submodule": lambda m: m.add_module("lora", nn.Linear(2, 2)),
+    "a buffer": lambda m: m.register_buffer("mask", torch.ones(1)),
+    "a hook": hooked,
+    "a backward hook": lambda m: m.register_full_backward_hook(lambda *a: None),
+    "a state-dict hook": lambda m: m.register_state_dict_post_hook(lambda *a: None),
+    "a forward of its own": forward_of_its_own,
+}
+
+
+@pytest.mark.parametrize("attach", OUT_PROJ.values(), ids=OUT_PROJ)
+def test_state_of_the_output_projection_that_cannot_be_moved_keeps_the_attention_packed(
+    attach: Callable[[nn.Module], object],
+) -> None:
+    model = nn.ModuleDict({"attention": nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)}).eval()
+    attach(model["attention"].out_proj)
+    x = torch.randn(3, TOKENS, WIDTH)
+    found = unpacked(model)
+    assert type(found["attention"]) is nn.MultiheadAttention
+    assert found["attention"].out_proj.state_dict().keys() == model["attention"].out_proj.state_dict().keys()
+    torch.testing.assert_close(found["attention"](x, x, x), model["attention"](x, x, x))
+
+
+def test_another_output_projection_keeps_the_attention_packed() -> None:
+    model = nn.ModuleList([nn.MultiheadAttention(WIDTH, HEADS)])
+    model[0].out_proj = nn.Linear(WIDTH, WIDTH)
+    assert isinstance(unpacked(model)[0], Attention)
+    model[0].out_proj = nn.Bilinear(WIDTH, 1, WIDTH)
+    assert type(unpacked(model)[0]) is nn.MultiheadAttention
+
+
+def test_attributes_and_further_names_of_the_output_projection_are_moved() -> None:
+    model = nn.ModuleDict({"attention": nn.MultiheadAttention(WIDTH, HEADS)}).train()
+    projection = model["attention"].out_proj
+    model["again"] = projection
+    projection.mark = {"of": projection}
+    projection.bias.requires_grad_(False)
+    projection.eval()
+    found = unpacked(model)
+    ours = found["attention"].out_proj
+    assert type(ours) is nn.Linear and found["again"] is ours and ours.mark == {"of": ours}
+    assert not ours.training and found["attention"].q_proj.training
+    assert not ours.bias.requires_grad and ours.weight.requires_grad
+    root = unpacked(nn.MultiheadAttention(WIDTH, HEADS))
+    assert isinstance(root, Attention) and type(root.out_proj) is nn.Linear

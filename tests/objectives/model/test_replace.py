@@ -257,7 +257,7 @@ def test_modules_that_share_a_weight_but_not_what_hangs_on_them_stay() -> None:
     assert len(find_layers(model, torch.zeros(1, 12))) == 2
     model.two.register_forward_hook(doubled)
     layers = find_layers(model, torch.zeros(1, 12))
-    assert "different hooks" in layers.left_dense["one"] == layers.left_dense["two"]
+    assert "different attributes" in layers.left_dense["one"] == layers.left_dense["two"]
     assert can_replace([model.head]) == (True, "")
 
 
