@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ class Source:
 
     @classmethod
     def from_json(cls, data: object) -> Source:
-        """Return what `to_json` gave, or what the manifest of an older version says (which has no file's hash).
+        """Return what `to_json` gave, or what the manifest of an older version says.
 
         Raises:
             RankfrontError: it is neither.
@@ -53,7 +53,9 @@ class Source:
         if not isinstance(data, Mapping) or not isinstance(data.get("study"), str):
             raise RankfrontError(f"how the study's task was loaded must name a study, but is {data!r:.80}")
         known = {name: data[name] for name in ("study", "sha256", "folder", "seed") if data.get(name) is not None}
-        asked = data.get("options", {**data.get("asked", {}), "kinds": data.get("kinds"), "int8": data.get("int8")})
+        # In an older version's manifest int8 is False where it was not given.
+        older = {**data.get("asked", {}), "kinds": data.get("kinds"), "int8": data.get("int8") or None}
+        asked = data.get("options", older)
         return cls(**known, options={name: value for name, value in asked.items() if value is not None})
 
     def content(self) -> bytes:
@@ -84,13 +86,14 @@ class Source:
 def source_of(study: Study, folder: Folder) -> Source | None:
     """Return how a study's task was loaded; None where it was begun in Python.
 
-    The manifest is read only where an older version, which kept it there alone, began the study.
+    An older version kept it in the manifest. Anybody can edit that file, so a hash in it is not trusted: a Python file
+    that only the manifest names is refused by `Source.content`.
     """
     if SOURCE in study.user_attrs:
         stored = study.user_attrs[SOURCE]
-    else:
-        stored = read_json(folder.manifest).get("source") if folder.manifest.exists() else None
-    return None if stored is None else Source.from_json(stored)
+        return None if stored is None else Source.from_json(stored)
+    stored = read_json(folder.manifest).get("source") if folder.manifest.exists() else None
+    return None if stored is None else replace(Source.from_json(stored), sha256=None)
 
 
 def keep_source(study: Study, source: Source | None) -> None:
