@@ -55,7 +55,15 @@ def read_model_files(path: Path) -> tuple[Path, Plan, dict[str, Any]]:
     if len(found := model_folders(path)) > 1:
         names = ", ".join(folder.name for folder in found)
         raise RankfrontError(f"{path} must hold one model, but holds {len(found)}: {names}; name one of these folders")
-    path = found[0] if found else path
+    return read_model_files_at(found[0] if found else path)
+
+
+def read_model_files_at(path: Path) -> tuple[Path, Plan, dict[str, Any]]:
+    """Return the same of the model that lies exactly here, whatever other models lie in folders inside.
+
+    Raises:
+        RankfrontError: there is no model, or the weights are others than the plan's.
+    """
     weights, plan_file = model_paths(path)
     plan, about = read_plan(plan_file)
     if "sha256" in about and digest(weights) != about["sha256"]:

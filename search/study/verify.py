@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...objectives.device import choose_device
 from ...objectives.errors import RankfrontError
-from ...objectives.export.plan_files import model_folders, read_model_files
+from ...objectives.export.plan_files import model_folders, read_model_files_at
 from ...objectives.metrics.registry import measure
 from ...objectives.objective import Objective
 from ...objectives.task import Task
@@ -92,7 +92,7 @@ def _shipped(result: Result, folder: Path, trial: int) -> Check:
     """Return whether the files to ship are those that were written."""
     name = folder.relative_to(result.folder.path).as_posix()
     try:
-        read_model_files(folder)
+        read_model_files_at(folder)
     except RankfrontError as error:
         return Check(trial, name, "", f"{error}; make it again", False)
     return Check(trial, name, "", "as it was written", True)

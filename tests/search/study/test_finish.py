@@ -8,6 +8,7 @@ import torch
 from rankfront import RankfrontError, Result, Task, finish, load, run, verify
 from rankfront.objectives.io import checkpoint as checkpoint_file
 from rankfront.search.cli.main import main
+from rankfront.search.report.progress import Progress
 from tests.conftest import blobs, perceptron
 
 
@@ -101,15 +102,20 @@ def test_export_gives_the_finished_model_of_the_budget(task: Task, out: Path, tm
     assert weights.read_bytes() == result.weights(result.best_trial(smaller(out))).read_bytes()
 
 
-def test_what_an_older_version_finished_is_read(task: Task, out: Path, tmp_path: Path) -> None:
-    done = finish(task, out, epochs=1, device="cpu", progress=False)
-    for path in list(done.folder.iterdir()):
-        path.rename(out / "finished" / path.name)
-    done.folder.rmdir()
-    plan = out / "finished" / "plan.json"
+def flatten(finished: Path) -> None:
+    """Turn a finished model's folder into what an older version wrote: flat in ``finished/``, without its budget."""
+    for path in list(finished.iterdir()):
+        path.rename(finished.parent / path.name)
+    finished.rmdir()
+    plan = finished.parent / "plan.json"
     about = json.loads(plan.read_text())
     del about["budget"]
     plan.write_text(json.dumps(about))
+
+
+def test_what_an_older_version_finished_is_read(task: Task, out: Path, tmp_path: Path) -> None:
+    done = finish(task, out, epochs=1, device="cpu", progress=False)
+    flatten(done.folder)
     (found,) = Result.open(out).finished
     assert (found.trial, found.budget, found.score) == (done.trial, None, done.score)
     load(out / "finished", task.model)
@@ -118,17 +124,49 @@ def test_what_an_older_version_finished_is_read(task: Task, out: Path, tmp_path:
     assert weights.read_bytes() == (out / "finished" / "model.safetensors").read_bytes()
 
 
-def test_verify_does_not_mind_a_fine_tune_that_was_interrupted(
-    task: Task, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+class StopsWhileTraining(Progress):
+    """Progress that lets the score raise from the moment on when a fine-tune has begun."""
 
-    monkeypatch.setattr(checkpoint_file.Checkpoint, "save", stop)
-    with pytest.raises(KeyboardInterrupt):
-        finish(task, out, epochs=4, device="cpu", progress=False)
+    def __init__(self) -> None:
+        super().__init__(shown=False)
+        self.training = False
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        self.training |= what.startswith("fine-tuning") and done > 0
+
+    def score(self, outputs: torch.Tensor, targets: torch.Tensor) -> float:
+        if self.training:
+            raise KeyboardInterrupt
+        return float((outputs.argmax(1) == targets).double().mean())
+
+
+@pytest.mark.parametrize("where", ["score", "checkpoint"])
+@pytest.mark.parametrize("before", ["nothing", "another budget", "fewer epochs", "an older version"])
+def test_verify_holds_after_a_finish_that_was_interrupted(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, before: str
+) -> None:
+    out, stops = tmp_path / "out", StopsWhileTraining()
+    task = replace(task, score=stops.score)
+    run(task, budget="params=60%", trials=4, out=out, device="cpu", progress=False)
+    if before != "nothing":
+        budget = smaller(out) if before == "another budget" else None
+        done = finish(task, out, epochs=1, budget=budget, device="cpu", progress=False)
+        if before == "an older version":
+            flatten(done.folder)
+    known = Result.open(out).finished
+
+    with monkeypatch.context() as patched:
+        if where == "checkpoint":
+            patched.setattr(checkpoint_file.Checkpoint, "save", lambda *_: stops.score(*blobs(1, 1)))
+        with pytest.raises(KeyboardInterrupt):
+            finish(task, out, epochs=3, device="cpu", progress=stops)
+    assert stops.training
+    stops.training = False
+    checks = verify(task, out, device="cpu", progress=False)
+    assert checks and all(check.holds for check in checks)
+    assert Result.open(out).finished == known
+    finish(task, out, epochs=3, device="cpu", progress=False)
     assert all(check.holds for check in verify(task, out, device="cpu", progress=False))
-    assert Result.open(out).finished == []
 
 
 def test_the_command_line_knows_finished_models(
