@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..space.budget import Budget
 from ..storage.folder import Folder
 from ..study.ready import ready_studies, summary
-from ..study.settings import Settings, as_budget
+from ..study.settings import Settings
 from .options import Debug, Dir, options_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def front(
     **options: Any,
 ) -> None:
     """Print the front, and the best under any budget."""
-    asked = as_budget(options["budget"]) if options["budget"] else None
+    asked = Budget.of(options["budget"]) if options["budget"] else None
     Folder(folder).check_holds_study(options["storage"])
     from ..results.result import Result
     from ..results.tables import front_rows
@@ -98,7 +99,7 @@ def export(
     **options: Any,
 ) -> None:
     """Write the best model's files: those of the finished model, where there is one of that budget."""
-    asked = as_budget(options["budget"]) if options["budget"] else None
+    asked = Budget.of(options["budget"]) if options["budget"] else None
     Folder(folder).check_holds_study(options["storage"])
     from ..results.result import Result
 

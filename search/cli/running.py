@@ -9,9 +9,10 @@ import typer
 from ...objectives.device_name import check_device_name
 from ...objectives.errors import RankfrontError
 from ..report.progress import Progress
+from ..space.budget import Budget
 from ..storage.folder import Folder
 from ..study.loading import Loading, begun, stored_task
-from ..study.settings import Settings, as_budget
+from ..study.settings import Settings
 from .options import Debug, Dir, Named, options_of, part_of, whole_number
 
 
@@ -45,7 +46,7 @@ def finish(
 ) -> None:
     """Fine-tune the best model for longer, or go on with it; the result goes to DIR/finished/BUDGET."""
     if options["budget"]:
-        as_budget(options["budget"])
+        Budget.of(options["budget"])
     if epochs < 1:
         raise RankfrontError(f"epochs must be 1 or more, but got {epochs}")
     check_device_name(options["device"])

@@ -63,8 +63,8 @@ def finished_folder(folder: Folder, budget: Budget) -> Path:
 
     The order of the bounds does not matter.
     """
-    bounds = sorted(bound.text for bound in budget.bounds)
-    return folder.finished / (",".join(bounds) or "none")
+    bounds = sorted(budget.bounds, key=lambda bound: bound.text)
+    return folder.finished / str(Budget(tuple(bounds))).replace(", ", ",")
 
 
 def finished_models(folder: Folder, score: str) -> list[FinishedModel]:

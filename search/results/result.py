@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import Study
 
 from ...objectives.errors import RankfrontError
-from ...objectives.export.plan_files import model_paths, read_model_files, save_plan
+from ...objectives.export.plan_files import model_paths, read_model_files_at, save_plan
 from ...objectives.io.files import digest, read_json, write_whole
 from ..space.budget import Budget
 from ..storage.database import database_of
@@ -76,8 +77,7 @@ class Result:
     @property
     def budget(self) -> Budget:
         """The study's budget."""
-        text = self.identity["budget"]
-        return Budget() if text == "none" else Budget.parse(text)
+        return Budget.of(self.identity["budget"])
 
     @cached_property
     def records(self) -> list[Record]:
@@ -144,14 +144,14 @@ class Result:
         """Return a trial's score on the test split (the dense model's for None), once it was taken."""
         return self.study.user_attrs.get(TEST, {}).get("dense" if trial is None else str(trial))
 
-    def best_trial(self, budget: str | Budget | None = None) -> Scored:
+    def best_trial(self, budget: str | Sequence[str] | Budget | None = None) -> Scored:
         """Return the best-scoring trial within a budget (the study's own if none is given).
 
         Raises:
             RankfrontError: no trial keeps it.
         """
-        budget = self.budget if budget is None else Budget.parse(budget) if isinstance(budget, str) else budget
-        return best_within(front_of(self.retained, self.dense.costs), budget, self.dense.metrics)
+        asked = self.budget if budget is None else Budget.of(budget)
+        return best_within(front_of(self.retained, self.dense.costs), asked, self.dense.metrics)
 
     @property
     def best(self) -> nn.Module:
@@ -162,7 +162,7 @@ class Result:
         """
         return self.model()
 
-    def model(self, budget: str | Budget | None = None) -> nn.Module:
+    def model(self, budget: str | Sequence[str] | Budget | None = None) -> nn.Module:
         """Return the best model within a budget asked for afterwards; as `best` otherwise."""
         trial = self.best_trial(budget)
         if self.architecture is None:
@@ -201,9 +201,9 @@ class Result:
         """The models that ``finish`` made, one a budget."""
         return finished_models(self.folder, self.scale.name)
 
-    def finished_within(self, budget: str | Budget | None = None) -> FinishedModel | None:
+    def finished_within(self, budget: str | Sequence[str] | Budget | None = None) -> FinishedModel | None:
         """Return the finished model of a budget (the study's own if none is given); None where there is none."""
-        asked = self.budget if budget is None else Budget.parse(budget) if isinstance(budget, str) else budget
+        asked = self.budget if budget is None else Budget.of(budget)
         place = finished_folder(self.folder, asked)
         for model in self.finished:
             # An older version did not store the budget: the trial tells.
@@ -223,7 +223,9 @@ class Result:
 
         return figures_of(self)
 
-    def export(self, to: str | Path, budget: str | Budget | None = None, *, finished: bool = True) -> tuple[Path, Path]:
+    def export(
+        self, to: str | Path, budget: str | Sequence[str] | Budget | None = None, *, finished: bool = True
+    ) -> tuple[Path, Path]:
         """Write the best model's weights and plan.
 
         Args:
@@ -237,7 +239,7 @@ class Result:
         """
         weights, plan = model_paths(Path(to))
         if finished and (done := self.finished_within(budget)) is not None:
-            source, chosen, about = read_model_files(done.folder)
+            source, chosen, about = read_model_files_at(done.folder)
             about.pop("format")
         else:
             best = self.best_trial(budget)

@@ -1,6 +1,6 @@
 """Budgets: upper bounds on metrics, as a share of the dense model or as absolute amounts with units.
 
->>> budget = Budget.parse(["params=5%", "bytes=200KB"])
+>>> budget = Budget.of(["params=5%", "bytes=200KB"])
 >>> str(budget)
 'params=5%, bytes=200KB'
 >>> budget.limits(Metrics(params=1_000, flops=10, bytes=4_000_000))
@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from ...objectives.errors import RankfrontError
 from ...objectives.metrics.registry import METRICS
 from ...objectives.metrics.values import Metrics
+
+NONE = "none"
+"""What a budget without a bound is called."""
 
 _FORM = re.compile(r"\s*([a-zA-Z_]+)\s*=\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Z%]*)\s*")
 
@@ -40,23 +43,33 @@ class Bound:
 
 @dataclass(frozen=True)
 class Budget:
-    """Upper bounds on some of the metrics, at most one on each; none at all is a budget too."""
+    """Upper bounds on some of the metrics, at most one on each; no bound at all is a budget, too."""
 
     bounds: tuple[Bound, ...] = ()
 
     @classmethod
-    def parse(cls, texts: str | Sequence[str]) -> Budget:
-        """Read ``"params=5%"``, several of these, or several in one text with commas between.
+    def of(cls, texts: str | Sequence[str] | Budget) -> Budget:
+        """Return a budget as it is, or read one.
+
+        Args:
+            texts: ``"params=5%"``, several of these, or several in one text with commas between; ``"none"``: no bound.
 
         Raises:
-            RankfrontError: a text is malformed, or two bound the same metric.
+            RankfrontError: a text is malformed, two bound the same metric, or a bound stands beside ``"none"``.
         """
+        if isinstance(texts, Budget):
+            return texts
         texts = [texts] if isinstance(texts, str) else texts
         if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
             raise RankfrontError(
                 f"budget must be text such as params=5%, or a list of such texts, but got {texts!r:.60}"
             )
-        bounds = [_bound(part) for text in texts for part in text.split(",")]
+        parts = [part for text in texts for part in text.split(",")]
+        if any(part.strip() == NONE for part in parts):
+            if len(parts) > 1:
+                raise RankfrontError(f"budget must be {NONE} or bounds, but got both: {','.join(parts)!r:.60}")
+            return cls()
+        bounds = [_bound(part) for part in parts]
         names = [bound.metric for bound in bounds]
         for name in names:
             if names.count(name) > 1:
@@ -78,7 +91,7 @@ class Budget:
         return {bound.metric: bound.limit(dense) for bound in self.bounds}
 
     def __str__(self) -> str:
-        return ", ".join(bound.text for bound in self.bounds) or "none"
+        return ", ".join(bound.text for bound in self.bounds) or NONE
 
 
 def _bound(text: str) -> Bound:

@@ -11,7 +11,7 @@ from ...objectives.device import choose_device, to_device
 from ...objectives.errors import RankfrontError
 from ...objectives.export.int8 import dequantized
 from ...objectives.export.model_files import load_model, save_weights
-from ...objectives.export.plan_files import model_paths, read_model_files, save_plan
+from ...objectives.export.plan_files import model_paths, read_model_files_at, save_plan
 from ...objectives.io.checkpoint import Checkpoint
 from ...objectives.io.files import digest
 from ...objectives.io.fingerprint import fingerprint
@@ -26,7 +26,6 @@ from ..results.finished import finished_folder
 from ..results.result import Result
 from ..space.budget import Budget
 from ..storage.file_locks import FileLocks
-from .settings import as_budget
 from .workers import Worker
 
 
@@ -82,14 +81,14 @@ def _finished(
     chosen = result.best_trial(budget)
     objective = Objective(task, device=choose_device(device))
     result.check_belongs(objective)
-    asked = result.budget if budget is None else as_budget(budget)
+    asked = result.budget if budget is None else Budget.of(budget)
     folder = finished_folder(result.folder, asked)
     weights, plan = model_paths(folder)
     seed = int(result.identity["seed"])
     key = fingerprint({}, chosen.trial, settings, seed, result.identity["dense model"])
     if (done := result.finished_within(asked)) is not None and done.key == key:
         progress.say(f"trial {chosen.trial} is finished already: {done.folder}")
-        weights, _, _ = read_model_files(done.folder)
+        weights, _, _ = read_model_files_at(done.folder)
         model = load_model(task.model, chosen.plan, weights, int8=result.int8)
         return Finished(done.folder, chosen.trial, chosen.score, done.score, done.test, chosen.metrics, model)
     # Alive as a worker is: a run that starts meanwhile leaves its temporary files alone.

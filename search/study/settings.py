@@ -49,7 +49,8 @@ class Settings:
         None,
         metavar="METRIC=AMOUNT",
         reader=list,
-        help="Upper bounds: params=5% (of the dense model, kept), flops=10M, bytes=200KB. Several may be given.",
+        help="Upper bounds: params=5% (of the dense model, kept), flops=10M, bytes=200KB. Several may be given; "
+        "none is no bound.",
     )
     objectives: str | Iterable[str] | None = option(
         None,
@@ -92,7 +93,7 @@ class Settings:
         check_device_name(self.device)
         seconds(self.timeout)
         checked = {
-            "budget": None if self.budget is None else as_budget(self.budget),
+            "budget": None if self.budget is None else Budget.of(self.budget),
             "objectives": None if self.objectives is None else _objectives(self.objectives),
             "out": None if self.out is None else Path(self.out),
         }
@@ -118,7 +119,7 @@ class Settings:
     def asked(self) -> dict[str, Any]:
         """Return what was given of the options that a study keeps, as its identity says them."""
         given = {
-            "budget": None if self.budget is None else str(as_budget(self.budget)),
+            "budget": None if self.budget is None else str(Budget.of(self.budget)),
             "objectives": None if self.objectives is None else ", ".join([SCORE, *list(self.objectives)[1:]]),
             "sampler": None if self.sampler is None else sampler_name(self.sampler),
             "seed": self.seed,
@@ -141,7 +142,7 @@ class Settings:
         budget = task.budget if self.budget is None and "budget" not in known else self.budget
         trials = self.trials or (stored and stored.trials) or task.trials
         return RunSettings(
-            budget=as_budget(known["budget"] if budget is None else budget),
+            budget=Budget.of(known["budget"] if budget is None else budget),
             objectives=self._objectives_of(task, str(known.get("objectives", ",".join(DEFAULT_OBJECTIVES)))),
             trials=trials,
             timeout_s=seconds(self.timeout),
@@ -198,13 +199,6 @@ def seconds(timeout: str | float | None) -> float | None:
     if match is None or float(match[1]) == 0:
         raise RankfrontError(f"timeout must be a duration such as 90s, 10m or 2h, but got {str(timeout)!r:.60}")
     return float(match[1]) * _SECONDS[match[2] or "s"]
-
-
-def as_budget(budget: str | Sequence[str] | Budget) -> Budget:
-    """Return a budget as it is, or as `Budget.parse` reads it; ``"none"`` is no bound at all."""
-    if isinstance(budget, Budget):
-        return budget
-    return Budget() if budget == "none" else Budget.parse(budget)
 
 
 def _known_sampler(name: str) -> str:

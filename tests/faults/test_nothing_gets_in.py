@@ -115,7 +115,7 @@ def test_a_huge_json_is_not_read(tmp_path: Path) -> None:
 @given(st.text() | st.lists(st.text(), max_size=3) | st.from_regex(r"(params|flops|bytes)=[0-9.]{1,9}(%|K|MB|)"))
 def test_any_budget_is_read_or_refused(text: str | list[str]) -> None:
     with contextlib.suppress(RankfrontError):
-        Budget.parse(text).limits(rankfront.Metrics(params=1000, flops=1000, bytes=1000))
+        Budget.of(text).limits(rankfront.Metrics(params=1000, flops=1000, bytes=1000))
 
 
 @many

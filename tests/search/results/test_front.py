@@ -50,11 +50,11 @@ def test_hypervolume_is_the_area_counted_by_hand() -> None:
 def test_best_within_any_budget() -> None:
     front = trials_of([(9, 50, 500), (7, 20, 300), (7, 30, 200), (3, 5, 50)])
     assert best_within(front, Budget(), DENSE).trial == 0
-    assert best_within(front, Budget.parse("params=40%"), DENSE).trial == 1  # equal scores: the smaller
-    assert best_within(front, Budget.parse("flops=25%"), DENSE).trial == 2
-    assert best_within(front, Budget.parse("params=20%,flops=10%"), DENSE).trial == 3
+    assert best_within(front, Budget.of("params=40%"), DENSE).trial == 1  # equal scores: the smaller
+    assert best_within(front, Budget.of("flops=25%"), DENSE).trial == 2
+    assert best_within(front, Budget.of("params=20%,flops=10%"), DENSE).trial == 3
     with pytest.raises(RankfrontError, match=r"smallest there has params 5 \(5 %\)"):
-        best_within(front, Budget.parse("params=4%"), DENSE)
+        best_within(front, Budget.of("params=4%"), DENSE)
     with pytest.raises(RankfrontError, match="none is complete"):
         best_within([], Budget(), DENSE)
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,10 +23,14 @@ DENSE = Metrics(params=1_000_000, flops=8_000_000, bytes=4_000_000)
         ("params=5%,bytes=1MB", {"params": 50_000, "bytes": 1_000_000}),
         (["params=5%", "flops=30%"], {"params": 50_000, "flops": 2_400_000}),
         ([], {}),
+        ("none", {}),
+        (["none"], {}),
+        (Budget(), {}),
+        (Budget.of("params=5%"), {"params": 50_000}),
     ],
 )
-def test_reads(text: str | list[str], limits: dict[str, float]) -> None:
-    assert Budget.parse(text).limits(DENSE) == pytest.approx(limits)
+def test_reads(text: str | list[str] | Budget, limits: dict[str, float]) -> None:
+    assert Budget.of(text).limits(DENSE) == pytest.approx(limits)
 
 
 @pytest.mark.parametrize(
@@ -41,26 +47,30 @@ def test_reads(text: str | list[str], limits: dict[str, float]) -> None:
         ("params=101%", "at most 100%"),
         ("params=5%,params=6%", "bounds params 2 times"),
         ("params=1e5K", "must read METRIC=AMOUNT"),
+        ("none,params=5%", "must be none or bounds, but got both: 'none,params=5%'"),
+        (["none", "none"], "must be none or bounds"),
+        (None, "must be text such as params=5%"),
+        ([5], "must be text such as params=5%"),
     ],
 )
-def test_refuses(text: str, said: str) -> None:
+def test_refuses(text: Any, said: str) -> None:
     with pytest.raises(RankfrontError, match=said):
-        Budget.parse(text)
+        Budget.of(text)
 
 
 @given(st.text(max_size=40))
 def test_any_text_is_a_budget_or_an_error_of_ours(text: str) -> None:
     try:
-        budget = Budget.parse(text)
+        budget = Budget.of(text)
     except RankfrontError as error:
         assert "\n" not in str(error) and len(str(error)) < 300
     else:
-        assert Budget.parse(str(budget)) == budget
+        assert Budget.of(str(budget)) == budget
         assert all(limit > 0 for limit in budget.limits(DENSE).values())
 
 
 def test_an_impossible_budget_names_the_smallest_possible() -> None:
     smallest = Metrics(params=20_000, flops=100_000, bytes=90_000)
-    check_possible(Budget.parse("params=2%"), DENSE, smallest)
+    check_possible(Budget.of("params=2%"), DENSE, smallest)
     with pytest.raises(RankfrontError, match=r"at least 20,000 \(2.00% of the dense model's 1,000,000\).* 10,000"):
-        check_possible(Budget.parse("params=1%"), DENSE, smallest)
+        check_possible(Budget.of("params=1%"), DENSE, smallest)

@@ -142,6 +142,39 @@ def test_resumed_from_the_command_line_it_is_loaded_as_before(mine: Path, out: l
     assert result.identity == before and len(result.trials) == 1
 
 
+TASK = """
+import sys
+sys.path.insert(0, {root!r})
+from rankfront import FineTune, Task
+from tests.conftest import blobs, trained_perceptron
+
+study = Task(trained_perceptron(), blobs(200, 1), blobs(100, 2), name="theirs", calibration=100, trials=1,
+             finetune=FineTune(epochs=0), int8=True, budget="params=60%", kinds=("svd", "tt"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "stored", "value"),
+    [
+        (["--no-int8"], "int8", False),
+        (["--no-int8", "--budget", "none"], "budget", "none"),
+        (["--no-int8", "--budget", "params=50%"], "budget", "params=50%"),
+        (["--no-int8", "--kinds", "svd"], "kinds", ["svd"]),
+        (["--no-int8", "--trials", "2"], "trials", 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_the_task_says_can_be_taken_back(mine: Path, given: list[str], stored: str, value: Any) -> None:
+    """And the study keeps that: the same command goes on, one without options too, and verify holds."""
+    mine.write_text(TASK.format(root=str(Path(__file__).resolve().parents[3])))
+    begin = ["run", "mine.py", "--device", "cpu", "--out", "out"]
+    assert command(*begin, "--sampler", "knapsack", *given) == 0
+    assert command(*begin, *given) == 0 and command(*begin) == 0
+    result = Result.open("out")
+    assert (len(result.trials) if stored == "trials" else result.identity[stored]) == value
+    assert command("verify", "out", "--device", "cpu") == 0
+
+
 def test_int8_is_kept(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torchao")
     options = ["run", "mine.py", "--device", "cpu", "--out", "out"]
