@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class Additive:
     """The dense model's amount, and what every choice for a layer changes of it."""
 
+    additive = True
+
     def __init__(self, dense: float, layers: Mapping[str, Layer], added: Callable[[Layer, Cost], float]) -> None:
         """Take the dense model's amount and ``added(layer, cost)``: what a factorization of that cost adds."""
         self.dense = dense

@@ -9,6 +9,8 @@ from .amounts import BYTES as UNITS
 from .metric import Metric, Subject
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ..io.saved import Entry
     from ..model.layer import Layer
     from ..plan import Choice, Plan
@@ -30,6 +32,10 @@ class Bytes(Metric):
 
         return file_bytes(subject.saved(subject.model))
 
+    def measure_shipped(self, path: Path, subject: Subject) -> int:
+        """Return the size of the file itself."""
+        return path.stat().st_size
+
     def predictor(self, subject: Subject, layers: Mapping[str, Layer]) -> FileSize:
         """Return what knows every plan's file, tensor by tensor."""
         return FileSize(subject, layers)
@@ -38,6 +44,9 @@ class Bytes(Metric):
 @final
 class FileSize:
     """The dense model's file, and which of its tensors each choice for a layer replaces; exact for every plan."""
+
+    additive = False
+    """A file's header is a few bytes larger or smaller than the sum of its entries."""
 
     def __init__(self, subject: Subject, layers: Mapping[str, Layer]) -> None:
         self.layers = layers
@@ -60,7 +69,7 @@ class FileSize:
     def changes(self, layer: Layer, choices: Sequence[Choice]) -> list[float]:
         """Return what each choice adds: its own tensors' bytes less those of the dense layer.
 
-        Headers make a whole file differ from the sum by a few bytes. Of a kind's many ranks only the header of the
+        Of a kind's many ranks only the header of the
         largest is worked out, except where tensors change their type (int8).
         """
         from torch import nn

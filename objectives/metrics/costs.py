@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,12 @@ from torch import nn
 
 from ..data.structure import Inputs
 from ..export.int8 import entries_of_quantized
-from ..io.saved import entries
+from ..io.saved import Entry, entries
 from ..model.finding import Layers
 from ..model.layer import Layer
 from ..plan import Choice, Plan
 from .metric import Subject
-from .registry import METRICS, measure
+from .registry import METRICS, SIZE, measure
 from .values import Metrics
 
 
@@ -26,7 +26,9 @@ class Costs:
         self.dense = measure(model, example)
         """Of the dense model as it is: every metric."""
         self.layers = {layer.name: layer for layer in layers}
-        subject = Subject(model, example, entries_of_quantized if int8 else entries)
+        self.saved: Callable[[nn.Module], Sequence[Entry]] = entries_of_quantized if int8 else entries
+        """Returns the tensors that the file of a network holds."""
+        subject = Subject(model, example, self.saved)
         predictors = {name: metric.predictor(subject, self.layers) for name, metric in METRICS.items()}
         self._predictors = {name: predictor for name, predictor in predictors.items() if predictor is not None}
         self.start = self.of(Plan({}))
@@ -40,6 +42,14 @@ class Costs:
     def of(self, plan: Plan) -> Metrics:
         """Return what the compressed network costs: equal to what is measured on it."""
         return Metrics({name: predictor.of(plan) for name, predictor in self._predictors.items()})
+
+    def amount(self, metric: str, plan: Plan) -> float:
+        """Return what the compressed network costs in one metric."""
+        return self._predictors[metric].of(plan)
+
+    def is_additive(self, metric: str) -> bool:
+        """Return whether `changes` add up exactly over layers; else nearly."""
+        return self._predictors[metric].additive
 
     def smallest(self, choices: Mapping[str, Sequence[Choice]]) -> Metrics:
         """Return the least of each metric that any plan reaches, given every layer's choices."""
@@ -59,8 +69,8 @@ class Costs:
 
     def shares(self, plan: Plan) -> dict[str, float]:
         """Return the share of each layer's parameters that a plan keeps."""
-        params = self._predictors["params"]
+        size = self._predictors[SIZE]
         return {
-            name: 1 + params.changes(layer := self.layers[name], [choice])[0] / layer.params
+            name: 1 + size.changes(layer := self.layers[name], [choice])[0] / getattr(layer, SIZE)
             for name, choice in plan.items()
         }

@@ -25,6 +25,7 @@ class Flops(Metric):
     unit = "FLOP"
     units = SI
     example = "flops=30% or flops=10M"
+    note = "Flops count 2 per multiply-add, on one input."
 
     def measure(self, subject: Subject) -> int:
         """Return torch's count of one forward pass."""

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from .amounts import shown
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
     from ..data.structure import Inputs
@@ -39,15 +41,17 @@ class Subject:
 class Predictor(Protocol):
     """What a metric will be for every plan, known before any network is built."""
 
+    @property
+    def additive(self) -> bool:
+        """Whether the sum of `changes` over layers is exactly the difference of `of`; else it is nearly so."""
+        ...
+
     def of(self, plan: Plan) -> float:
         """Return the amount for the whole compressed network: equal to what is measured on it."""
         ...
 
     def changes(self, layer: Layer, choices: Sequence[Choice]) -> Sequence[float]:
-        """Return what each choice for one layer adds to the plan that leaves all dense (negative: it saves).
-
-        Sums over layers equal the difference of `of` but for a few bytes of a file's header.
-        """
+        """Return what each choice for one layer adds to the plan that leaves all dense (negative: it saves)."""
         ...
 
 
@@ -64,10 +68,21 @@ class Metric(ABC):
     """Unit (in capitals) → its size. With ``""`` an amount without a unit is accepted."""
     example: ClassVar[str]
     """A budget that shows how an amount is written."""
+    note: ClassVar[str] = ""
+    """A sentence on how it is counted, which the page shows under its tables."""
 
     @abstractmethod
     def measure(self, subject: Subject) -> float:
         """Return the amount that a network has."""
+
+    def measure_shipped(self, path: Path, subject: Subject) -> float:
+        """Return the amount of a network that was loaded from its file; what `measure` finds unless overridden.
+
+        Args:
+            path: the file.
+            subject: the network as it was before it was saved; where it ships as int8, in floating point again.
+        """
+        return self.measure(subject)
 
     def predictor(self, subject: Subject, layers: Mapping[str, Layer]) -> Predictor | None:
         """Return what knows the amount of every plan of a dense model, or None where only measuring tells.

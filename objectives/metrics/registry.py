@@ -1,4 +1,4 @@
-"""The metrics on offer: a new one is a new file and one line here."""
+"""The metrics on offer: a new one is a new file, and its import and its place in `METRICS` here."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from ..io.saved import Entry
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in (PARAMS, FLOPS, BYTES)}
+
+SIZE = PARAMS.name
+"""The metric by which layers and plans are called small or large: of a layer's plot, of the smallest plan."""
+
+LAYER_METRICS = (PARAMS.name, FLOPS.name)
+"""The metrics that a `Layer` has of its own, under these names; in this order a layer's options are sorted."""
 
 
 def metric_named(name: str) -> Metric:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..space.candidates import Candidates, Choices
+from ..space.arrays import Choices
+from ..space.candidates import Candidates
 from .knapsack import knapsack
 
 HALVINGS = 40
@@ -21,8 +22,7 @@ def largest_that_fits(
     """
 
     def fits(choices: Choices) -> bool:
-        costs = candidates.exact_costs(choices, limits)
-        return all(costs[name] <= bound for name, bound in limits.items())
+        return candidates.fits(choices, limits)[0]
 
     if fits(choices := choices_at(1.0)):
         return choices

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..space.candidates import Candidates, Choices
+from ..space.arrays import Choices
+from ..space.candidates import Candidates
 from .knapsack import knapsack
 
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..space.candidates import Candidates, Choices
+from ..space.arrays import Choices
+from ..space.candidates import Candidates
 from .bisection import largest_that_fits
 
 

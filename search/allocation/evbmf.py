@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..space.candidates import Candidates, Choices
+from ..space.arrays import Choices
+from ..space.candidates import Candidates
 from .energy import proportional
 
 LEAST_NOISE = 1e-3

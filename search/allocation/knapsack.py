@@ -3,7 +3,8 @@
     minimise   Σ_l  e_l(c_l)      subject to   Σ_l cost_l(c_l) ≤ limit
 
 It is solved by bisection on the multiplier of the Lagrangian (Shoham & Gersho, IEEE Trans. ASSP 1988, for bits); what
-is left of the limits is then spent greedily. Samplers pass errors of their own. Milliseconds for 60 layers.
+is left of the limits is then spent greedily. Where it finds no plan within several limits, `feasible` searches exactly.
+Samplers pass errors of their own. Milliseconds for 60 layers.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..space.candidates import Candidates, Choices
-
-Array = NDArray[np.float64]
+from ..space.arrays import Array, Choices
+from ..space.candidates import Candidates
+from .feasible import feasible
 
 MIXTURES = 9
 """How many steps the multipliers of two or three limits are mixed in."""
@@ -26,6 +27,15 @@ TIGHTENINGS = 4
 
 TIE = 1e-12
 """Errors that differ by less are equal: then the cheaper option is taken."""
+
+ROUNDING = 1e-12
+"""Sums of costs, as shares of the dense model's, may be off by this; `Candidates.fits` checks whole plans without."""
+
+EXPONENTS = (-14.0, 14.0)
+"""Decimal exponents between which the multiplier lies: errors and normalised costs differ by no more than that."""
+
+HALVINGS = 48
+"""How often the interval of exponents is halved: to 28 / 2⁴⁸, the exactness of a double."""
 
 
 def knapsack(candidates: Candidates, limits: Mapping[str, float], errors: Array | None = None) -> Choices | None:
@@ -42,20 +52,20 @@ def knapsack(candidates: Candidates, limits: Mapping[str, float], errors: Array 
         choices = _solve(errors, *_normalised(candidates, tightened))
         if choices is None:
             break
+        if candidates.fits(choices, limits)[0]:
+            return choices
         costs = candidates.exact_costs(choices, limits)
         over = {name: costs[name] - bound for name, bound in limits.items() if costs[name] > bound}
-        if not over:
-            return choices
         tightened |= {name: tightened[name] - excess - 1 for name, excess in over.items()}
-    return _cheapest(candidates, limits)
+    choices = _cheapest(candidates, limits)
+    return feasible(candidates, limits, errors) if choices is None else choices
 
 
 def _cheapest(candidates: Candidates, limits: Mapping[str, float]) -> Choices | None:
-    """Return the choices of least cost, if they fit."""
+    """Return the choices of least summed cost, if they fit."""
     costs, _ = _normalised(candidates, limits)
     choices = np.where(np.isfinite(candidates.errors), costs.sum(2), np.inf).argmin(1)
-    exact = candidates.exact_costs(choices, limits)
-    return choices if all(exact[name] <= bound for name, bound in limits.items()) else None
+    return choices if candidates.fits(choices, limits)[0] else None
 
 
 def _normalised(candidates: Candidates, limits: Mapping[str, float]) -> tuple[Array, Array]:
@@ -102,16 +112,16 @@ def _bisect(errors: Array, costs: Array, bounds: Array, mixture: Array) -> Choic
         return (errors + multiplier * cost).argmin(1)
 
     def fits(choices: Choices) -> bool:
-        return bool((costs[rows, choices].sum(0) <= bounds + 1e-12).all())
+        return bool(_within(costs[rows, choices].sum(0), bounds).all())
 
     choices = minimiser(0.0)
     if fits(choices):
         return choices
-    low, high = -14.0, 14.0  # decimal exponents
+    low, high = EXPONENTS
     choices = minimiser(10.0**high)
     if not fits(choices):
         return None
-    for _ in range(48):
+    for _ in range(HALVINGS):
         middle = (low + high) / 2
         here = minimiser(10.0**middle)
         if fits(here):
@@ -119,6 +129,11 @@ def _bisect(errors: Array, costs: Array, bounds: Array, mixture: Array) -> Choic
         else:
             low = middle
     return choices
+
+
+def _within(costs: Array, bounds: Array) -> NDArray[np.bool_]:
+    """Return, for each sum of normalised costs, whether it keeps its bound."""
+    return costs <= bounds + ROUNDING
 
 
 def _spend(errors: Array, costs: Array, bounds: Array, choices: Choices) -> Choices:
@@ -129,9 +144,9 @@ def _spend(errors: Array, costs: Array, bounds: Array, choices: Choices) -> Choi
         left = bounds - costs[rows, choices].sum(0)
         gain = errors[rows, choices][:, None] - errors
         extra = costs - costs[rows, choices][:, None]
-        fits = (extra <= left + 1e-12).all(2) & (gain > TIE)
+        fits = _within(extra, left).all(2) & (gain > TIE)
         if not fits.any():
             return choices
-        price = np.maximum(extra.max(2), 1e-12) if costs.shape[2] else np.ones_like(gain)
+        price = np.maximum(extra.max(2), ROUNDING) if costs.shape[2] else np.ones_like(gain)
         row, column = divmod(int(np.where(fits, gain / price, -np.inf).argmax()), errors.shape[1])
         choices[row] = column

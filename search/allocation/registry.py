@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..space.candidates import Candidates, Choices
+    from ..space.arrays import Choices
+    from ..space.candidates import Candidates
 
     Rule = Callable[[Candidates, Mapping[str, float]], Choices | None]
     """``rule(candidates, limits)`` → choices within the limits (metric → upper bound), None where no plan fits."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..space.candidates import Choices
+from ..space.arrays import Choices
 from ..space.space import Space
 from .knapsack import knapsack
 
@@ -20,7 +20,7 @@ def repaired(space: Space, choices: Choices) -> Choices:
 
     Where no plan keeps the limits, ``choices`` are returned as they are.
     """
-    if space.fits(choices):
+    if space.fits(choices)[0]:
         return choices
     candidates = space.candidates
     places = np.log(np.arange(1, candidates.errors.shape[1] + 1))

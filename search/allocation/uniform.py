@@ -6,15 +6,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..space.candidates import Candidates, Choices
+from ...objectives.metrics.registry import LAYER_METRICS
+from ..space.arrays import Choices
+from ..space.candidates import Candidates
 from .bisection import largest_that_fits
 
 
 def uniform(candidates: Candidates, limits: Mapping[str, float]) -> Choices | None:
     """Return the choices that keep the same share of every layer, the largest share that fits."""
     layers = [candidates.costs.layers[name] for name in candidates.names]
-    dense = np.array([[layer.params, layer.flops] for layer in layers], float)
-    kept = (1 + candidates.changes[:, :, candidates.columns(("params", "flops"))] / dense[:, None, :]).max(2)
+    dense = np.array([[getattr(layer, metric) for metric in LAYER_METRICS] for layer in layers], float)
+    kept = (1 + candidates.changes[:, :, candidates.columns(LAYER_METRICS)] / dense[:, None, :]).max(2)
     cheapest = np.where(np.isfinite(candidates.errors), kept, np.inf).argmin(1)
 
     def at(share: float) -> Choices:

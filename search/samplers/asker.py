@@ -16,7 +16,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ...objectives.errors import RankfrontError
-from ..space.candidates import Candidates, Choices
+from ..space.arrays import Choices
+from ..space.candidates import Candidates
 from .history import History
 from .problem import Problem
 from .registry import make_sampler, sampler_name

@@ -12,9 +12,9 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...objectives.plan import Plan
 from ..allocation.bisection import largest_that_fits
-from ..space.candidates import Candidates, Choices
+from ..space.arrays import Choices
+from ..space.candidates import Candidates
 from ..space.limits import limits_at, van_der_corput
 from ..space.space import Space
 from .history import History
@@ -87,9 +87,9 @@ def _scores(history: History, options: NDArray[np.int64], slot: int) -> list[lis
     order = np.random.default_rng(problem.seed_of(slot)).permutation(len(candidates.names))
     for layer in order.tolist():  # other workers take other layers
         if (name := candidates.names[layer]) not in stored():
-            dense = candidates.plan(candidates.dense_choices)
-            plans = [Plan({**dense, name: candidates.options[layer][o]}) for o in options[layer, :-1].tolist()]
-            scores = [problem.factorized_score(plan) for plan in plans]
+            rows = np.repeat(candidates.dense_choices[None], options.shape[1] - 1, 0)
+            rows[:, layer] = options[layer, :-1]
+            scores = [problem.factorized_score(problem.space.plan(choices)) for choices in rows]
             study._storage.set_study_system_attr(study._study_id, KEY, {**stored(), name: scores})
     table = stored()
     return [table[name] for name in candidates.names]

@@ -8,7 +8,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from ..space.candidates import Choices
+from ..space.arrays import Choices
 from ..space.space import Space
 from .history import History
 from .sampler import ChoicesSampler
@@ -46,7 +46,7 @@ def untried(space: Space, choices: Choices, tried: NDArray[np.int64], rng: np.ra
     sizes = space.candidates.sizes
     here = choices
     for attempt in range(2 * STEPS):
-        if tuple(here.tolist()) not in known and space.fits(here):
+        if tuple(here.tolist()) not in known and space.fits(here)[0]:
             return here
         if attempt < STEPS:
             largest = 1 + attempt // FARTHER_EVERY

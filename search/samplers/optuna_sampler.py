@@ -13,7 +13,7 @@ from typing import final
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from ..allocation.repair import repaired
-from ..space.candidates import Choices
+from ..space.arrays import Choices
 from .history import History
 from .near_duplicates import WithoutDuplicates
 from .sampler import Sampler

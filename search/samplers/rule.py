@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, final
 
 from ..allocation.registry import rule_named
-from ..space.candidates import Choices
+from ..space.arrays import Choices
 from ..space.limits import limits_at, van_der_corput
 from .history import History
 from .near_duplicates import WithoutDuplicates

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from ...objectives.kinds.noise import noise_share
 from ...objectives.kinds.registry import KINDS
 from ...objectives.metrics.costs import Costs
+from ...objectives.metrics.registry import LAYER_METRICS
 from ...objectives.metrics.values import Metrics
 from ...objectives.model.layer import Layer
 from ...objectives.objective import Objective
 from ...objectives.plan import DENSE, Choice, Plan
+from .arrays import Array, Choices
 from .dominance import non_dominated
-
-Choices = NDArray[np.int64]
-"""(L,): the place of each layer's option."""
 
 BOTTLENECK_WEIGHT = 3.0
 """The relative error that a bottleneck of width 1 counts as; tuned on all models of ``benchmarks/search.py``."""
@@ -43,11 +42,11 @@ class Candidates:
     """(L,): the layers' names."""
     options: tuple[tuple[Choice, ...], ...]
     """For every layer its options."""
-    errors: NDArray[np.float64]
+    errors: Array
     """(L, K): relative squared error of the layer's output before fine-tuning; 0 for dense alone."""
-    bottleneck_penalties: NDArray[np.float64]
+    bottleneck_penalties: Array
     """(L, K): ``1 / width² - 1 / dense width²`` (see `Kind.width`), 0 for dense."""
-    changes: NDArray[np.float64]
+    changes: Array
     """(L, K, M): what the option adds to each of the `metrics` (a negative amount saves)."""
     metrics: tuple[str, ...]
     """(M,): the metrics that are known before a network is built, in the order of the columns of `changes`."""
@@ -59,7 +58,7 @@ class Candidates:
         metrics = objective.costs.names
         names: list[str] = []
         options: list[tuple[Choice, ...]] = []
-        rows: list[tuple[NDArray[np.float64], ...]] = []
+        rows: list[tuple[Array, ...]] = []
         for name, every in objective.decompositions.choices.items():
             layer = objective.by_name[name]
             is_dense = np.array([option == DENSE for option in every])
@@ -69,7 +68,7 @@ class Candidates:
             change = objective.costs.changes(layer, every)
             widths = np.array([_width(layer, option) for option in every], float)
             penalty = 1 / widths**2 - 1 / layer.width**2
-            order = np.lexsort((error, change[:, metrics.index("flops")], change[:, metrics.index("params")]))
+            order = np.lexsort((error, *(change[:, metrics.index(name)] for name in reversed(LAYER_METRICS))))
             compared = np.where(is_dense, -1.0, error)  # dense is always an option
             kept = order[non_dominated(np.column_stack((compared, penalty, change))[order])]
             names.append(name)
@@ -86,12 +85,12 @@ class Candidates:
         return cls(tuple(names), tuple(options), errors, penalties, changes, metrics, objective.costs)
 
     @cached_property
-    def penalised_errors(self) -> NDArray[np.float64]:
+    def penalised_errors(self) -> Array:
         """(L, K): errors, with the bottleneck penalties as errors that fine-tuning does not remove."""
         return self.errors + BOTTLENECK_WEIGHT * self.bottleneck_penalties
 
     @cached_property
-    def noise(self) -> NDArray[np.float64]:
+    def noise(self) -> Array:
         """(L,): the share of each layer's squared weights that is noise (see `noise_share`)."""
         return np.array([noise_share(self.costs.layers[name]) for name in self.names])
 
@@ -132,21 +131,30 @@ class Candidates:
         """Return the place of each layer's option, ``(L,)``; the inverse of `plan`."""
         return np.array([o.index(plan[n]) for n, o in zip(self.names, self.options, strict=True)])
 
-    def costs_of(self, choices: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-        """Return metric → ``(N,)``, what plans ``(N, L)`` cost; bytes but for a few of the file's header."""
+    def costs_of(self, choices: NDArray[np.int64]) -> dict[str, Array]:
+        """Return metric → ``(N,)``, the sums over layers of plans ``(N, L)``; see `exact_costs`."""
         changes = self.changes[np.arange(choices.shape[1]), choices].sum(1)
         return {metric: self.start[metric] + changes[:, column] for column, metric in enumerate(self.metrics)}
 
     def exact_costs(self, choices: Choices, metrics: Iterable[str]) -> dict[str, float]:
-        """Return metric → what one plan ``(L,)`` costs, exactly.
-
-        All but bytes are sums over the layers. Bytes are counted: a file's header is not quite the sum of its entries.
-        """
+        """Return metric → what one plan ``(L,)`` costs, exactly: the sum over layers where that is exact."""
         summed = self.costs_of(choices[None])
-        known = {metric: float(summed[metric][0]) for metric in metrics}
-        if "bytes" in known:
-            known["bytes"] = float(self.costs.of(self.plan(choices))["bytes"])
-        return known
+        return {
+            metric: float(summed[metric][0])
+            if self.costs.is_additive(metric)
+            else float(self.costs.amount(metric, self.plan(choices)))
+            for metric in metrics
+        }
+
+    def violations(self, choices: Choices, limits: Mapping[str, float]) -> dict[str, float]:
+        """Return metric → how far a plan ``(L,)`` exceeds its limit, as a share of it; 0 or less keeps it."""
+        costs = self.exact_costs(choices, limits)
+        return {metric: (costs[metric] - limit) / limit for metric, limit in limits.items()}
+
+    def fits(self, choices: Choices, limits: Mapping[str, float]) -> tuple[bool, str]:
+        """Return whether a plan ``(L,)`` keeps every limit, exactly, and which limits it exceeds, by how much."""
+        over = {metric: share for metric, share in self.violations(choices, limits).items() if share > 0}
+        return not over, ", ".join(f"{metric} is {share:.2%} over its limit" for metric, share in over.items())
 
     def _by_name(self, metrics: Metrics) -> dict[str, float]:
         return {metric: metrics[metric] for metric in self.metrics}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ...objectives.metrics.registry import SIZE
 from .space import Space
 
 SMALLEST_PART = 16
@@ -24,13 +25,14 @@ def limits_at(space: Space, position: float) -> dict[str, float]:
     Without a budget the way ends at `LARGEST_SHARE` of the dense model's parameters.
     """
     candidates = space.candidates
-    ends = dict(space.limits) or {"params": LARGEST_SHARE * candidates.dense["params"]}
+    ends = dict(space.limits) or {SIZE: LARGEST_SHARE * candidates.dense[SIZE]}
     limits = {}
     for metric, end in ends.items():
         least = candidates.smallest[metric]
         if space.limits:
             least = max(least, end / SMALLEST_PART)
-        limits[metric] = max(least, least * (end / least) ** position)
+        # The budget itself is exact: a plan may use all of it.
+        limits[metric] = max(least, end if position == 1 else least * (end / least) ** position)
     return limits
 
 

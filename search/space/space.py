@@ -22,7 +22,8 @@ from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import Trial
 
 from ...objectives.plan import Plan
-from .candidates import Candidates, Choices
+from .arrays import Choices
+from .candidates import Candidates
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,11 @@ class Space:
 
     def violations(self, choices: Choices) -> dict[str, float]:
         """Return metric → how far its limit is exceeded, as a share of it; 0 or less keeps it."""
-        costs = self.candidates.exact_costs(choices, self.limits)
-        return {metric: costs[metric] / limit - 1 for metric, limit in self.limits.items()}
+        return self.candidates.violations(choices, self.limits)
 
-    def fits(self, choices: Choices) -> bool:
-        """Return whether choices keep every limit."""
-        return all(violation <= 0 for violation in self.violations(choices).values())
+    def fits(self, choices: Choices) -> tuple[bool, str]:
+        """Return whether choices keep every limit, and which they exceed, by how much."""
+        return self.candidates.fits(choices, self.limits)
 
     @cached_property
     def _values(self) -> Callable[[Mapping[str, int]], tuple[int, ...]]:

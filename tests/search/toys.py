@@ -6,14 +6,16 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from rankfront import Task
+from rankfront import Metrics, Plan, Task
 from rankfront.objectives.objective import Objective
+from rankfront.objectives.plan import Choice
 from rankfront.search.space.candidates import Candidates
 from rankfront.search.space.space import Space
 from tests.conftest import blobs, perceptron
@@ -110,3 +112,52 @@ def hypervolume(fractions: NDArray[np.float64], scores: NDArray[np.float64], ref
     order = np.argsort(fractions)
     heights = np.maximum.accumulate((scores[order] - reference).clip(0))
     return float((np.diff(np.append(fractions[order], 1.0)).clip(0) * heights).sum())
+
+
+@dataclass(frozen=True)
+class MadeUpCosts:
+    """Costs that are numbers alone, in the place of `Costs`."""
+
+    changes: NDArray[np.float64]
+    """(L, K, M)"""
+    header: NDArray[np.float64]
+    """(L, K): by how much more a layer's option adds to the last metric than `changes` say."""
+    dense: Metrics
+    start: Metrics
+
+    def is_additive(self, metric: str) -> bool:
+        return not self.header.any() or metric != list(self.dense)[-1]
+
+    def smallest(self, _: object) -> Metrics:
+        least = self.changes.min(1).sum(0)
+        return Metrics({metric: self.dense[metric] + least[n] for n, metric in enumerate(self.dense)})
+
+    def amount(self, metric: str, plan: Plan) -> float:
+        """What a plan costs, its choices read from the ranks."""
+        assert metric == list(self.dense)[-1]
+        choices = [0 if choice.rank is None else int(str(choice.rank)) for choice in plan.values()]
+        rows = range(len(choices))
+        return self.dense[metric] + float((self.changes[rows, choices, -1] + self.header[rows, choices]).sum())
+
+
+def made_up_candidates(
+    rng: np.random.Generator, layers: int, options: int, metrics: int, header: int = 0
+) -> Candidates:
+    """Candidates whose costs in several metrics have nothing to do with each other, all of them integers."""
+    changes = -rng.integers(0, 100, (layers, options, metrics)).astype(float)
+    changes[:, -1] = 0  # dense
+    errors = np.hstack([rng.exponential(1.0, (layers, options - 1)), np.zeros((layers, 1))])
+    headers = rng.integers(-header, header + 1, (layers, options)).astype(float)
+    headers[:, -1] = 0
+    names = ("params", "flops", "bytes")[:metrics]
+    dense = Metrics(dict.fromkeys(names, 1000.0 * layers))
+    choices = tuple(Choice("svd", rank) for rank in range(options))
+    return Candidates(
+        tuple(f"layer{n}" for n in range(layers)),
+        (choices,) * layers,
+        errors,
+        np.zeros((layers, options)),
+        changes,
+        names,
+        cast("Any", MadeUpCosts(changes, headers, dense, dense)),
+    )

@@ -11,7 +11,7 @@ from typing import final
 
 import numpy as np
 
-from ...space.candidates import Choices
+from ...space.arrays import Choices
 from ...storage.repeats import LEADERS, runs_of
 from ..history import History
 from ..sampler import ChoicesSampler

@@ -22,9 +22,10 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+from ....objectives.metrics.registry import SIZE
 from ...allocation.knapsack import knapsack
 from ...allocation.registry import RULES, rule_named
-from ...space.candidates import Choices
+from ...space.arrays import Choices
 from ...space.limits import SMALLEST_PART, budget_fractions, limits_at, van_der_corput
 from ..history import History
 from ..near_duplicates import WithoutDuplicates
@@ -94,8 +95,8 @@ class Search:
     @cached_property
     def smallest_value(self) -> float:
         """The value of the smallest network before fine-tuning; minus infinity where it has none."""
-        cheapest = self.candidates.changes[:, :, self.candidates.metrics.index("params")].argmin(1)
-        (value,) = self.problem.values([self.problem.score_before_finetuning(self.candidates.plan(cheapest))])
+        cheapest = self.candidates.changes[:, :, self.candidates.metrics.index(SIZE)].argmin(1)
+        (value,) = self.problem.values([self.problem.score_before_finetuning(self.space.plan(cheapest))])
         return -np.inf if np.isnan(value) else float(value)
 
     def propose(self, history: History, slot: int) -> Choices:

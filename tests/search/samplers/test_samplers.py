@@ -120,7 +120,7 @@ def test_never_over_budget_and_never_a_plan_twice(sampler: str, space: str, obje
     assert len(set(proposals)) == len(proposals) == 14
     for trial, choices in zip(study.trials, proposals, strict=True):
         assert tuple(toy.choices(trial.params).tolist()) == choices
-        assert toy.fits(np.array(choices))
+        assert toy.fits(np.array(choices))[0]
         assert trial.state == TrialState.COMPLETE
 
 
@@ -248,7 +248,7 @@ def test_greedy_takes_networks_without_a_score() -> None:
     def score(plan: Plan) -> float | None:
         return None if plan[first] != DENSE else told.factorized_score(plan)
 
-    assert space.fits(np.array(ask(Asker(study, replace(told, factorized_score=score), "greedy"), 0)))
+    assert space.fits(np.array(ask(Asker(study, replace(told, factorized_score=score), "greedy"), 0)))[0]
 
 
 class Halves:
@@ -307,7 +307,7 @@ class Watching(optuna.samplers.RandomSampler):
 def test_an_optuna_sampler_is_repaired_and_told_of_trials(space: str) -> None:
     toy, sampler = SPACES[space](), Watching(0)
     proposals = drive(new_study(DIRECTIONS["two"]), toy, sampler, 8)
-    assert all(toy.fits(np.array(choices)) for choices in proposals) and len(set(proposals)) == 8
+    assert all(toy.fits(np.array(choices))[0] for choices in proposals) and len(set(proposals)) == 8
     assert (sampler.before, sampler.after) == (8, 8)
 
 
