@@ -1,8 +1,8 @@
-"""What a task's parts must make of each other, tried before anything takes long."""
+"""Check that model, data, loss and score fit together, before anything takes long."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,15 +12,40 @@ from torch.nn import functional
 from .data.split import Split
 from .data.structure import apply
 from .errors import RankfrontError
-from .metrics.score import ACCURACY, accuracy
+from .metrics.score import ACCURACY, evaluate
 
 if TYPE_CHECKING:
+    from .kinds.kind import Kind
+    from .model.finding import Layers
     from .task import Task
+
+LOSS_SAMPLES, SCORE_SAMPLES = 2, 16
+"""Samples that the loss and the score are tried on: they limit the time that the check takes."""
+
+
+def check_some_layer_saves(layers: Layers, kinds: Mapping[str, tuple[Kind, ...]]) -> None:
+    """Raise `RankfrontError` where no kind makes any layer smaller.
+
+    Args:
+        layers: the model's layers.
+        kinds: those that apply to each layer, by the layer's name.
+    """
+    for layer in layers:
+        if any(kind.cost(layer, kind.smallest(layer)).params < layer.params for kind in kinds[layer.name]):
+            return
+    reasons = "; ".join(f"{name}: {why}" for name, why in list(layers.left_dense.items())[:3])
+    raise RankfrontError(
+        "the model must have a Linear or convolution that a factorization makes smaller, but has none"
+        + (f" ({reasons})" if reasons else "")
+    )
 
 
 @torch.no_grad()
 def check_loss_and_score(task: Task, dense: nn.Module) -> None:
-    """Try the loss on two training samples, and accuracy on two of validation, before anything takes long.
+    """Try the loss on a few training samples and the score on a few validation samples.
+
+    A score of the user's own may fail because the samples are few, such as one that needs samples of every class. Where
+    it fails it is computed on all of the validation data, and only if it fails there, too, the error is raised.
 
     Args:
         task: whose loss, score and data are tried.
@@ -29,13 +54,21 @@ def check_loss_and_score(task: Task, dense: nn.Module) -> None:
     Raises:
         RankfrontError: the model refuses the data or gives no finite numbers, or the loss or score refuses its outputs.
     """
-    tried: list[tuple[str, str, Split, Callable[[Any, Any], Any]]] = [
-        ("loss", "training", task.train, task.loss or functional.cross_entropy)
+
+    def score(outputs: Any, targets: Any) -> None:
+        try:
+            task.score.of([(outputs, targets)])
+        except Exception:
+            if task.score is ACCURACY:
+                raise
+            evaluate(dense, task.validation, task.score)
+
+    tried: list[tuple[str, str, Split, int, Callable[[Any, Any], Any]]] = [
+        ("loss", "training", task.train, LOSS_SAMPLES, task.loss or functional.cross_entropy),
+        ("score", "validation", task.validation, SCORE_SAMPLES, score),
     ]
-    if task.score is ACCURACY:
-        tried.append(("score", "validation", task.validation, accuracy))
-    for name, data, split, function in tried:
-        for batch in split.batches(2, limit=2):
+    for name, data, split, samples, function in tried:
+        for batch in split.batches(samples, limit=samples):
             try:
                 outputs = apply(dense, batch.inputs)
             except Exception as error:

@@ -1,4 +1,5 @@
 import copy
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rankfront import DENSE, Choice, FineTune, Plan, RankfrontError, Task
+from rankfront import DENSE, Choice, FineTune, Plan, RankfrontError, Score, Task
 from rankfront.objectives.kinds.registry import KINDS
 from rankfront.objectives.metrics.registry import measure
 from rankfront.objectives.objective import Objective
@@ -292,3 +293,40 @@ def test_where_there_is_no_untrained_score_it_is_none(task: Task, score: Any) ->
     objective.prepare()
     objective.task = replace(task, score=score)
     assert objective.score_before_finetuning(Plan(dict.fromkeys(PLAN, Choice("svd", 2)))) is None
+
+
+def of_all_classes(outputs: Tensor, targets: Tensor) -> float:
+    if len(targets) < 200:
+        raise ValueError("too few samples")
+    return 0.5
+
+
+def of_words(outputs: Tensor, targets: Tensor) -> str:
+    return "good"
+
+
+def of_wrong_shapes(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets).mean()
+
+
+def of_no_number(outputs: Tensor, targets: Tensor) -> float:
+    return math.nan
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        (of_words, "a score must be one number, but got 'good'"),
+        (of_wrong_shapes, "the score must accept the model's outputs .*, but: RuntimeError: The size"),
+        (of_no_number, "a score must be a finite number, but got nan"),
+        (lambda outputs: 0.5, "the score must accept .*, but: TypeError: .* takes 1 positional argument"),
+        (Score.of_split(of_wrong_shapes, "error", higher_is_better=False), "the score must accept"),
+    ],
+)
+def test_a_score_that_cannot_be_computed_is_told_before_anything_is_done(task: Task, score: Any, said: str) -> None:
+    with pytest.raises(RankfrontError, match=said):
+        Objective(replace(task, score=score), device=CPU)
+
+
+def test_a_score_that_fails_on_few_samples_only_is_taken(task: Task) -> None:
+    assert Objective(replace(task, score=of_all_classes), device=CPU).score(task.model) == 0.5
