@@ -121,16 +121,16 @@ def published(task: Task, device: torch.device) -> None:
     plan = Plan({name: Choice("svd", 8) for name in ("layer1.0.conv1", "layer1.0.conv2")})
     model = objective.factorize(plan).to(device)
     recipe = FineTune(epochs=5, lr=1e-3, optimizer="sgd", batch_size=32, weight_decay=0.0, warmup=0.0, distill=0.0)
-    score = finetune(
+    least = finetune(
         model,
         task.train,
         lambda outputs, batch: functional.cross_entropy(outputs, batch.targets),
-        lambda m: evaluate(m, task.validation, ACCURACY, device=device),
+        lambda m: ACCURACY.scale.minimised(evaluate(m, task.validation, ACCURACY, device=device).score),
         recipe,
         seed=0,
         device=device,
     )
-    found = evaluate(model, task.test, ACCURACY, device=device)
+    score, found = ACCURACY.scale.minimised(least), evaluate(model, task.test, ACCURACY, device=device).score
     print("| run | published | here, validation | here, test |\n|---|---|---|---|")
     print(f"| layer1[0].conv1, .conv2 at rank 8, 5 epochs | 64.79 | {100 * score:.2f} | {100 * found:.2f} |")
 

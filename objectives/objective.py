@@ -19,7 +19,7 @@ from torch.nn import functional
 from .calibration.calibrate import calibrate
 from .calibration.moments import Moments, Statistic
 from .calibration.samples import Samples, draw
-from .checks import check_loss_and_score
+from .checks import check_loss_and_score, check_some_layer_saves
 from .device import to_device
 from .errors import RankfrontError
 from .export.int8 import entries_of_quantized, quantized
@@ -32,7 +32,7 @@ from .kinds.probe import without_inapplicable, without_unreplaceable
 from .kinds.registry import kinds_named
 from .metrics.costs import Costs
 from .metrics.registry import measure
-from .metrics.score import evaluate
+from .metrics.score import Evaluation, evaluate
 from .metrics.values import Metrics
 from .model.attention import unpacked_where_it_runs
 from .model.finding import find_layers
@@ -74,22 +74,11 @@ class Objective:
         taking = {layer.name: tuple(kind for kind in kinds if kind.applies(layer)[0]) for layer in self.layers}
         self.decompositions = Decompositions(self.by_name, taking)
         self.costs = Costs(self.dense, self.layers, self.example, task.int8)
-        if not any(self._saves(layer) for layer in self.layers):
-            reasons = "; ".join(f"{name}: {why}" for name, why in list(self.layers.left_dense.items())[:3])
-            raise RankfrontError(
-                "the model must have a Linear or convolution that a factorization makes smaller, but has none"
-                + (f" ({reasons})" if reasons else "")
-            )
+        check_some_layer_saves(self.layers, taking)
         check_loss_and_score(task, self.dense)
         self._cache = cache
         self._samples = Samples([], [])
         self._soft = SoftTargets(self.dense, task.train)
-
-    def _saves(self, layer: Layer) -> bool:
-        return any(
-            kind.cost(layer, kind.smallest(layer)).params < layer.params
-            for kind in self.decompositions.kinds[layer.name]
-        )
 
     @property
     def smallest(self) -> Metrics:
@@ -100,11 +89,6 @@ class Objective:
                 for name, kinds in self.decompositions.kinds.items()
             }
         )
-
-    @property
-    def samples(self) -> int:
-        """How many the validation score was taken on, where it is a proportion of samples; else 0."""
-        return len(self.task.validation) if self.task.score.scale.proportion else 0
 
     @property
     def frozen(self) -> bool:
@@ -206,14 +190,13 @@ class Objective:
         """
         notes: list[str] = []
         scores: list[float] = []
-
         scale = self.task.score.scale
 
         def validate(model: nn.Module) -> float:
             scores.append(self.score(model))
-            return -scale.minimised(scores[-1])
+            return scale.minimised(scores[-1])
 
-        best = finetune(
+        least = finetune(
             model,
             self.task.train,
             functools.partial(
@@ -229,10 +212,10 @@ class Objective:
             device=self.device,
             progress=progress,
             checkpoint=checkpoint,
-            stop=None if stop is None else lambda epoch, value: stop(epoch, scale.minimised(-value)),
+            stop=None if stop is None else lambda epoch: stop(epoch, scores[-1]),
             note=notes.append,
         )
-        score = scale.minimised(-best)
+        score = scale.minimised(least)
         model = model.to("cpu", memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
         metrics = measure(model, self.example, entries_of_quantized if self.task.int8 else entries)
         if self.task.int8:
@@ -243,6 +226,10 @@ class Objective:
 
     def score(self, model: nn.Module, split: str = "validation") -> float:
         """Return a network's score on the named split."""
+        return self.scored(model, split).score
+
+    def scored(self, model: nn.Module, split: str = "validation") -> Evaluation:
+        """Return a network's score on the named split, and the number of samples that it was computed on."""
         return evaluate(model.to(self.device), getattr(self.task, split), self.task.score, device=self.device)
 
     def _refitted_where_it_helps(self, model: nn.Module, factors: nn.Module, plan: Plan) -> nn.Module:

@@ -43,7 +43,10 @@ class Scale:
             ) from None
 
     def minimised(self, score: float) -> float:
-        """Return what is minimised: the score, or where higher is better the score with its sign turned."""
+        """Return what is minimised: the score, or its negative where higher is better.
+
+        The function is its own inverse. It is the only place where a score's sign is changed.
+        """
         return -score if self.higher_is_better else score
 
     def show(self, score: float | None) -> str:
@@ -73,7 +76,7 @@ class Scale:
         return float(found.low), float(found.high)
 
     def agrees(self, stored: float, found: float, samples: int) -> bool:
-        """Return whether a score taken elsewhere is the stored one but for what another machine computes otherwise.
+        """Return whether two scores agree up to differences between machines.
 
         Of a proportion the stored score must lie in the 95 % interval of the new one; of any other score the two
         differ by at most a thousandth.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -99,19 +99,36 @@ def _accuracy(batches: Batches) -> float:
 ACCURACY = Score(ACCURACY_SCALE, _accuracy)
 
 
+class Evaluation(NamedTuple):
+    """A network's score on a split, and the number of samples that it was computed on."""
+
+    score: float
+    samples: int
+
+
 @torch.no_grad()
 def evaluate(
     model: nn.Module, data: Split, score: Score, *, device: torch.device | str = "cpu", batch_size: int = 512
-) -> float:
-    """Return a network's score on a split: eval mode, no autocast, full precision.
+) -> Evaluation:
+    """Return a network's score on a split, in eval mode, without autocast, in full precision.
+
+    Samples are counted as the score reads them: a loader may give fewer than its data has.
 
     Raises:
         TrialError: the score is not a finite number.
     """
+    samples = 0
+
+    def counted() -> Iterator[tuple[Any, Any]]:
+        nonlocal samples
+        for outputs, targets in _passed(model, data, device, batch_size):
+            samples += length(targets)
+            yield outputs, targets
+
     was_training = model.training
     model.eval()
     try:
-        return score.of(_passed(model, data, device, batch_size))
+        return Evaluation(score.of(counted()), samples)
     finally:
         model.train(was_training)
 

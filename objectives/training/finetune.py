@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,6 +21,9 @@ from ..progress import CountCallback
 from .schedule import schedule
 from .settings import FineTune
 
+FORMAT = 2
+"""Of the checkpoints, part of their key. Format 1 held the largest score, format 2 holds the least value."""
+
 FROZEN = "every parameter is frozen (requires_grad is False): there is nothing to fine-tune"
 
 
@@ -34,7 +38,7 @@ def finetune(
     device: torch.device,
     progress: CountCallback | None = None,
     checkpoint: Checkpoint | None = None,
-    stop: Callable[[int, float], bool] | None = None,
+    stop: Callable[[int], bool] | None = None,
     note: Callable[[str], None] | None = None,
 ) -> float:
     """Train ``model`` in place and leave it as it was at its best.
@@ -43,31 +47,33 @@ def finetune(
         model: the factorized network, on ``device``.
         data: the training split.
         loss: of the model's outputs on a batch; averaged over the batch.
-        validate: the score on the validation split, higher is better; asked before the first step and
-            after every epoch.
+        validate: returns what is minimised on the validation split; called before the first step and after every
+            epoch.
         settings: how long and how.
         seed: of the order of the samples, and of dropout and the like.
         device: where to compute.
         progress: called with the number of steps done, and of all.
         checkpoint: kept after every epoch, and gone on from where it is there.
-        stop: asked after every epoch but the last, with its number from 1 and its score, whether to stop.
+        stop: called after every epoch but the last, with its number from 1; returns whether to stop.
         note: called with a sentence on whatever was unusual. Where memory does not suffice, batches are passed in
             halves, quarters … whose gradients are added up (batch norm then sees smaller batches).
 
     Returns:
-        The best score; the model's weights and statistics are those that reached it.
+        The least value of ``validate``; the model's weights and statistics are those that reached it.
 
     Raises:
         TrialError: the loss is not finite.
     """
-    best = validate(model)
+    least = validate(model)
     total = settings.total_steps(data)
     if total == 0:
-        return best
+        return least
     if not any(parameter.requires_grad for parameter in model.parameters()):
         if note is not None:
             note(FROZEN)
-        return best
+        return least
+    if checkpoint:
+        checkpoint = replace(checkpoint, key=f"{checkpoint.key} format {FORMAT}")
     best_state = copy.deepcopy(model.state_dict())
     optimizer = _optimizer(model, settings)
     order = torch.Generator().manual_seed(seed)
@@ -75,7 +81,7 @@ def finetune(
         torch.manual_seed(seed)
         step, kept = checkpoint.load(model, optimizer) if checkpoint else (0, {})
         if step:
-            best, best_state = _restore(kept, best_state, order, device)
+            least, best_state = _restore(kept, best_state, order, device)
         rate = schedule(optimizer, "warm cosine", total, warmup=settings.warmup, done=step)
         epoch = 0
         parts = noted = 1
@@ -87,7 +93,7 @@ def finetune(
                 while True:
                     optimizer.zero_grad(set_to_none=True)
                     try:
-                        value = _backward(model, batch.parts(parts), loss, device)
+                        batch_loss = _backward(model, batch.parts(parts), loss, device)
                         break
                     except torch.OutOfMemoryError:
                         if parts >= length(batch.targets):
@@ -102,7 +108,7 @@ def finetune(
                 nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
                 optimizer.step()
                 rate.step()
-                running += value
+                running += batch_loss
                 step += 1
                 if step % 16 == 0 or step == total:
                     _check_finite(running, step)
@@ -112,16 +118,16 @@ def finetune(
                     break
             if step == before:
                 raise RankfrontError("the training data must give at least one batch, but it gave none")
-            score = validate(model)
-            if score >= best:
-                best, best_state = score, copy.deepcopy(model.state_dict())
+            value = validate(model)
+            if value <= least:
+                least, best_state = value, copy.deepcopy(model.state_dict())
             epoch += 1
-            if stop is not None and step < total and stop(epoch, score):
+            if stop is not None and step < total and stop(epoch):
                 break
             if checkpoint:
-                checkpoint.save(step, model, optimizer, _kept(best, best_state, order, device))
+                checkpoint.save(step, model, optimizer, _kept(least, best_state, order, device))
     model.load_state_dict(best_state)
-    return best
+    return least
 
 
 def _backward(
@@ -142,14 +148,14 @@ def _backward(
 
 
 def _kept(
-    best: float, best_state: Mapping[str, Tensor], order: torch.Generator, device: torch.device
+    least: float, best_state: Mapping[str, Tensor], order: torch.Generator, device: torch.device
 ) -> dict[str, Tensor]:
     """Return what a fine-tune needs to go on, besides the model and the optimizer."""
     kept = {f"best.{name}": value for name, value in best_state.items()}
     if device.type == "cuda":
         kept["random on cuda"] = torch.cuda.get_rng_state(device)
     return kept | {
-        "score": torch.tensor(best, dtype=torch.float64),
+        "least": torch.tensor(least, dtype=torch.float64),
         "order": order.get_state(),
         "random": torch.get_rng_state(),
     }
@@ -158,12 +164,12 @@ def _kept(
 def _restore(
     kept: Mapping[str, Tensor], like: Mapping[str, Tensor], order: torch.Generator, device: torch.device
 ) -> tuple[float, dict[str, Tensor]]:
-    """Set the random states and return the best score and state; the inverse of `_kept`."""
+    """Set the random states and return the least value and its state; the inverse of `_kept`."""
     order.set_state(kept["order"])
     torch.set_rng_state(kept["random"])
     if "random on cuda" in kept and device.type == "cuda":
         torch.cuda.set_rng_state(kept["random on cuda"], device)
-    return float(kept["score"]), {name: kept[f"best.{name}"].to(value.device) for name, value in like.items()}
+    return float(kept["least"]), {name: kept[f"best.{name}"].to(value.device) for name, value in like.items()}
 
 
 def _optimizer(model: nn.Module, settings: FineTune) -> torch.optim.Optimizer:

@@ -25,7 +25,7 @@ class DenseModel:
     """On validation."""
     metrics: Metrics
     samples: Mapping[str, int]
-    """How many samples each split has."""
+    """On how many samples each split's scores were computed; 0 for ``test`` while there is no score on it."""
     scale: Scale
 
     @property
@@ -43,7 +43,7 @@ class DenseModel:
         try:
             dense = noted[DENSE]
             scale = Scale.read(noted[SCALE]) if SCALE in noted else Scale.of_old_study(noted[SCORE_NAME])
-            return cls(float(dense["score"]), Metrics(dense["metrics"]), dense["samples"], scale)
+            return cls(float(dense["score"]), Metrics(dense["metrics"]), {"test": 0} | dense["samples"], scale)
         except (KeyError, TypeError, ValueError) as error:
             raise RankfrontError(
                 f"study {study.study_name!r} must say what its dense model is, but it is damaged there: {error}"
@@ -54,6 +54,13 @@ class DenseModel:
         dense: dict[str, Any] = {"score": self.score, "metrics": dict(self.metrics), "samples": dict(self.samples)}
         for name, value in ((SCORE_NAME, self.scale.name), (SCALE, self.scale.plain()), (DENSE, dense)):
             study.set_user_attr(name, value)
+
+
+def note_samples(study: Study, split: str, samples: int) -> None:
+    """Write into a study on how many samples of a split its scores were computed."""
+    dense = study.user_attrs[DENSE]
+    if dense["samples"].get(split) != samples:
+        study.set_user_attr(DENSE, {**dense, "samples": {**dense["samples"], split: samples}})
 
 
 def is_noted(study: Study) -> bool:

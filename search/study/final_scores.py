@@ -12,6 +12,7 @@ from optuna.study import Study
 from ...objectives.objective import Objective
 from ..report.progress import Progress
 from ..results.result import Result
+from ..storage.dense import note_samples
 from ..storage.folder import Folder
 from ..storage.manifest import machine
 from ..storage.trials import TEST, TEST_MACHINES
@@ -33,12 +34,14 @@ def score_on_test(study: Study, objective: Objective, folder: Folder, worker: Wo
             trial = wanted[name]
             try:
                 model = objective.dense if trial is None else result.load(trial, objective.task.model)
-                score = objective.score(model, "test")
+                score, samples = objective.scored(model, "test")
             except Exception as error:  # the user's score may raise anything
                 what = name if trial is None else f"trial {name}"
                 progress.say(f"no test score for {what}: {type(error).__name__}: {error}")
-                score = None
+                score = samples = None
             with worker.exclusive():
+                if samples is not None:
+                    note_samples(study, "test", samples)
                 for attribute, value in ((TEST_MACHINES, machine(objective.device)), (TEST, score)):
                     study.set_user_attr(attribute, {**study.user_attrs.get(attribute, {}), name: value})
         if missing:

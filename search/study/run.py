@@ -140,6 +140,7 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
         return shown
 
     study.pruner = PRUNER
+    dense = DenseModel.of(study)
     problem = Problem(
         space,
         settings.seed,
@@ -147,20 +148,19 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
         without_lock(objective.factorized_score),
         without_lock(objective.score_before_finetuning),
         objective.task.score.scale,
-        objective.samples,
+        dense.samples["validation"] if dense.scale.proportion else 0,
         settings.objectives[1:],
     )
     asker = Asker(study, problem, settings.sampler)
-    return TrialLoop(study, space, asker, objective, settings, worker, progress, DenseModel.of(study))
+    return TrialLoop(study, space, asker, objective, settings, worker, progress, dense)
 
 
 def _note_dense_model(study: Study, objective: Objective, settings: RunSettings, progress: Progress) -> None:
     """Score the dense model once, and say what there is to compress."""
     task = objective.task
     if not is_noted(study):
-        splits = {name: getattr(task, name) for name in ("validation", "test")}
-        samples = {name: len(split) for name, split in splits.items() if split is not None}
-        DenseModel(objective.score(objective.dense), objective.costs.dense, samples, task.score.scale).note(study)
+        score, samples = objective.scored(objective.dense)
+        DenseModel(score, objective.costs.dense, {"validation": samples}, task.score.scale).note(study)
     dense = DenseModel.of(study)
     costs = ", ".join(f"{name} {METRICS[name].show(dense.metrics[name])}" for name in dense.costs)
     progress.say(f"dense model: validation {dense.scale.name} {dense.scale.show(dense.score)}, {costs}")

@@ -3,9 +3,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, TensorDataset
 
 from rankfront import RankfrontError, Score, Split, TrialError
-from rankfront.objectives.metrics.score import accuracy, evaluate
+from rankfront.objectives.metrics.score import ACCURACY, accuracy, evaluate
 
 
 def test_accuracy() -> None:
@@ -28,7 +29,7 @@ def test_the_score_sees_the_whole_split_at_once() -> None:
 
     x, y = torch.randn(10, 3), torch.arange(10)
     model = nn.Linear(3, 2).train()
-    assert evaluate(model, Split((x, y)), Score.of_split(score), batch_size=4) == 0.5
+    assert evaluate(model, Split((x, y)), Score.of_split(score), batch_size=4) == (0.5, len(x))
     ((outputs, targets),) = seen
     torch.testing.assert_close(outputs, model(x).detach())
     assert torch.equal(targets, y)
@@ -42,10 +43,37 @@ def test_outputs_may_be_dicts_and_tuples() -> None:
 
     x = torch.arange(5.0).view(5, 1)
     total = evaluate(Two(), Split((x, x)), Score.of_split(lambda out, y: float((out["b"][1] - y).sum())), batch_size=2)
-    assert total == 5
+    assert total == (5, 5)
 
 
 def test_a_score_that_is_no_number_fails_the_trial() -> None:
     data = Split((torch.zeros(3, 2), torch.zeros(3)))
     with pytest.raises(TrialError, match="finite number, but got nan"):
         evaluate(nn.Linear(2, 2), data, Score.of_split(lambda o, t: float("nan")))
+
+
+X, Y = torch.randn(190, 4), torch.arange(190) % 3
+PARTS: dict[str, tuple[Any, int]] = {
+    "tensors": ((X, Y), 190),
+    "a set": (TensorDataset(X, Y), 190),
+    "a loader": (DataLoader(TensorDataset(X, Y), 100), 190),
+    "a loader that drops the last batch": (DataLoader(TensorDataset(X, Y), 100, drop_last=True), 100),
+    "a loader of some samples": (DataLoader(TensorDataset(X, Y), 32, sampler=SubsetRandomSampler(range(70))), 70),
+    "a loader that repeats samples": (
+        DataLoader(TensorDataset(X, Y), 32, sampler=RandomSampler(Y.tolist(), replacement=True, num_samples=400)),
+        400,
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "samples"), PARTS.values(), ids=PARTS)
+def test_samples_are_those_that_were_scored(data: Any, samples: int) -> None:
+    seen: list[int] = []
+
+    def count(outputs: torch.Tensor, targets: torch.Tensor) -> float:
+        seen.append(len(targets))
+        return 0.0
+
+    for score in (ACCURACY, Score.of_split(count)):
+        assert evaluate(nn.Linear(4, 3), Split(data), score).samples == samples
+    assert seen == [samples]

@@ -1,4 +1,6 @@
+import contextlib
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,6 +8,7 @@ from torch import nn
 
 from rankfront import FineTune, RankfrontError, Split, TrialError
 from rankfront.objectives.data.batch import Batch
+from rankfront.objectives.io.checkpoint import Checkpoint
 from rankfront.objectives.training.finetune import finetune
 from tests.conftest import blobs, perceptron
 
@@ -16,24 +19,24 @@ def loss(outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
     return nn.functional.cross_entropy(outputs, batch.targets)
 
 
-def accuracy_of(model: nn.Module) -> float:
+def error_of(model: nn.Module) -> float:
     x, y = blobs(200, 2)
     with torch.no_grad():
-        return float((model.eval()(x).argmax(1) == y).double().mean())
+        return float((model.eval()(x).argmax(1) != y).double().mean())
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_learns_and_returns_the_score_it_leaves_behind(optimizer: str) -> None:
+def test_learns_and_returns_the_value_it_leaves_behind(optimizer: str) -> None:
     model = perceptron()
-    before = accuracy_of(model)
+    before = error_of(model)
     settings = FineTune(epochs=5, optimizer=optimizer, lr=0.02, batch_size=50)  # pyright: ignore[reportArgumentType]
-    best = finetune(model, Split(blobs(400, 1)), loss, accuracy_of, settings, seed=0, device=CPU)
-    assert best > before + 0.2
-    assert accuracy_of(model) == best
+    least = finetune(model, Split(blobs(400, 1)), loss, error_of, settings, seed=0, device=CPU)
+    assert least < before - 0.2
+    assert error_of(model) == least
 
 
 def test_keeps_the_best_epoch_and_not_the_last() -> None:
-    scores = iter([0.1, 0.9, 0.2, 0.3])
+    scores = iter([0.9, 0.1, 0.8, 0.7])
     states: list[torch.Tensor] = []
 
     def validate(model: nn.Module) -> float:
@@ -42,16 +45,16 @@ def test_keeps_the_best_epoch_and_not_the_last() -> None:
 
     model = perceptron()
     settings = FineTune(epochs=3, lr=0.1, batch_size=100)
-    assert finetune(model, Split(blobs(400, 1)), loss, validate, settings, seed=0, device=CPU) == 0.9
+    assert finetune(model, Split(blobs(400, 1)), loss, validate, settings, seed=0, device=CPU) == 0.1
     assert torch.equal(model.state_dict()["0.weight"], states[1])
 
 
-def test_never_ends_below_where_it_began() -> None:
-    scores = iter([0.9, 0.1])
+def test_never_ends_above_where_it_began() -> None:
+    scores = iter([0.1, 0.9])
     model = perceptron()
     weight = model[0].weight.detach().clone()
     settings = FineTune(epochs=1)
-    assert finetune(model, Split(blobs(50, 1)), loss, lambda _: next(scores), settings, seed=0, device=CPU) == 0.9
+    assert finetune(model, Split(blobs(50, 1)), loss, lambda _: next(scores), settings, seed=0, device=CPU) == 0.1
     assert torch.equal(model[0].weight, weight)
 
 
@@ -113,3 +116,32 @@ def test_a_loss_that_is_not_finite_fails_the_trial(value: float) -> None:
 def test_checks_its_settings(wrong: dict[str, float], said: str) -> None:
     with pytest.raises(RankfrontError, match=said):
         FineTune(**wrong)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_checkpoint_of_another_format_is_begun_anew(tmp_path: Path) -> None:
+    class Stopped(Exception):
+        pass
+
+    def run(key: str, stop_after: int | None) -> list[int]:
+        steps: list[int] = []
+
+        def progress(done: int, total: int) -> None:
+            steps.append(done)
+
+        def stop(epoch: int) -> bool:
+            if epoch == stop_after:
+                raise Stopped
+            return False
+
+        checkpoint = Checkpoint(tmp_path / "kept.safetensors", key)
+        arguments = (perceptron(), Split(blobs(400, 1)), loss, error_of, FineTune(epochs=3, batch_size=25))
+        with contextlib.suppress(Stopped):
+            finetune(*arguments, seed=0, device=CPU, progress=progress, checkpoint=checkpoint, stop=stop)
+        return steps
+
+    assert run("mine", 2) == [16, 32]
+    assert run("mine", None) == [32, 48]  # goes on after the first epoch, of 16 steps
+    stale = Checkpoint(tmp_path / "kept.safetensors", "other")
+    optimizer = torch.optim.AdamW(perceptron().parameters())
+    stale.save(16, perceptron(), optimizer, {"score": torch.tensor(0.9)})  # as version 1 wrote it
+    assert run("other", None) == [16, 32, 48]

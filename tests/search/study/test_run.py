@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from rankfront import RankfrontError, Result, Task, load
 from rankfront.objectives.metrics.registry import measure
@@ -222,3 +223,13 @@ def test_a_test_score_that_fails_costs_no_output(task: Task, tmp_path: Path) -> 
     result = go(replace(task, score=score, test=(x, y)), tmp_path / "out", trials=2)
     assert result.front["test_score"].isna().all()
     assert (tmp_path / "out" / "best" / "model.safetensors").exists()
+
+
+def test_samples_are_noted_as_they_were_scored(task: Task, tmp_path: Path) -> None:
+    def loader(samples: int) -> DataLoader[Any]:
+        return DataLoader(TensorDataset(*blobs(samples, 2)), 100, drop_last=True)
+
+    result = go(replace(task, validation=loader(190), test=loader(330)), tmp_path / "out", trials=1)
+    assert result.dense.samples == {"validation": 100, "test": 300}
+    untested = go(replace(task, validation=loader(190), test=None), tmp_path / "untested", trials=1)
+    assert untested.dense.samples == {"validation": 100, "test": 0}
