@@ -59,6 +59,20 @@ class Scale:
             return "–"
         return f"{100 * score:.2f} %" if self.proportion else format(score, self.form)
 
+    def show_interval(self, low: float, high: float) -> str:
+        """Return an interval as it stands behind a score.
+
+        >>> Scale("accuracy", proportion=True).show_interval(0.826, 0.945)
+        '[82.6, 94.5]'
+        """
+        ends = (f"{100 * end:.1f}" if self.proportion else format(end, self.form) for end in (low, high))
+        return f"[{', '.join(ends)}]"
+
+    @property
+    def axis(self) -> tuple[float, str]:
+        """What a plot multiplies scores by, and the unit that it writes behind the score's name."""
+        return (100.0, " (%)") if self.proportion else (1.0, "")
+
     def interval(self, score: float | None, samples: int, confidence: float = 0.95) -> tuple[float, float] | None:
         """Return the confidence interval of a proportion measured on so many samples (Wilson, JASA 1927).
 

@@ -1,4 +1,4 @@
-"""What people look at: plots, the page, progress, numbers in words."""
+"""What people look at: the page, progress, a trial's result in words."""
 
 import lazy_loader
 

@@ -13,14 +13,16 @@ from plotly.offline import get_plotlyjs
 
 from ...objectives.errors import RankfrontError
 from ...objectives.io.files import read_json, write_text
+from ...objectives.kinds.registry import KINDS
 from ...objectives.metrics.amounts import share_shown
 from ...objectives.metrics.registry import METRICS, metric_named
 from ..results.finished import FinishedModel
+from ..results.plots.ranks import legend, short_names
 from ..results.result import Result
 from ..results.tables import front_rows
 
 TITLES = {
-    "ranks": "Kinds and ranks per layer on the front (sp: spatial, tk: tucker2, +: with identity block)",
+    "ranks": f"Kinds and ranks per layer on the front ({legend(short_names(KINDS))})",
     "hypervolume": "Hypervolume over trials",
 }
 
@@ -60,6 +62,7 @@ def _content(result: Result) -> dict[str, Any]:
         "score": scale.name,
         "proportion": scale.proportion,
         "costs": dense.costs,
+        "notes": [note for name in dense.costs if (note := METRICS[name].note)],
         "plotly": get_plotlyjs(),
         "budget": str(result.budget),
         "best": _best(result),
@@ -143,7 +146,7 @@ def _with_interval(result: Result, row: Mapping[str, float], column: str) -> str
     shown = result.scale.show(row.get(column))
     if shown == "–" or f"{column}_low" not in row:
         return shown
-    return f"{shown} [{100 * row[f'{column}_low']:.1f}, {100 * row[f'{column}_high']:.1f}]"
+    return f"{shown} {result.scale.show_interval(row[f'{column}_low'], row[f'{column}_high'])}"
 
 
 def _manifest(result: Result) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a study has found: the front, the best, tables."""
+"""What a study has found: the front, the best, tables, plots."""
 
 import lazy_loader
 

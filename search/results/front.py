@@ -20,7 +20,7 @@ from ..storage.trials import Scored
 
 
 def retained_of(trials: Sequence[Scored], costs: Sequence[str]) -> list[Scored]:
-    """Return the trials whose weights are kept: on the front by their uncorrected scores, or leaders by these.
+    """Return the trials whose weights are kept: those on the uncorrected front, and the ten best uncorrected scores.
 
     A trial that is not kept is never wanted again: uncorrected scores do not change, so no later trial brings it back.
     """
@@ -76,7 +76,8 @@ def hypervolume_history(trials: Sequence[Scored], cost: str, dense: Metrics) -> 
 def area(costs: NDArray[np.float64], gains: NDArray[np.float64]) -> float:
     """Return the area that points ``(costs, gains)`` dominate within costs from 0 to 1 and gains from 0 up.
 
-    A point dominates all that costs more and gains less. Points of cost 1 and more dominate nothing of it.
+    A point dominates all that costs more and gains less. Points of cost 1 and more dominate nothing of it. A gain is
+    how far a minimised value lies below the reference point: areas are made of lengths, so here more is better.
 
     >>> area(np.array([0.5, 3.0]), np.array([0.5, 1.0]))
     0.25

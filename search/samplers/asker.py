@@ -30,7 +30,7 @@ class Asker:
 
     Args:
         study: its ``sampler`` is replaced.
-        problem: what the sampler is told.
+        problem: what the sampler proposes plans for.
         sampler: a name, an object with ``propose(history, slot)``, or an Optuna sampler.
     """
 
@@ -61,11 +61,11 @@ class Asker:
 
 @final
 class FixedSampler(BaseSampler):
-    """Gives the parameters it was given, ``params``; another sampler is told of trials that begin and end."""
+    """Returns fixed parameters; passes the trial's events on to the wrapped sampler."""
 
-    def __init__(self, informed: BaseSampler | None = None) -> None:
+    def __init__(self, wrapped: BaseSampler | None = None) -> None:
         self.params: dict[str, int] = {}
-        self._informed = informed
+        self._wrapped = wrapped
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return nothing: all parameters are given one by one."""
@@ -84,16 +84,16 @@ class FixedSampler(BaseSampler):
         return self.params[param_name]
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        """Tell the other sampler."""
-        if self._informed is not None:
-            self._informed.before_trial(study, trial)
+        """Pass it on."""
+        if self._wrapped is not None:
+            self._wrapped.before_trial(study, trial)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """Tell the other sampler; where it says that no plan is left to try (`Study.stop`), the study goes on."""
-        if self._informed is not None:
+        """Pass it on; where the wrapped sampler finds no plan left to try (`Study.stop`), the study goes on."""
+        if self._wrapped is not None:
             study._thread_local.in_optimize_loop = True  # without it `Study.stop` raises
             try:
-                self._informed.after_trial(study, trial, state, values)
+                self._wrapped.after_trial(study, trial, state, values)
             finally:
                 study._thread_local.in_optimize_loop = False
 

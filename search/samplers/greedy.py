@@ -18,8 +18,8 @@ from ..space.candidates import Candidates
 from ..space.limits import limits_at, van_der_corput
 from ..space.space import Space
 from .history import History
-from .near_duplicates import WithoutDuplicates
 from .sampler import Sampler
+from .untried import WithoutRepeats
 
 KEY = "rankfront:greedy"
 """The study's system attribute with the table: layer → scores."""
@@ -57,7 +57,7 @@ class GreedySampler:
 
 def greedy() -> Sampler:
     """Return the sampler ``greedy``."""
-    return WithoutDuplicates(GreedySampler())
+    return WithoutRepeats(GreedySampler())
 
 
 def _options(space: Space) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

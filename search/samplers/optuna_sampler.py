@@ -15,8 +15,8 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from ..allocation.repair import repaired
 from ..space.arrays import Choices
 from .history import History
-from .near_duplicates import WithoutDuplicates
 from .sampler import Sampler
+from .untried import WithoutRepeats
 
 
 @final
@@ -42,12 +42,12 @@ class OptunaSampler:
 
 def seeded(make: Callable[[int], BaseSampler]) -> Sampler:
     """Return a sampler of ours from a function that makes an Optuna sampler from a seed."""
-    return WithoutDuplicates(OptunaSampler(make))
+    return WithoutRepeats(OptunaSampler(make))
 
 
 def as_it_is(sampler: BaseSampler) -> Sampler:
     """Return a sampler of ours from an Optuna sampler of the user's, seeded by the user and used for all proposals."""
-    return WithoutDuplicates(OptunaSampler(lambda _: sampler))
+    return WithoutRepeats(OptunaSampler(lambda _: sampler))
 
 
 def tpe() -> Sampler:

@@ -1,4 +1,4 @@
-"""What a sampler is told of the study it proposes for; it does not change while the study runs."""
+"""The problem that a sampler proposes plans for: constant while a study runs."""
 
 from __future__ import annotations
 

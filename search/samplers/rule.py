@@ -9,8 +9,8 @@ from ..allocation.registry import rule_named
 from ..space.arrays import Choices
 from ..space.limits import limits_at, van_der_corput
 from .history import History
-from .near_duplicates import WithoutDuplicates
 from .sampler import Sampler
+from .untried import WithoutRepeats
 
 if TYPE_CHECKING:
     from ..allocation.registry import Rule
@@ -35,4 +35,4 @@ class RuleSampler:
 
 def rule_sampler(name: str) -> Sampler:
     """Return the sampler of the rule of that name."""
-    return WithoutDuplicates(RuleSampler(rule_named(name)))
+    return WithoutRepeats(RuleSampler(rule_named(name)))

@@ -50,7 +50,10 @@ def manifest_of(study: Study, device: torch.device, storage: str | None) -> dict
 
 
 def machine(device: torch.device) -> dict[str, str]:
-    """Return what scores depend on besides model, data and settings: the same here and there, the same to the digit."""
+    """Return what scores depend on besides model, data and settings.
+
+    If equal on two machines, scores are bitwise equal.
+    """
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "device": f"{device.type} ({name}, {torch.get_num_threads()} threads)",

@@ -1,9 +1,8 @@
 """Runs of one plan with several seeds, and the selection bias of the best of many scores.
 
-The best of many noisy scores is too good to be true: chosen because it is high, it was probably lucky, too (the
-"winner's curse"; Cawley & Talbot, JMLR 2010, for model selection). So a study runs its leaders again. Then a plan is
-compared by the mean of its runs, and a plan that ran once by its score, worse by what the others lost, on average, when
-they ran again.
+The maximum of noisy scores is biased upwards (the "winner's curse"; Cawley & Talbot, JMLR 2010, for model selection).
+So a study runs its leaders again. Then a plan that ran several times is compared by the mean of its runs. A plan that
+ran once is compared by its score, corrected by the mean difference between first and later runs of the others.
 """
 
 from __future__ import annotations

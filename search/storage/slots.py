@@ -30,7 +30,7 @@ def next_slot(study: Study) -> int:
 
 
 def seed_for(seed: int, slot: int, use: str) -> int:
-    """Return a seed for one use in one slot, unlike that of any other."""
+    """Return a distinct seed for each slot and use."""
     digest = hashlib.sha256(f"{seed}|{slot}|{use}".encode()).digest()
     return int.from_bytes(digest[:4], "little")
 

@@ -134,7 +134,7 @@ class TrialLoop:
             return ""
         began = time.monotonic()
         try:
-            outcome, stopped = self._outcome(trial, slot, plan, label)
+            outcome, stopped_by = self._outcome(trial, slot, plan, label)
         except Exception as error:  # the user's code may raise anything: it is this trial's result
             if isinstance(error, UpdateFinishedTrialError):
                 raise
@@ -155,8 +155,7 @@ class TrialLoop:
         notes = [*outcome.notes, *self._measured_over_budget(trial, outcome)]
         if notes:
             found[REASON] = "; ".join(notes)
-        if stopped:
-            reason = f"stopped after epoch {stopped}: clearly behind a trial that costs no more"
+        if reason := stopped_by:
             self._tell(trial, {**found, REASON: reason}, TrialState.PRUNED)
             self.progress.finish(label)
             self.progress.say(f"{label}  {reason}")
@@ -170,17 +169,18 @@ class TrialLoop:
         self.progress.say(f"{label:<18} {line}   {seconds:5.1f} s{mark}")
         return ""
 
-    def _outcome(self, trial: Trial, slot: int, plan: Plan, label: str) -> tuple[Outcome, int]:
-        """Return what became of a plan, and after which epoch it was stopped early, 0 if it was not."""
-        stopped = 0
-        behind = watcher(
+    def _outcome(self, trial: Trial, slot: int, plan: Plan, label: str) -> tuple[Outcome, str]:
+        """Return what became of a plan, and why it was stopped early, nothing if it was not."""
+        stopped_by = ""
+        watch = watcher(
             self.study, trial, self.space.candidates.costs.of(plan), self.dense.scale, self.dense.samples["validation"]
         )
 
         def stop(epoch: int, score: float) -> bool:
-            nonlocal stopped
-            stopped = epoch if behind(epoch, score) else 0
-            return stopped > 0
+            nonlocal stopped_by
+            stops, why = watch(epoch, score)
+            stopped_by = f"stopped after epoch {epoch}: {why}" if stops else ""
+            return stops
 
         outcome = self.objective(
             plan,
@@ -188,7 +188,7 @@ class TrialLoop:
             progress=lambda done, total: self.progress(label, done, total),
             stop=stop,
         )
-        return outcome, stopped
+        return outcome, stopped_by
 
     def _measured_over_budget(self, trial: Trial, outcome: Outcome) -> Iterator[str]:
         """Constrain a trial by the bounded metrics that only measuring tells; yield what is over its bound."""

@@ -1,14 +1,14 @@
 """When a fine-tune is stopped early.
 
 Under one objective Optuna's median pruner decides. Under several Optuna has none, so the rule is our own. After an
-epoch, a trial's final score is bounded: its present score, plus the largest gain that any complete trial of the study
-made from this epoch to its end (in log odds, in which gains near 100 % compare with gains further down). The trial is
-stopped if even the upper end of that bound's interval is below the lower end of the interval of another trial's *final*
+epoch, a bound is put on the trial's final score: its present score, improved by the largest improvement that any
+complete trial of the study made from this epoch to its end (in log odds, see `fitted_scale`). The trial is stopped if
+even the better end of that bound's interval is worse than the worse end of the interval of another trial's *final*
 score, where that other trial costs no more in any metric.
 
 - Learning curves may cross: a trial that begins low and rises steeply is not stopped as long as its rise would be no
   steeper than the steepest one seen. Before `STARTUP` complete trials have shown their curves, nothing is stopped.
-- Many rivals: the best of many measured scores is too good by luck. The intervals have a confidence of
+- Many rivals: the best of many measured scores is biased upwards. The intervals have a confidence of
   1 - 0.05 / rivals (Bonferroni), so that all of them hold together with 95 %.
 
 It is a rule of experience, not a guarantee: curves of stopped trials are not seen to their end, so a steeper one may be
@@ -20,11 +20,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from optuna.pruners import MedianPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial
-from scipy.special import expit, logit
 
+from ...objectives.metrics.fitted_scale import FittedScale
 from ...objectives.metrics.scale import Scale
 from ...objectives.metrics.values import Metrics
 from ..storage.trials import METRICS, feasible
@@ -37,9 +38,17 @@ STARTUP = 8
 
 PRUNER = MedianPruner(n_startup_trials=STARTUP)
 
+ERROR_RATE = 0.05
+"""The intervals of all rivals together hold with a confidence of 1 less this."""
 
-def watcher(study: Study, trial: Trial, costs: Metrics, scale: Scale, samples: int) -> Callable[[int, float], bool]:
-    """Return what a fine-tune asks after every epoch but the last: ``(epoch, score)`` → whether to stop.
+Watcher = Callable[[int, float], tuple[bool, str]]
+"""``(epoch, score)`` → whether to stop, and why."""
+
+GO_ON = False, ""
+
+
+def watcher(study: Study, trial: Trial, costs: Metrics, scale: Scale, samples: int) -> Watcher:
+    """Return what a fine-tune asks after every epoch but the last: ``(epoch, score)`` → whether to stop, and why.
 
     Args:
         study: whose other trials it is compared with.
@@ -49,43 +58,42 @@ def watcher(study: Study, trial: Trial, costs: Metrics, scale: Scale, samples: i
         samples: of the validation split.
     """
     curve: list[float] = []
-    alone = len(study.directions) == 1
+    one_objective = len(study.directions) == 1
+    fitted_scale = FittedScale.of(scale, samples)
 
-    def behind(epoch: int, score: float) -> bool:
+    def fitted(scores: list[float]) -> NDArray[np.float64]:
+        return fitted_scale.fitted(np.array([scale.minimised(score) for score in scores]))[0]
+
+    def stop(epoch: int, score: float) -> tuple[bool, str]:
         curve.append(score)
         trial.set_user_attr(CURVE, curve)
-        if alone:
+        if one_objective:
             trial.report(score, epoch)
-            return trial.should_prune()
+            return trial.should_prune(), "worse than the median of the trials before it"
         if not scale.proportion:
-            return False
+            return GO_ON
         known = [
             t for t in study.get_trials(deepcopy=False) if feasible(t) and len(t.user_attrs.get(CURVE, ())) >= epoch
         ]
         rivals = [t.values[0] for t in known if _costs_no_more(t, costs)]
         if len(known) < STARTUP or not rivals:
-            return False
-        odds = _log_odds([t.values[0] for t in known], scale, samples)
-        gains = odds - _log_odds([t.user_attrs[CURVE][epoch - 1] for t in known], scale, samples)
-        bound = expit(_log_odds([score], scale, samples)[0] + max(0.0, gains.max()))
-        best = max(_right(rival, scale) for rival in rivals)
-        confidence = 1 - 0.05 / len(rivals)
-        share = Scale(scale.name, proportion=True)
-        upper, lower = share.interval(bound, samples, confidence), share.interval(best, samples, confidence)
-        return upper is not None and lower is not None and upper[1] < lower[0]
+            return GO_ON
+        changes = fitted([t.values[0] for t in known]) - fitted([t.user_attrs[CURVE][epoch - 1] for t in known])
+        bounds, _ = fitted_scale.values(fitted([score]) + min(0.0, changes.min()), 0.0)
+        confidence = 1 - ERROR_RATE / len(rivals)
+        best_end, _ = _interval(float(bounds[0]), scale, samples, confidence)
+        _, worst_end = _interval(min(map(scale.minimised, rivals)), scale, samples, confidence)
+        return best_end > worst_end, "clearly worse than a trial that costs no more"
 
-    return behind
+    return stop
 
 
-def _right(score: float, scale: Scale) -> float:
-    """Return the share of samples that are right, also where the score is the share that is wrong."""
-    return score if scale.higher_is_better else 1 - score
-
-
-def _log_odds(scores: list[float], scale: Scale, samples: int) -> np.ndarray:
-    """Return the log odds of being right, finite also where all or none are."""
-    right = np.array([_right(score, scale) for score in scores])
-    return logit((samples * right + 0.5) / (samples + 1))
+def _interval(value: float, scale: Scale, samples: int, confidence: float) -> tuple[float, float]:
+    """Return the interval of a minimised score, the better end first."""
+    ends = scale.interval(scale.minimised(value), samples, confidence)
+    assert ends is not None, "only a proportion is compared"
+    low, high = sorted(map(scale.minimised, ends))
+    return low, high
 
 
 def _costs_no_more(trial: FrozenTrial, costs: Metrics) -> bool:

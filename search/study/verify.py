@@ -11,8 +11,10 @@ from pathlib import Path
 
 from ...objectives.device import choose_device
 from ...objectives.errors import RankfrontError
+from ...objectives.export.int8 import dequantized
 from ...objectives.export.plan_files import model_folders, read_model_files_at
-from ...objectives.metrics.registry import measure
+from ...objectives.metrics.metric import Subject
+from ...objectives.metrics.registry import METRICS
 from ...objectives.objective import Objective
 from ...objectives.task import Task
 from ..report.progress import Progress, showing
@@ -46,9 +48,9 @@ def verify(
 ) -> list[Check]:
     """Load, recount and score every model of a study's front again.
 
-    Params are the sum of ``numel`` over the model's distinct parameters, flops torch's count of one forward pass, bytes
-    the size of the file. Scores must be equal on the machine that took them, with its threads and versions; elsewhere
-    the stored score must lie within the 95 % interval of the new one (a score of the user's own: within a thousandth).
+    Every metric is measured on the network that was loaded (`Metric.measure_shipped`). Scores must be equal on the
+    machine that took them, with its threads and versions; elsewhere the stored score must lie within the 95 % interval
+    of the new one (a score of the user's own: within a thousandth).
 
     Args:
         task: the one that ``run`` was given.
@@ -105,10 +107,13 @@ def _checks_of(trial: Scored, result: Result, objective: Objective, here: dict[s
     except RankfrontError as error:
         return [Check(trial.trial, "weights", "", str(error), False)]
     checks: list[Check] = []
-    found = {**measure(model, objective.example), "bytes": weights.stat().st_size}
+    # A trial measures its network before its weights become int8, with the tensors that the file will hold.
+    measured = dequantized(model, objective.dense, trial.plan) if result.int8 else model
+    subject = Subject(measured, objective.example, objective.costs.saved)
     for name in result.dense.costs:
-        stored, amount = trial.metrics.get(name), found[name]
-        if stored is not None and not (result.int8 and name == "params"):  # int8 weights are no parameters
+        stored = trial.metrics.get(name)
+        if stored is not None:
+            amount = METRICS[name].measure_shipped(weights, subject)
             checks.append(Check(trial.trial, name, f"{stored:,}", f"{amount:,}", amount == stored))
     scores = {"validation": trial.score, "test": result.test_score(trial.trial)}
     machines = result.machines(trial.trial)

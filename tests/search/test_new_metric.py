@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +51,20 @@ class Weights(Metric):
         return Additive(self.measure(subject), layers, lambda layer, cost: cost.params - layer.params)
 
 
-@pytest.mark.parametrize("metric", [LargestLayer(), Weights()], ids=lambda metric: metric.name)
+class LargestTensor(Metric):
+    """The largest tensor of the file, in bytes: it reads what is saved."""
+
+    name = "largest_tensor"
+    label = "bytes of the largest tensor"
+    units: ClassVar = {"": 1.0}
+    example = "largest_tensor=500"
+    note = "A tensor counts once."
+
+    def measure(self, subject: Subject) -> float:
+        return max(math.prod(entry.shape) * entry.dtype.itemsize for entry in subject.saved(subject.model))
+
+
+@pytest.mark.parametrize("metric", [LargestLayer(), Weights(), LargestTensor()], ids=lambda metric: metric.name)
 def test_shows_up_everywhere(
     task: Task, tmp_path: Path, metric: Metric, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,6 +83,7 @@ def test_shows_up_everywhere(
     page = (out / "report.html").read_text()
     assert f"<th>{metric.name}</th>" in page and f"plot-{metric.name}" in page and metric.label in page
     assert metric.show(dense) in page and budget in page
+    assert metric.note in page and "Flops count 2 per multiply-add" in page
 
     with pytest.raises(SystemExit) as stop:
         main(["front", str(out), "--json", "--budget", budget])
@@ -92,6 +107,19 @@ def test_a_measured_metric_is_checked_after_the_trial(
     assert not over["feasible"].any()
     assert over["reason"].str.contains("over budget: largest_layer is").all()
     assert not set(over["trial"]) & {t.trial for t in result.on_front}
+
+
+@pytest.mark.parametrize("metric", [LargestLayer(), Weights(), LargestTensor()], ids=lambda metric: metric.name)
+def test_verify_measures_a_quantized_model_as_its_trial_did(
+    task: Task, tmp_path: Path, metric: Metric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torchao", reason="torchao is not installed (an extra)")
+    monkeypatch.setitem(METRICS, metric.name, metric)
+    quantized = replace(task, int8=True)
+    go(quantized, tmp_path / "out", budget=["params=90%"], trials=3)
+    checks = verify(quantized, tmp_path / "out", device="cpu", progress=False)
+    assert {"params", "flops", "bytes", metric.name} <= {check.what for check in checks}
+    assert all(check.holds for check in checks), [str(check) for check in checks if not check.holds]
 
 
 def test_a_study_that_is_older_than_a_metric_still_opens(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
+from ....objectives.metrics.registry import SIZE
 from .hypervolume import draw_volumes, volume_data
 from .ranks import draw_ranks, rank_data
 from .score import draw_score, score_data
@@ -20,7 +21,7 @@ def figures_of(result: Result) -> dict[str, go.Figure]:
     figures = {
         name: draw_score(score_data(result.scored, name, result.dense, limits.get(name))) for name in plotted(result)
     }
-    by_size = sorted(result.on_front, key=lambda t: t.metrics.get("params", 0))
+    by_size = sorted(result.on_front, key=lambda t: t.metrics.get(SIZE, 0))
     figures["ranks"] = draw_ranks(rank_data(by_size, result.dense))
     figures["hypervolume"] = draw_volumes(volume_data(result.scored, plotted(result), result.dense))
     return figures

@@ -20,12 +20,12 @@ from .style import DENSE, FRONT, LIMIT, OTHER, style
 HOVER_LINES = 24
 """Of a plan, shown where the mouse is."""
 
-MOST_DOTS = 1000
+MAX_POINTS = 1000
 """Of trials off the front: more make a page slow, and cover each other."""
 
 
 @dataclass(frozen=True)
-class Dot:
+class Point:
     """One trial in a plot: ``share`` of the dense model's cost in percent, its score, what hovering shows."""
 
     trial: int
@@ -40,10 +40,10 @@ class ScorePlot:
 
     scale: Scale
     metric: str
-    others: list[Dot]
-    """Feasible trials off the front, `MOST_DOTS` at most: every ``nth`` of them."""
+    others: list[Point]
+    """Feasible trials off the front, `MAX_POINTS` at most: every ``nth`` of them."""
     nth: int
-    front: list[Dot]
+    front: list[Point]
     """The front of this score and this metric, cheapest first."""
     intervals: list[tuple[float, float]]
     """The 95 % intervals of the front's scores; empty where a score has none."""
@@ -66,18 +66,18 @@ def score_data(trials: Sequence[Scored], metric: str, dense: DenseModel, limit: 
     front = front_of(trials, [metric])
     on_front = {t.trial for t in front}
     others = [t for t in trials if t.trial not in on_front]
-    nth = -(-len(others) // MOST_DOTS) or 1
+    nth = -(-len(others) // MAX_POINTS) or 1
     intervals = [scale.interval(t.score, dense.samples["validation"]) for t in front]
 
-    def dots(some: Sequence[Scored]) -> list[Dot]:
-        return [Dot(t.trial, 100 * t.metrics[metric] / whole, t.score, _hover(t, dense)) for t in some]
+    def points(some: Sequence[Scored]) -> list[Point]:
+        return [Point(t.trial, 100 * t.metrics[metric] / whole, t.score, _hover(t, dense)) for t in some]
 
     return ScorePlot(
         scale,
         metric,
-        dots(others[::nth]),
+        points(others[::nth]),
         nth,
-        dots(front),
+        points(front),
         [interval for interval in intervals if interval is not None],
         dense.score,
         None if limit is None else 100 * limit / whole,
@@ -86,15 +86,15 @@ def score_data(trials: Sequence[Scored], metric: str, dense: DenseModel, limit: 
 
 def draw_score(data: ScorePlot) -> go.Figure:
     """Draw the score against one metric: every trial, the front as a line, the dense model, the budget."""
-    factor = 100 if data.scale.proportion else 1
+    factor, unit = data.scale.axis
     figure = go.Figure()
     figure.add_scatter(
-        x=[dot.share for dot in data.others],
-        y=[factor * dot.score for dot in data.others],
+        x=[point.share for point in data.others],
+        y=[factor * point.score for point in data.others],
         mode="markers",
         name="trial" if data.nth == 1 else f"trial (one in {data.nth})",
         marker={"color": OTHER, "size": 7},
-        hovertext=[dot.hover for dot in data.others],
+        hovertext=[point.hover for point in data.others],
         hoverinfo="text",
     )
     bars = None
@@ -103,20 +103,20 @@ def draw_score(data: ScorePlot) -> go.Figure:
         bars = {
             "type": "data",
             "symmetric": False,
-            "array": [factor * (high - dot.score) for dot, (_, high) in pairs],
-            "arrayminus": [factor * (dot.score - low) for dot, (low, _) in pairs],
+            "array": [factor * (high - point.score) for point, (_, high) in pairs],
+            "arrayminus": [factor * (point.score - low) for point, (low, _) in pairs],
             "thickness": 1,
             "width": 3,
         }
     figure.add_scatter(
-        x=[dot.share for dot in data.front],
-        y=[factor * dot.score for dot in data.front],
+        x=[point.share for point in data.front],
+        y=[factor * point.score for point in data.front],
         error_y=bars,
         mode="lines+markers",
         name="front, 95 % interval" if bars else "front",
         line={"color": FRONT, "width": 2, "shape": "hv"},
         marker={"size": 9},
-        hovertext=[dot.hover for dot in data.front],
+        hovertext=[point.hover for point in data.front],
         hoverinfo="text",
     )
     figure.add_scatter(
@@ -145,14 +145,14 @@ def draw_score(data: ScorePlot) -> go.Figure:
     style(figure)
     figure.update_xaxes(title=f"{metric_named(data.metric).label}, % of the dense model", type="log")
     figure.update_xaxes(_percent_ticks(data))
-    title = f"validation {data.scale.name}" + (" (%)" if data.scale.proportion else "")
+    title = f"validation {data.scale.name}{unit}"
     figure.update_yaxes(title=title, range=_range(data, factor))
     return figure
 
 
 def _percent_ticks(data: ScorePlot) -> dict[str, list[float] | list[str]]:
     """Return ticks 1-2-5 on the logarithmic axis, from just below the smallest trial to the dense model or beyond."""
-    shares = [dot.share for dot in (*data.front, *data.others)]
+    shares = [point.share for point in (*data.front, *data.others)]
     limit = 100 if data.limit_share is None else data.limit_share
     least, most = min([*shares, limit]) or 1e-3, max([*shares, limit, 100])
     ticks = [m * 10.0**e for e in range(-6, 6) for m in (1, 2, 5) if least / 2.5 <= m * 10.0**e <= most]
@@ -162,15 +162,15 @@ def _percent_ticks(data: ScorePlot) -> dict[str, list[float] | list[str]]:
 
 def _range(data: ScorePlot, factor: float) -> list[float] | None:
     """Return a range of scores in which the whole front can be read: poor trials may fall out."""
-    scores = sorted((dot.score for dot in (*data.front, *data.others)), key=data.scale.minimised)
+    scores = sorted((point.score for point in (*data.front, *data.others)), key=data.scale.minimised)
     if not scores:
         return None
     bounds = [end for interval in data.intervals for end in interval]
-    shown = [dot.score for dot in data.front] + bounds + [data.dense_score]
+    shown = [point.score for point in data.front] + bounds + [data.dense_score]
     best = min(shown, key=data.scale.minimised)
     middle = scores[(len(scores) - 1) * 3 // 5]
-    reach = 4 * abs(best - middle) + 0.02 * abs(best)  # as far as most trials lie
-    worst = scores[-1] if abs(best - scores[-1]) < reach else best + math.copysign(reach, scores[-1] - best)
+    span = 4 * abs(best - middle) + 0.02 * abs(best)  # most trials lie within it
+    worst = scores[-1] if abs(best - scores[-1]) < span else best + math.copysign(span, scores[-1] - best)
     low, high = min([*shown, worst]), max([*shown, worst])
     margin = 0.06 * (high - low or 1.0)
     return [factor * (low - margin), factor * (high + margin)]

@@ -14,10 +14,9 @@ over). The front starts at ``u_0 = 0`` with the reference's value.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
-Array = NDArray[np.float64]
+from ...space.arrays import Array
 
 LEAST_STD = 1e-9
 """Standard deviations are at least this part of the front's range of values."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ...space.arrays import Array
 from ...space.candidates import Candidates
 
-Array = NDArray[np.float64]
-
-DIRECTION, ROLE = 1.0, 0.5
+DIRECTION_STD, ROLE_STD = 1.0, 0.5
 """Standard deviations of the prior of a direction and of a role, in logarithms of an error's weight.
 
 Tuned on all models of ``benchmarks/search.py``.
@@ -31,4 +29,5 @@ def layer_features(candidates: Candidates) -> tuple[Array, Array]:
     roles = sorted({end for end in ends if not end.isdecimal() and 1 < ends.count(end) < len(ends)})
     directions = [depth, depth**2 - 0.5, size, first, last]
     has_role = [np.array([float(end == role) for end in ends]) for role in roles]
-    return np.column_stack(directions + has_role), np.array([DIRECTION] * len(directions) + [ROLE] * len(has_role))
+    std = [DIRECTION_STD] * len(directions) + [ROLE_STD] * len(has_role)
+    return np.column_stack(directions + has_role), np.array(std)

@@ -1,7 +1,7 @@
 """Gaps of the front: where between two neighbours on it, in budget fractions, the next plan is proposed.
 
-A gap may hold at most the rectangle between its two neighbours; gaps are drawn by a power of this area. Trials in a gap
-that did not get on the front make its area count less.
+A gap's weight is its rectangle's area divided by 1 + failed trials: those inside it that are not on the front. Gaps are
+drawn by a power of this weight.
 """
 
 from __future__ import annotations
@@ -13,10 +13,16 @@ from ...space.space import Space
 from .observations import FrontObservations
 
 EXPONENT = 3.0
-"""The power of their areas by which gaps are drawn; tuned on ``truth``, ``digits`` and ``mnist-mlp``."""
+"""The power of their weights by which gaps are drawn; tuned on ``truth``, ``digits`` and ``mnist-mlp``."""
 
 MIDDLE = (0.4, 0.6)
 """The part of a gap, on a logarithmic scale, in which proposals lie; tuned on the same."""
+
+LEAST_LENGTH = 1e-9
+"""Gaps are at least this long in budget fractions, and this part of the range of values high: no weight is 0."""
+
+LEAST_RATIO = 1.001
+"""The least ratio of a gap's ends, so that a fraction can be drawn between them."""
 
 
 def draw_gap(
@@ -38,8 +44,8 @@ def draw_gap(
     others = np.delete(observed.fractions, observed.front)
     inside = np.searchsorted(ends, others, side="right") - 1
     misses = np.bincount(inside.clip(0, len(ends) - 2), minlength=len(ends) - 1)
-    falls = np.maximum(-np.diff(edges), 1e-9 * (np.ptp(edges) or 1.0))
-    areas = np.maximum(np.diff(ends), 1e-9) * falls / (1 + misses)
-    chances = (areas / areas.max()) ** EXPONENT
-    n = rng.choice(len(areas), p=chances / chances.sum())
-    return float(ends[n]), float(max(ends[n + 1], ends[n] * 1.001))
+    falls = np.maximum(-np.diff(edges), LEAST_LENGTH * (np.ptp(edges) or 1.0))
+    weights = np.maximum(np.diff(ends), LEAST_LENGTH) * falls / (1 + misses)
+    chances = (weights / weights.max()) ** EXPONENT
+    n = rng.choice(len(weights), p=chances / chances.sum())
+    return float(ends[n]), float(max(ends[n + 1], ends[n] * LEAST_RATIO))

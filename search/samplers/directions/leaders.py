@@ -1,6 +1,6 @@
 """The last trials of a study run its leaders again with other seeds.
 
-The plan that is reported as best was chosen for its good score, and may owe it to its seed (see `repeats`).
+The plan that is reported as best was chosen for its score, which is biased upwards (see `repeats`).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The score before fine-tuning as a low fidelity of the score after it.
 
-How much the one says about the other differs: much on convolutional networks, nothing on some perceptrons. So it is
-learnt from the study's trials, each of which is scored before and after. Two least-squares fits: the score before
-fine-tuning that goes with a prediction of the score after it, and what share of a residual of the former remains in the
-latter (a linear link between fidelities, as in Kennedy & O'Hagan, Biometrika 2000). Each fit has one more observation,
-the prior's, as far out as the scores spread.
+The correlation differs between models, so it is learnt from the study's trials, each of which is scored before and
+after fine-tuning. There are two least-squares fits. The first predicts the score before fine-tuning from the model's
+prediction of the score after it. The second says which share of its residual remains after fine-tuning (a linear link
+between fidelities, as in Kennedy & O'Hagan, Biometrika 2000). In each fit, the prior counts as one observation, at one
+standard deviation of the scores.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from ...space.arrays import Array
 
 PRIOR_SLOPE = 1.0
 """By the prior, scores before fine-tuning differ as much as those after it."""

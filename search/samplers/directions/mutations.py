@@ -13,10 +13,10 @@ MUTATIONS = 64
 """How many are drawn for a proposal; more cost time and changed little on ``benchmarks/search.py``."""
 
 PARENTS = 3
-"""How many plans on the front, the nearest in budget fraction, are mutated."""
+"""How many plans on the front, the nearest in budget fraction, are mutated; limits how far a parent is."""
 
 LAYERS = 3
-"""The largest number of layers that a mutation changes."""
+"""The largest number of layers that a mutation changes, so that it stays near its parent."""
 
 STEP = 0.7
 """Standard deviation of the logarithm of a layer's step, in places; the median step is 1."""

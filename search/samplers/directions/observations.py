@@ -8,14 +8,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ....objectives.metrics.fitted_scale import FittedScale
 from ...space.limits import budget_fractions
 from ..history import History
-from .scale import FittedScale
 
-BEHIND_FRONT = 3.0
-"""How far away a trial counts that is one standard deviation of the scores behind the front.
+DISTANCE_PER_STD = 3.0
+"""Distance added for one standard deviation behind the front, in units of the logarithm of the budget fraction.
 
-In units of the logarithm of the budget fraction. Tuned on ``truth``, ``digits`` and ``mnist-mlp`` of
+Tuned on ``truth``, ``digits`` and ``mnist-mlp`` of
 ``benchmarks/search.py``.
 """
 
@@ -77,7 +77,7 @@ def training_set(observed: FrontObservations, fraction: float, scale: FittedScal
     best = np.empty(len(values))  # of all trials that use no more of the budget
     best[order] = np.minimum.accumulate(values[order])
     unit = (values.std() if len(values) else 0.0) or 1.0
-    distances = np.hypot(np.log(observed.fractions / fraction), BEHIND_FRONT * (values - best) / unit)
+    distances = np.hypot(np.log(observed.fractions / fraction), DISTANCE_PER_STD * (values - best) / unit)
     nearest = np.argsort(distances, kind="stable")[:LARGEST_TRAINING_SET]
     before, _ = scale.fitted(observed.values_before_finetuning)
     return TrainingSet(observed.choices[nearest], values[nearest], errors[nearest], distances[nearest], before[nearest])

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ...space.arrays import Array
 from ...space.limits import budget_fractions
 from ...space.space import Space
 from .low_fidelity import LowFidelity
 from .observations import TrainingSet
 from .sensitivity import PosteriorSample
-
-Array = NDArray[np.float64]
 
 BANDWIDTH = 0.25
 """Of the kernel: a relative difference of errors, and of costs; tuned on ``truth``, ``digits`` and ``mnist-mlp``."""

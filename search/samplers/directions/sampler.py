@@ -22,15 +22,16 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+from ....objectives.metrics.fitted_scale import FittedScale
 from ....objectives.metrics.registry import SIZE
 from ...allocation.knapsack import knapsack
 from ...allocation.registry import RULES, rule_named
 from ...space.arrays import Choices
 from ...space.limits import SMALLEST_PART, budget_fractions, limits_at, van_der_corput
 from ..history import History
-from ..near_duplicates import WithoutDuplicates
 from ..problem import Problem
 from ..sampler import Sampler
+from ..untried import WithoutRepeats
 from .acquisition import expected_hypervolume_improvement
 from .gaps import MIDDLE, draw_gap
 from .leaders import LeadersAgain
@@ -39,7 +40,6 @@ from .mutations import mutated
 from .near_duplicates import first_distinct, near_duplicates
 from .observations import FrontObservations, TrainingSet, training_set
 from .prediction import Prediction, predict
-from .scale import FittedScale
 from .sensitivity import PosteriorSample, Sensitivity
 
 RULE_TRIALS = 4
@@ -60,7 +60,7 @@ AT_BUDGET = 12
 
 def directions() -> Sampler:
     """Return the sampler ``directions``."""
-    return LeadersAgain(WithoutDuplicates(DirectionsSampler()))
+    return LeadersAgain(WithoutRepeats(DirectionsSampler()))
 
 
 @final
@@ -85,7 +85,7 @@ class Search:
         self.problem = problem
         self.space = problem.space
         self.candidates = problem.space.candidates
-        self.scale = FittedScale.of(problem)
+        self.scale = FittedScale.of(problem.scale, problem.samples)
 
     @cached_property
     def model(self) -> Sensitivity:

@@ -5,12 +5,13 @@ A value (a score, minimised) rises with the logarithm of the summed weighted err
     value ≈ b + exp(β) · log Σ_l exp(θ_l + κ_kind) · (e_l^p + w · n_l),        θ = F c + δ,
 
 with ``e_l`` the relative output errors and ``n_l`` the bottleneck penalties (see `Candidates`): fine-tuning reduces
-errors, but gets no more dimensions through a bottleneck than it is wide. ``F`` are a few features of the layers (see
+errors, but a bottleneck passes no more dimensions than its width. ``F`` are a few features of the layers (see
 `features`), ``κ`` the weight of each kind, and ``δ`` small offsets of single layers. With ``p = 1`` errors add up as in
 the knapsack; with a large ``p`` only the worst layer counts, as with energy thresholds.
 
-All parameters have Gaussian priors. By the prior's mean all layers count alike (c = δ = κ = 0); its p and w are those
-that best predicted the order of some hundred plans of about equal cost on all models of ``benchmarks/search.py``.
+All parameters have Gaussian priors. By the prior's mean all layers have the same weight (c = δ = κ = 0); its p and w
+are those that best predicted the order of some hundred plans of about equal cost on all models of
+``benchmarks/search.py``.
 
 `Sensitivity.sample` draws from the posterior by randomised maximum a posteriori: the fit to perturbed values around a
 perturbed prior mean (Oliver, He & Reynolds, 1996; Bardsley et al., SIAM J. Sci. Comput. 2014). A knapsack on its
@@ -28,14 +29,13 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from ....objectives.kinds.error import FLOOR
+from ...space.arrays import Array
 from ...space.candidates import BOTTLENECK_WEIGHT, Candidates
 from .features import layer_features
 from .observations import TrainingSet
 
-Array = NDArray[np.float64]
-
 STEPS = 12
-"""Steps of Levenberg-Marquardt; more change little."""
+"""Steps of Levenberg-Marquardt; limits the time of a proposal."""
 
 LEAST_SUM = 1e-9
 """Smaller sums of weighted errors are taken for this one, so that the dense plan has a logarithm."""
@@ -43,7 +43,7 @@ LEAST_SUM = 1e-9
 POWER = 1.2
 """The prior's mean of p; that of w is `BOTTLENECK_WEIGHT`."""
 
-KIND, OFFSET, POWER_STD, BOTTLENECK_STD = 0.3, 0.3, 0.4, 1.0
+KIND_STD, OFFSET_STD, POWER_STD, BOTTLENECK_STD = 0.3, 0.3, 0.4, 1.0
 """Standard deviations of the prior of κ, δ, log p and log w; tuned on all models of ``benchmarks/search.py``."""
 
 LEVEL_STD, SLOPE_STD = 1.0, 1.0
@@ -83,7 +83,7 @@ class Sensitivity:
         self._prior_mean = np.array([0.0, 0.0, np.log(POWER), np.log(BOTTLENECK_WEIGHT)])
         """Of the shared parameters; that of all others is 0."""
         self._prior_std = np.concatenate(
-            [shared, feature_std, np.full(layers, OFFSET), np.full(len(self._kinds), KIND)]
+            [shared, feature_std, np.full(layers, OFFSET_STD), np.full(len(self._kinds), KIND_STD)]
         )
 
     @cached_property

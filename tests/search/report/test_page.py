@@ -14,7 +14,6 @@ from torch import nn
 
 from rankfront import Result, Task, run
 from rankfront.search.report.page import write_report
-from rankfront.search.results.plots.score import MOST_DOTS, draw_score, score_data
 from tests.conftest import blobs
 
 pytestmark = pytest.mark.slow
@@ -73,26 +72,6 @@ def test_names_cannot_break_out(result: Result) -> None:
     page = result.folder.report.read_text()
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert(1)" in page
-
-
-def test_data_of_the_score_plot(result: Result) -> None:
-    data = score_data(result.scored, "params", result.dense, 100.0)
-    assert len(data.front) + len(data.others) == len(result.scored)
-    shares = [dot.share for dot in data.front]
-    assert shares == sorted(shares) and max(shares) <= 60
-    assert [dot.score for dot in data.front] == sorted({dot.score for dot in data.front})
-    assert all(low <= dot.score <= high for dot, (low, high) in zip(data.front, data.intervals, strict=True))
-    assert data.limit_share == 100 * 100 / result.dense.metrics.params
-    assert "<br>0: " in data.front[0].hover
-
-
-def test_of_very_many_trials_some_are_drawn_and_the_whole_front(result: Result) -> None:
-    many = [replace(t, trial=n) for n, t in enumerate(result.scored * 400)]
-    data = score_data(many, "params", result.dense, 100.0)
-    few = score_data(result.scored, "params", result.dense, 100.0)
-    assert few.nth == 1 and [dot.score for dot in data.front] == [dot.score for dot in few.front]
-    assert data.nth == 4 and len(data.others) == -(-(len(many) - len(data.front)) // 4) <= MOST_DOTS
-    assert draw_score(data).data[0].name == "trial (one in 4)"  # pyright: ignore
 
 
 def test_page_of_a_study_with_one_trial_and_its_own_score(task: Task, tmp_path: Path) -> None:

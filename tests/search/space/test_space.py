@@ -1,12 +1,15 @@
 """The way between Optuna's parameters, choices and plans; limits and budget fractions."""
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankfront import DENSE
-from rankfront.search.samplers.near_duplicates import untried
+from rankfront.search.samplers.untried import untried
 from rankfront.search.space.limits import budget_fractions, limits_at, van_der_corput
 from rankfront.search.space.space import Space
 from tests.search.toys import toy_candidates, toy_space
@@ -64,3 +67,29 @@ def test_the_points_of_van_der_corput_fill_the_way_evenly() -> None:
     points = [van_der_corput(n) for n in range(64)]
     assert points[:5] == [1.0, 0.5, 0.25, 0.75, 0.125]
     assert np.diff(sorted([0.0, *points])) == pytest.approx(np.full(64, 1 / 64))
+
+
+def test_nothing_but_the_space_makes_plans_of_choices() -> None:
+    """`Space` alone converts, so that a change of its forms is made in one place."""
+    root = Path(__file__).resolve().parents[3] / "search"
+    files = [path for path in root.rglob("*.py") if path.parent.name != "space"]
+    calls = [
+        f"{path.name}:{node.lineno}"
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and (
+            ast.unparse(node.func) == "Plan"
+            or ast.unparse(node.func).endswith(("candidates.plan", "candidates.choices"))
+        )
+    ]
+    assert len(files) > 50 and not calls
+
+
+@given(some_choices, st.floats(0.3, 1.0))
+def test_a_plan_fits_or_it_is_said_which_limits_it_exceeds(choices: np.ndarray, share: float) -> None:
+    known = SPACE.candidates
+    limits = {metric: share * known.dense[metric] for metric in known.metrics}
+    fits, reason = Space(known, limits).fits(choices)
+    over = {metric for metric, cost in known.exact_costs(choices, known.metrics).items() if cost > limits[metric]}
+    assert fits is (not over) and {part.split()[0] for part in reason.split(", ") if part} == over

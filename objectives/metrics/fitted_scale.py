@@ -1,9 +1,9 @@
-"""The scale that values are fitted on: accuracies as log odds, other scores as they are; less is better.
+"""The scale that values are fitted on: proportions as log odds, other scores as they are; less is better.
 
-Where accuracies are high, half as many mistakes are about the same step everywhere on this scale, and no prediction
-leaves (0, 1). With ``n`` samples an accuracy ``a`` is taken as ``p = (n a + ½) / (n + 1)``, which is never 0 or 1. The
-standard error of its log odds is ``1 / sqrt(n p (1 - p))``, from the binomial distribution. As values are minimised,
-an accuracy's fitted value is its negative log odds.
+Halving the error rate is a constant step in log odds, and no prediction leaves (0, 1). With ``n`` samples a proportion
+``a`` is taken as ``p = (n a + ½) / (n + 1)``, which is never 0 or 1. The standard error of its log odds is
+``1 / sqrt(n p (1 - p))``, from the binomial distribution. Where higher scores are better, a value is a score with its
+sign turned, and its fitted value is the negative log odds.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..problem import Problem
-
-Array = NDArray[np.float64]
+from .scale import Scale
 
 
 @dataclass(frozen=True)
@@ -23,16 +21,16 @@ class FittedScale:
     """The way between values (scores, minimised) and fitted values."""
 
     samples: int
-    """The size of the validation split where the score is a proportion of it; else 0."""
+    """The size of the split on which a proportion was measured; 0 for any other score."""
     sign: float
     """-1 where higher scores are better, else 1: score = sign · value."""
 
     @classmethod
-    def of(cls, problem: Problem) -> FittedScale:
-        """Return that of a problem's score."""
-        return cls(problem.samples, problem.scale.minimised(1.0))
+    def of(cls, scale: Scale, samples: int) -> FittedScale:
+        """Return that of a score; only of a proportion the number of samples counts."""
+        return cls(samples if scale.proportion else 0, scale.minimised(1.0))
 
-    def fitted(self, values: Array) -> tuple[Array, Array]:
+    def fitted(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the fitted values and their standard errors, both ``(N,)``."""
         n = self.samples
         if not n:
@@ -40,7 +38,7 @@ class FittedScale:
         shares = (n * self.sign * values + 0.5) / (n + 1)
         return self.sign * np.log(shares / (1 - shares)), 1 / np.sqrt(n * shares * (1 - shares))
 
-    def values(self, mean: Array, std: float) -> tuple[Array, Array]:
+    def values(self, mean: NDArray[np.float64], std: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the values and their standard deviations, both ``(N,)``, of predictions: mean ``(N,)``, std.
 
         For proportions the standard deviation is carried over to first order.

@@ -1,4 +1,4 @@
-"""No plan is trained twice by accident: a proposal that was tried is replaced by a plan near it that was not."""
+"""No plan is trained twice by accident: a proposal that was tried is replaced by a similar plan that was not."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ..space.space import Space
 from .history import History
 from .sampler import ChoicesSampler
 
-STEPS = 200
-"""How many plans near the proposal are looked at, ever farther away, and then how many anywhere."""
+ATTEMPTS = 200
+"""Number of local, then of random, attempts; limits the time of a proposal."""
 
 FARTHER_EVERY = 20
-"""After so many plans the largest step in a layer grows by one place."""
+"""After so many local attempts the largest step in a layer grows by one place."""
 
 MOVED = 0.3
-"""The share of layers that a step moves."""
+"""The expected share of layers that a local attempt changes."""
 
 
 @final
 @dataclass(frozen=True)
-class WithoutDuplicates:
+class WithoutRepeats:
     """Another sampler's proposals, each replaced where it was tried."""
 
     sampler: ChoicesSampler
@@ -45,10 +45,10 @@ def untried(space: Space, choices: Choices, tried: NDArray[np.int64], rng: np.ra
     known = set(map(tuple, tried.tolist()))
     sizes = space.candidates.sizes
     here = choices
-    for attempt in range(2 * STEPS):
+    for attempt in range(2 * ATTEMPTS):
         if tuple(here.tolist()) not in known and space.fits(here)[0]:
             return here
-        if attempt < STEPS:
+        if attempt < ATTEMPTS:
             largest = 1 + attempt // FARTHER_EVERY
             step = rng.integers(-largest, largest + 1, len(choices)) * (rng.random(len(choices)) < MOVED)
             here = np.clip(choices + step, 0, sizes - 1)

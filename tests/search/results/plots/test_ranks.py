@@ -1,0 +1,61 @@
+"""The heatmap of kinds and ranks: its data, and the short names of kinds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from rankfront import Metrics, Result
+from rankfront.objectives.kinds.registry import KINDS
+from rankfront.search.results.plots.figures import figures_of
+from rankfront.search.results.plots.ranks import LONGEST, draw_ranks, legend, rank_data, short_names
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        list(KINDS),
+        ["tucker2", "tucker3"],
+        ["spatial", "sparse", "sp"],
+        ["cp", "cp-identity"],
+        [*KINDS, "monarch", "tensor-ring"],
+    ],
+    ids=" ".join,
+)
+def test_short_names_are_short_distinct_and_explained(kinds: list[str]) -> None:
+    short = short_names(kinds)
+    assert list(short) == kinds and len(set(short.values())) == len(kinds)
+    assert all(cut == name or len(cut) < len(name) for name, cut in short.items())
+    assert all(cut.rstrip("+") == cut or "+: with identity block" in legend(short) for cut in short.values())
+    for name, cut in short.items():
+        assert cut.rstrip("+") == name.removesuffix("-identity") or f"{cut}: {name}" in legend(short) or "+" in cut
+
+
+def test_those_of_the_package_fit_into_a_cell() -> None:
+    assert all(len(cut) <= LONGEST for cut in short_names(KINDS).values())
+
+
+def test_a_row_a_layer_a_column_a_trial(result: Result) -> None:
+    front = result.on_front
+    data = rank_data(front, result.dense)
+    assert data.layers == list(front[0].plan) and [name.split()[0] for name in data.trials] == [
+        str(t.trial) for t in front
+    ]
+    assert [[str(t.plan[name]) for t in front] for name in data.layers] == data.texts
+    assert all(0 < share <= 1 for row in data.shares for share in row)
+
+
+@pytest.mark.parametrize("missing", ["params", "flops", "bytes"])
+def test_plots_of_a_study_that_lacks_a_metric(result: Result, missing: str) -> None:
+    def without(metrics: Metrics) -> Metrics:
+        return Metrics({name: amount for name, amount in metrics.items() if name != missing})
+
+    dense = replace(result.dense, metrics=without(result.dense.metrics))
+    data = rank_data([replace(t, metrics=without(t.metrics)) for t in result.on_front], dense)
+    assert draw_ranks(data).data
+    assert all(name.endswith("(–)") for name in data.trials) is (missing == "params")
+
+
+def test_every_figure_is_there(result: Result) -> None:
+    assert list(figures_of(result))[-2:] == ["ranks", "hypervolume"]
