@@ -1,4 +1,4 @@
-"""A study's locks as files in its folder: see `locks`."""
+"""A study's locks as files in its folder: an implementation of `locks.Locks`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FileLocks:
 
     @contextlib.contextmanager
     def released(self) -> Iterator[None]:
-        """Let others have the study lock meanwhile. What is raised inside leaves it free: the caller ends with it."""
+        """Release the study lock inside; after an exception it stays released."""
         self._study.release()
         yield
         self._acquired()
@@ -75,14 +75,19 @@ class FileLocks:
             return False
         try:
             with self._held(path, 0):
-                path.unlink(missing_ok=True)
+                return False
         except Timeout:
             return True
-        return False
 
     def workers(self) -> list[str]:
-        """Return the workers that have a liveness lock."""
+        """Return the workers that have a liveness lock, held or not."""
         return [path.stem for path in self._folder.workers.glob("*.lock")]
+
+    def remove_dead(self) -> None:
+        """Remove the liveness locks that no process holds."""
+        for path in map(self._liveness, self.workers()):
+            with contextlib.suppress(Timeout), self._held(path, 0):
+                path.unlink(missing_ok=True)
 
     def _liveness(self, worker: str) -> Path:
         return self._folder.workers / f"{worker}.lock"

@@ -14,7 +14,7 @@ from ...objectives.io.files import disk_error, read_json
 
 
 def folder_name(name: str) -> str:
-    """Return a folder's name for a study of any name: plain characters, no longer than 80, unlike any other's.
+    """Return a unique folder name for a study of any name: plain characters, no longer than 80.
 
     >>> folder_name("my-net"), folder_name("../../x")
     ('my-net', 'x-9cdf6a50')
@@ -89,6 +89,10 @@ class Folder:
             raise RankfrontError(f"out must be a folder, but {there} is a file")
         if not os.access(there, os.W_OK):
             raise RankfrontError(f"out must be a folder that can be written, but {there} cannot")
+
+    def study_name(self) -> str | None:
+        """Return the name of the study here, as its manifest says; None where there is no manifest."""
+        return read_json(self.manifest).get("study") if self.manifest.exists() else None
 
     def check_holds_study(self, storage: str | None) -> None:
         """Raise `RankfrontError` where there is no database here, and none is given."""

@@ -1,20 +1,22 @@
-"""The locks that processes at work on one study share: what there is, apart from how it is done.
+"""The interface of a study's locks, which the processes that work on one study share.
 
 Three kinds of lock:
 
 - the *study lock*: whoever holds it may change the study; held for moments;
 - the *test lock*: whoever holds it may score networks on the test split; held for as long as that takes;
-- a *liveness lock* for each worker: held for as long as its process lives, and freed by the system whatever ends it,
-  so that a worker whose lock is free is known to be dead without any clock.
+- a *liveness lock* for each worker: held for as long as its process lives. The system frees it whatever ends the
+  process, so a worker whose lock is free is known to be dead without any clock.
 
-And one for each model that is being finished. `file_locks` does it with files in the study's folder; a database's
-advisory locks would be another implementation.
+And a lock for each model that is being finished. `locks_of` chooses the implementation.
 """
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from typing import Protocol
+
+from .file_locks import FileLocks
+from .folder import Folder
 
 
 class Locks(Protocol):
@@ -25,7 +27,10 @@ class Locks(Protocol):
         ...
 
     def released(self) -> AbstractContextManager[None]:
-        """Let others have the study lock during something that takes long; to be called while it is held once."""
+        """Release the study lock inside; to be called while it is held once. It is held again afterwards.
+
+        After an exception inside, it stays released.
+        """
         ...
 
     def test(self) -> AbstractContextManager[None]:
@@ -41,9 +46,24 @@ class Locks(Protocol):
         ...
 
     def is_alive(self, worker: str) -> bool:
-        """Return whether a process holds that worker's liveness lock; what is left of a dead one's is removed."""
+        """Return whether a process holds that worker's liveness lock."""
         ...
 
     def workers(self) -> list[str]:
-        """Return the workers that have a liveness lock, held or left behind."""
+        """Return the workers that have a liveness lock: those alive, and dead ones not removed yet."""
         ...
+
+    def remove_dead(self) -> None:
+        """Remove the liveness locks of dead workers; to be called under the study lock."""
+        ...
+
+
+def locks_of(folder: Folder, storage: str | None) -> Locks:
+    """Return a study's locks: files in its folder, whatever its database is.
+
+    Args:
+        folder: the study's.
+        storage: the database's URL where it is not the folder's own; an implementation with a database's advisory locks
+            would be chosen by it.
+    """
+    return FileLocks(folder)

@@ -12,9 +12,9 @@ from ...objectives.errors import RankfrontError
 from ...objectives.io.files import read_json
 from .database import database_of, open_storage
 from .errors import storage_errors
-from .file_locks import FileLocks
 from .folder import Folder
 from .identity import IDENTITY, identity_in
+from .locks import locks_of
 from .source import Source, source_of
 
 TRIALS = "trials"
@@ -42,10 +42,10 @@ def read_stored(folder: Folder, storage: str | None) -> Stored | None:
         if storage is None and folder.manifest.exists() and (there := read_json(folder.manifest).get("storage")):
             raise RankfrontError(f"{folder.path} holds a study whose database is {there}; give --storage")
         return None
-    name = read_json(folder.manifest).get("study") if folder.manifest.exists() else None
+    name = folder.study_name()
     url = database_of(folder.path, storage)
-    # Alone, since another worker may be creating the database's tables.
-    with storage_errors(url), FileLocks(folder).study():
+    # Under the study lock, since another worker may be creating the database's tables.
+    with storage_errors(url), locks_of(folder, storage).study():
         opened = open_storage(url)
         names = optuna.get_all_study_names(opened)
         if name is None and len(names) == 1:

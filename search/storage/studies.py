@@ -45,8 +45,8 @@ def create_or_resume(
     """
     known = optuna.get_all_study_names(storage)
     if name not in known:
-        if known and only_one:
-            raise RankfrontError(f"{where} holds study {known[0]!r}, not {name!r}; give another --out")
+        if only_one:
+            check_only_study(known, name, where)
         study = _created(storage, name, scale, costs)
         keep_identity(study, identity)
         return study
@@ -56,6 +56,12 @@ def create_or_resume(
     check_same(identity_in(study), identity, where)
     keep_identity(study, identity)
     return study
+
+
+def check_only_study(known: Sequence[str], name: str, where: str) -> None:
+    """Refuse a second study in one place; raises `RankfrontError` naming the first."""
+    if known and name not in known:
+        raise RankfrontError(f"{where} holds study {known[0]!r}, not {name!r}; give another --out")
 
 
 def load_existing(url: str, name: str | None) -> Study:

@@ -84,7 +84,7 @@ class TrialLoop:
                 return
             trial, slot, choices = asked
             try:
-                reason = self._run(trial, slot, choices)
+                ok, reason = self._run(trial, slot, choices)
             except UpdateFinishedTrialError:
                 self.settings.folder.drop_weights([trial.number])
                 self.progress.say(f"trial {trial.number} was given to another worker meanwhile: its result is dropped")
@@ -94,7 +94,7 @@ class TrialLoop:
                 self._interrupt(trial)
                 raise error
             self.progress(TRIALS, slot + 1, total)
-            failures = [*failures, reason] if reason else []
+            failures = [] if ok else [*failures, reason]
             if len(failures) == FIRST_FAILURES and not any(map(feasible, self.study.get_trials(deepcopy=False))):
                 raise RankfrontError(f"{FIRST_FAILURES} trials failed, none succeeded before; the first: {failures[0]}")
 
@@ -117,8 +117,8 @@ class TrialLoop:
                 self._interrupt(trial)
                 raise
 
-    def _run(self, trial: Trial, slot: int, choices: Choices) -> str:
-        """Run one trial and store its result; returns why it failed, nothing if it did not."""
+    def _run(self, trial: Trial, slot: int, choices: Choices) -> tuple[bool, str]:
+        """Run one trial and store its result; returns whether it ran without an error, else which."""
         plan = self.space.plan(choices)
         costs = self.space.candidates.costs
         trial.set_user_attr(PLAN, plan.to_json())
@@ -131,7 +131,7 @@ class TrialLoop:
             reason = "over budget, so not trained"
             self._tell(trial, {METRICS: dict(costs.of(plan)), REASON: reason}, TrialState.PRUNED)
             self.progress.say(f"{label}  {reason}")
-            return ""
+            return True, ""
         began = time.monotonic()
         try:
             outcome, stopped_by = self._outcome(trial, slot, plan, label)
@@ -142,7 +142,7 @@ class TrialLoop:
             self._tell(trial, {REASON: reason}, TrialState.FAIL)
             self.progress.finish(label)
             self.progress.say(f"{label}  failed: {reason.splitlines()[0][:160]}")
-            return reason
+            return False, reason
         seconds = time.monotonic() - began
         found = {
             SCORE: outcome.score,
@@ -159,7 +159,7 @@ class TrialLoop:
             self._tell(trial, {**found, REASON: reason}, TrialState.PRUNED)
             self.progress.finish(label)
             self.progress.say(f"{label}  {reason}")
-            return ""
+            return True, ""
         weights = self.settings.folder.weights(trial.number)
         save_weights(weights, outcome.model, int8=self.objective.task.int8)
         found[DIGEST] = digest(weights)
@@ -167,7 +167,7 @@ class TrialLoop:
         line = trial_in_words(outcome.score, outcome.metrics, self.dense)
         mark = "   on the front so far" if trial.number in self._tidy() else ""
         self.progress.say(f"{label:<18} {line}   {seconds:5.1f} s{mark}")
-        return ""
+        return True, ""
 
     def _outcome(self, trial: Trial, slot: int, plan: Plan, label: str) -> tuple[Outcome, str]:
         """Return what became of a plan, and why it was stopped early, nothing if it was not."""

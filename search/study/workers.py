@@ -15,7 +15,6 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ...objectives.io.files import sweep
-from ..storage.file_locks import FileLocks
 from ..storage.folder import Folder
 from ..storage.locks import Locks
 from ..storage.slots import DIED, INTERRUPTED, SLOT
@@ -29,12 +28,12 @@ ATTEMPTS = 10
 
 
 class Worker:
-    """The process that this is, at work on the study of a folder."""
+    """The present process, as a worker on the study of a folder."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, locks: Locks) -> None:
         self.folder = folder
         self.name = uuid.uuid4().hex
-        self.locks: Locks = FileLocks(folder)
+        self.locks = locks
 
     @contextlib.contextmanager
     def alive(self) -> Iterator[None]:
@@ -46,7 +45,8 @@ class Worker:
         with contextlib.ExitStack() as held:
             # Under the study lock: a liveness lock that exists but is not held yet would be taken for a dead worker's.
             with self.exclusive():
-                if not any([self.locks.is_alive(name) for name in self.locks.workers()]):
+                self.locks.remove_dead()
+                if not self.locks.workers():
                     sweep(self.folder.path)
                 held.enter_context(self.locks.living(self.name))
             yield
