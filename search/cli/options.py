@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,7 +73,6 @@ def _parameter(name: str, default: Any, reading: Reading) -> inspect.Parameter:
         show_default=default is not None,
     )
     value = list[str] if reading.reader is list else reading.reader
-    optional = value if default is not None else value | None
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[optional, option]
-    )
+    annotation = Annotated[value | None if default is None else value, option]
+    default = inspect.Parameter.empty if default is MISSING else default
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...objectives.device_name import check_device_name
-from ...objectives.errors import RankfrontError
 from ..report.progress import Progress
-from ..space.budget import Budget
 from ..storage.folder import Folder
+from ..study.computing import Computing, FinishSettings
 from ..study.loading import Loading, begun, stored_task
 from ..study.settings import Settings
-from .options import Debug, Dir, Named, options_of, part_of, whole_number
+from .options import Debug, Dir, Named, options_of, part_of
+
+if TYPE_CHECKING:
+    from ...objectives.task import Task
 
 
 @options_of(Settings, Loading)
@@ -35,49 +39,22 @@ def run(
         run(task, **asked, progress=progress, source=source)
 
 
-@options_of(Settings, only=("budget", "device", "storage"))
-def finish(
-    folder: Dir,
-    epochs: Annotated[int, typer.Option(metavar="N", parser=whole_number, help="Passes over the training data.")],
-    lr: Annotated[float | None, typer.Option(metavar="RATE", help="Learning rate [default: the study's]")] = None,
-    study: Named = None,
-    debug: Debug = False,
-    **options: Any,
-) -> None:
+@options_of(FinishSettings)
+def finish(folder: Dir, study: Named = None, debug: Debug = False, **options: Any) -> None:
     """Fine-tune the best model for longer, or go on with it; the result goes to DIR/finished/BUDGET."""
-    if options["budget"]:
-        Budget.of(options["budget"])
-    if epochs < 1:
-        raise RankfrontError(f"epochs must be 1 or more, but got {epochs}")
-    check_device_name(options["device"])
-    Folder(folder).check_holds_study(options["storage"])
-    from ..results.result import Result
-
-    stored = Result.open(folder, options["storage"])
-    with (
-        Progress() as progress,
-        stored_task(stored.study, stored.folder, study, options["device"], progress) as task,
-    ):
+    with _stored(folder, study, FinishSettings(**options)) as (task, progress):
         from ..study.finish import finish
 
-        finish(task, folder, epochs=epochs, lr=lr, progress=progress, **options)
+        finish(task, folder, **options, progress=progress)
 
 
-@options_of(Settings, only=("device", "storage"))
+@options_of(Computing)
 def verify(folder: Dir, study: Named = None, debug: Debug = False, **options: Any) -> None:
     """Load every model of the front again, recount it and score it again; exit code 1 on any mismatch."""
-    check_device_name(options["device"])
-    Folder(folder).check_holds_study(options["storage"])
-    from ..results.result import Result
-
-    stored = Result.open(folder, options["storage"])
-    with (
-        Progress() as progress,
-        stored_task(stored.study, stored.folder, study, options["device"], progress) as task,
-    ):
+    with _stored(folder, study, Computing(**options)) as (task, progress):
         from ..study.verify import verify
 
-        checks = verify(task, folder, progress=progress, **options)
+        checks = verify(task, folder, **options, progress=progress)
     wrong = [check for check in checks if not check.holds]
     for check in wrong:
         typer.echo(check)
@@ -85,3 +62,17 @@ def verify(folder: Dir, study: Named = None, debug: Debug = False, **options: An
     typer.echo(f"{trials} models, {len(checks)} figures, {len(wrong)} that do not hold")
     if wrong:
         raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _stored(folder: Path, named: str | None, settings: Computing) -> Iterator[tuple[Task, Progress]]:
+    """Load the task of the study in a folder again; yields it, and what shows progress."""
+    Folder(folder).check_holds_study(settings.storage)
+    from ..results.result import Result
+
+    result = Result.open(folder, settings.storage)
+    with (
+        Progress() as progress,
+        stored_task(result.study, result.folder, named, settings.device, progress) as task,
+    ):
+        yield task, progress

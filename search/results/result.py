@@ -12,7 +12,7 @@ from optuna.study import Study
 
 from ...objectives.errors import RankfrontError
 from ...objectives.export.plan_files import model_paths, read_model_files_at, save_plan
-from ...objectives.io.files import digest, read_json, write_whole
+from ...objectives.io.files import digest, write_whole
 from ..space.budget import Budget
 from ..storage.database import database_of
 from ..storage.dense import DenseModel, is_noted
@@ -62,7 +62,7 @@ class Result:
         folder = Folder(Path(path))
         url = database_of(folder.path, storage)
         folder.check_holds_study(storage)
-        name = read_json(folder.manifest).get("study") if folder.manifest.exists() else None
+        name = folder.study_name()
         with storage_errors(url):
             study = load_existing(url, name)
             if not is_noted(study):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
-from ...objectives.device import choose_device, to_device
-from ...objectives.errors import RankfrontError
+from ...objectives.device import to_device
 from ...objectives.export.int8 import dequantized
 from ...objectives.export.model_files import load_model, save_weights
 from ...objectives.export.plan_files import model_paths, read_model_files_at, save_plan
@@ -25,7 +24,9 @@ from ..report.progress import Progress, showing
 from ..results.finished import finished_folder
 from ..results.result import Result
 from ..space.budget import Budget
-from ..storage.file_locks import FileLocks
+from ..storage.locks import locks_of
+from .computing import FinishSettings
+from .options import called_with
 from .workers import Worker
 
 
@@ -42,57 +43,49 @@ class Finished:
     model: nn.Module
 
 
-def finish(
-    task: Task,
-    out: str | Path,
-    *,
-    epochs: int,
-    budget: str | Budget | None = None,
-    lr: float | None = None,
-    device: str = "auto",
-    storage: str | None = None,
-    progress: bool | Progress = True,
-) -> Finished:
+@dataclass(frozen=True)
+class FinishArguments(FinishSettings):
+    """The arguments of `finish`."""
+
+    task: Task
+    out: str | Path
+
+
+@called_with(FinishArguments)
+def finish(settings: FinishArguments) -> Finished:  # noqa: D417
     """Fine-tune a study's best model for longer; go on from where an earlier call was interrupted.
 
     Args:
         task: the one that ``run`` was given.
         out: the study's folder; the finished model goes to ``finished``, into a folder for each budget.
-        epochs: passes over the training data.
-        budget: which model; the best within the study's own budget if not given.
-        lr: learning rate; the task's own if not given.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        storage: the database's URL, where ``run`` was given one.
-        progress: whether to show what is going on.
+        {options}
 
     Raises:
         RankfrontError: no model keeps the budget, or the task is not the study's.
     """
-    if epochs < 1:
-        raise RankfrontError(f"epochs must be 1 or more, but got {epochs}")
-    settings = replace(task.finetune, epochs=epochs, steps=None, lr=task.finetune.lr if lr is None else lr)
-    with showing(progress) as said:
-        return _finished(task, Result.open(out, storage), settings, budget, device, said)
+    finetune = settings.finetune(settings.task)
+    with showing(settings.progress) as progress:
+        return _finished(settings, Result.open(settings.out, settings.storage), finetune, progress)
 
 
-def _finished(
-    task: Task, result: Result, settings: FineTune, budget: str | Budget | None, device: str, progress: Progress
-) -> Finished:
-    chosen = result.best_trial(budget)
-    objective = Objective(task, device=choose_device(device))
+def _finished(settings: FinishArguments, result: Result, finetune: FineTune, progress: Progress) -> Finished:
+    task = settings.task
+    asked = result.budget if settings.budget is None else Budget.of(settings.budget)
+    chosen = result.best_trial(asked)
+    objective = Objective(task, device=settings.torch_device())
     result.check_belongs(objective)
-    asked = result.budget if budget is None else Budget.of(budget)
     folder = finished_folder(result.folder, asked)
     weights, plan = model_paths(folder)
     seed = int(result.identity["seed"])
-    key = fingerprint({}, chosen.trial, settings, seed, result.identity["dense model"])
+    key = fingerprint({}, chosen.trial, finetune, seed, result.identity["dense model"])
     if (done := result.finished_within(asked)) is not None and done.key == key:
         progress.say(f"trial {chosen.trial} is finished already: {done.folder}")
         weights, _, _ = read_model_files_at(done.folder)
         model = load_model(task.model, chosen.plan, weights, int8=result.int8)
         return Finished(done.folder, chosen.trial, chosen.score, done.score, done.test, chosen.metrics, model)
-    # Alive as a worker is: a run that starts meanwhile leaves its temporary files alone.
-    with FileLocks(result.folder).finishing(folder.name), Worker(result.folder).alive():
+    locks = locks_of(result.folder, settings.storage)
+    # As a live worker, so that a run that starts meanwhile does not delete its temporary files.
+    with locks.finishing(folder.name), Worker(result.folder, locks).alive():
         to_device(objective.dense, objective.device)
         model = result.load(chosen, task.model)
         if result.int8:
@@ -101,7 +94,7 @@ def _finished(
         what = f"fine-tuning trial {chosen.trial}, steps"
         outcome = objective.finetuned(
             to_device(model, objective.device),
-            settings,
+            finetune,
             seed,
             progress=lambda step, total: progress(what, step, total),
             checkpoint=checkpoint,
@@ -113,7 +106,7 @@ def _finished(
             "int8": result.int8,
             "key": key,
             "budget": str(asked),
-            "epochs": settings.epochs,
+            "epochs": finetune.epochs,
             "metrics": {result.scale.name: outcome.score, **outcome.metrics},
             "before": {result.scale.name: chosen.score},
             "test": test,

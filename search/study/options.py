@@ -1,18 +1,21 @@
 """Options written once: a dataclass holds their types, defaults and help; functions and commands read them there.
 
-A function that takes an options object becomes one that takes the object's fields as keywords:
+A function of an object of such a class becomes one that is called with the class's fields:
 
 >>> @dataclass(frozen=True, kw_only=True)
 ... class Loudness:
 ...     volume: int = option(3, help="How loud, from 0 to 10.")
->>> @takes(Loudness)
-... def shout(text: str, loudness: Loudness) -> str:
+>>> @dataclass(frozen=True)
+... class Arguments(Loudness):
+...     text: str
+>>> @called_with(Arguments)
+... def shout(asked: Arguments) -> str:
 ...     '''Shout a text.'''
-...     return text + "!" * loudness.volume
+...     return asked.text + "!" * asked.volume
 >>> shout("hello", volume=1)
 'hello!'
 >>> str(inspect.signature(shout))
-"(text: 'str', /, *, volume: 'int' = 3) -> 'str'"
+"(text: 'str', *, volume: 'int' = 3) -> 'str'"
 """
 
 from __future__ import annotations
@@ -21,15 +24,16 @@ import functools
 import inspect
 import textwrap
 from collections.abc import Callable
-from dataclasses import Field, dataclass, field, fields
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from dataclasses import Field, dataclass, field, fields, is_dataclass
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
-Subject = TypeVar("Subject")
-Options = TypeVar("Options")
+Arguments = TypeVar("Arguments")
 Returned = TypeVar("Returned")
 
-__all__ = ["Reading", "dataclass", "documented", "option", "readings", "takes"]
+
+READING = "reading"
+"""The entry of a field's metadata that makes it an option."""
 
 
 @dataclass(frozen=True)
@@ -46,33 +50,37 @@ class Reading:
 
 def option(default: Any, *, help: str, metavar: str | None = None, reader: type = str, hidden: bool = False) -> Any:
     """Return a dataclass field of this default that is also an option of the command line: see `Reading`."""
-    return field(default=default, metadata={"reading": Reading(help, metavar, reader, hidden)})
+    return field(default=default, metadata=read_as(help=help, metavar=metavar, reader=reader, hidden=hidden))
+
+
+def read_as(*, help: str, metavar: str | None = None, reader: type = str, hidden: bool = False) -> dict[str, Reading]:
+    """Return the metadata of a dataclass field that is an option; a field without a default must be given."""
+    return {READING: Reading(help, metavar, reader, hidden)}
 
 
 def readings(options: type) -> dict[str, tuple[Any, Reading]]:
-    """Return option → its default and how the command line reads it, in the order of the fields."""
-    return {f.name: (f.default, _reading(f)) for f in fields(options) if not _reading(f).hidden}
+    """Return option → its default (`MISSING` where it must be given) and how the command line reads it."""
+    return {f.name: (f.default, reading) for f, reading in _options(options) if not reading.hidden}
 
 
-def takes(
-    options: Callable[P, Options],
-) -> Callable[[Callable[[Subject, Options], Returned]], Callable[Concatenate[Subject, P], Returned]]:
-    """Give a function of ``(subject, options)`` the options' fields as keywords, for type checkers and at run time.
+def called_with(
+    arguments: Callable[P, Arguments],
+) -> Callable[[Callable[[Arguments], Returned]], Callable[P, Returned]]:
+    """Give a function of one arguments object the object's fields as arguments, for type checkers and at run time.
 
     Args:
-        options: a ``kw_only`` dataclass whose fields are made by `option`.
+        arguments: a dataclass, whose keyword-only fields are made by `option`.
     """
 
-    def decorate(function: Callable[[Subject, Options], Returned]) -> Callable[Concatenate[Subject, P], Returned]:
+    def decorate(function: Callable[[Arguments], Returned]) -> Callable[P, Returned]:
         @functools.wraps(function)
-        def call(subject: Subject, /, *args: P.args, **kwargs: P.kwargs) -> Returned:
-            return function(subject, options(*args, **kwargs))
+        def call(*args: P.args, **kwargs: P.kwargs) -> Returned:
+            return function(arguments(*args, **kwargs))
 
         own = inspect.signature(function)
-        first = next(iter(own.parameters.values())).replace(kind=inspect.Parameter.POSITIONAL_ONLY)
-        keywords = inspect.signature(options).parameters.values()
-        call.__signature__ = own.replace(parameters=[first, *keywords])  # pyright: ignore[reportAttributeAccessIssue]
-        call.__doc__ = documented(function.__doc__, options)
+        taken = inspect.signature(arguments).parameters.values()
+        call.__signature__ = own.replace(parameters=list(taken))  # pyright: ignore[reportAttributeAccessIssue]
+        call.__doc__ = documented(function.__doc__, arguments)
         return call
 
     return decorate
@@ -80,14 +88,22 @@ def takes(
 
 def documented(text: str | None, options: Any) -> str:
     """Return a docstring in which the line ``{options}`` is replaced by a line for every option."""
-    lines = [f"{f.name}: {_sentence(_reading(f).help)}" for f in fields(options)]
+    lines = [f"{f.name}: {_sentence(reading.help)}" for f, reading in _options(options)]
     indent = " " * 8
     listed = "\n".join(textwrap.fill(line, 110, initial_indent=indent, subsequent_indent=indent * 2) for line in lines)
     return (text or "").replace(f"{indent}{{options}}", listed)
 
 
-def _reading(f: Field[Any]) -> Reading:
-    return f.metadata["reading"]
+def _options(options: Any) -> list[tuple[Field[Any], Reading]]:
+    """Return the fields that are options, a class's own before those of its bases."""
+    found = [(f, f.metadata[READING]) for f in fields(options) if READING in f.metadata]
+    depth = {f.name: n for n, base in enumerate(reversed(options.__mro__)) for f in _own_fields(base)}
+    return sorted(found, key=lambda option: -depth[option[0].name])
+
+
+def _own_fields(options: type) -> list[Field[Any]]:
+    own = inspect.get_annotations(options)
+    return [f for f in fields(options) if f.name in own] if is_dataclass(options) else []
 
 
 def _sentence(help: str) -> str:

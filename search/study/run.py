@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from optuna.study import Study
 
 from ...objectives.errors import RankfrontError
-from ...objectives.io.files import read_json, write_json
+from ...objectives.io.files import write_json
 from ...objectives.metrics.registry import METRICS
 from ...objectives.objective import Objective
 from ...objectives.plan import Plan
@@ -24,22 +25,30 @@ from ..space.space import Space
 from ..storage.database import database_of, open_storage, warnings_only
 from ..storage.dense import DenseModel, is_noted
 from ..storage.errors import storage_errors
+from ..storage.locks import locks_of
 from ..storage.manifest import manifest_of
 from ..storage.slots import next_slot, occupied
 from ..storage.source import keep_source, source_of
 from ..storage.stored import TRIALS, read_stored
-from ..storage.studies import create_or_resume
+from ..storage.studies import check_only_study, create_or_resume
 from .final_scores import score_on_test
 from .loop import TrialLoop
-from .options import takes
+from .options import called_with
 from .outputs import say_outputs, write_outputs
 from .pruning import PRUNER
 from .settings import RunSettings, Settings
 from .workers import Worker
 
 
-@takes(Settings)
-def run(task: Task, settings: Settings) -> Result:  # noqa: D417
+@dataclass(frozen=True)
+class RunArguments(Settings):
+    """The arguments of `run`."""
+
+    task: Task
+
+
+@called_with(RunArguments)
+def run(settings: RunArguments) -> Result:  # noqa: D417
     """Search the ranks of a task's model; go on from where an earlier run in the same folder stopped.
 
     An option that is not given is the stored study's own, where the folder holds one; else it is the task's, or the
@@ -53,16 +62,16 @@ def run(task: Task, settings: Settings) -> Result:  # noqa: D417
         RankfrontError: something given cannot be; nothing half-written is left.
         KeyboardInterrupt: the user stopped it; what is finished is stored, and outputs are up to date.
     """
-    folder = settings.folder(task.name)
+    task, folder = settings.task, settings.folder(settings.task.name)
     with showing(settings.progress) as progress, warnings_only():
         ready = settings.for_task(task, read_stored(folder, settings.storage))
         objective = Objective(task, device=ready.device, seed=ready.seed, cache=folder.cache)
         check_possible(ready.budget, objective.costs.dense, objective.smallest)
         url = database_of(folder.path, ready.storage)
         folder.prepare()
-        if folder.manifest.exists() and (other := read_json(folder.manifest).get("study")) != task.name:
-            raise RankfrontError(f"{folder.path} holds study {other!r}, not {task.name!r}; give another --out")
-        worker = Worker(folder)
+        if (known := folder.study_name()) is not None:
+            check_only_study([known], task.name, str(folder.path))
+        worker = Worker(folder, locks_of(folder, ready.storage))
         with worker.alive(), storage_errors(url):
             study = _opened(url, objective, ready, worker)
             return _run_in(study, objective, ready, worker, progress)

@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...objectives.device_name import check_device_name
 from ...objectives.errors import RankfrontError
 from ...objectives.metrics.registry import METRICS
-from ..report.progress import Progress
 from ..samplers.registry import DEFAULT, SAMPLERS, check_sampler, sampler_name
 from ..space.budget import Budget
 from ..storage.folder import Folder, folder_name
 from ..storage.identity import SCORE
 from ..storage.source import Source
+from .computing import Computing
 from .options import option
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Computing):
     """The options of ``run``, checked.
 
     Raises:
@@ -67,30 +66,29 @@ class Settings:
         None, metavar="TIME", help="Begin no further trial after this: 90s, 10m, 2h (a number: seconds)."
     )
     out: str | Path | None = option(None, metavar="DIR", reader=Path, help="The study's folder [default: runs/NAME]")
-    storage: str | None = option(None, metavar="URL", help="A database in place of DIR/study.db.")
     sampler: str | Sampler | BaseSampler | None = option(
         None,
         metavar="NAME",
         help=f"Who proposes plans: one of {', '.join(SAMPLERS)}; in Python an object, too [default: {DEFAULT}]",
     )
-    device: str = option("auto", metavar="NAME", help="Where to compute: auto, cpu or cuda.")
     seed: int | None = option(
         None, metavar="N", reader=int, help=f"The seed of everything random [default: {DEFAULT_SEED}]"
     )
-    progress: bool | Progress = option(True, hidden=True, help="Whether to show what is going on.")
     source: Source | None = option(
-        None, hidden=True, help="How the task was loaded, where `load` loaded it; ``finish`` and ``verify`` read it."
+        None,
+        hidden=True,
+        help="How the command line loaded the task; ``finish`` and ``verify`` load it again in this way.",
     )
 
     def __post_init__(self) -> None:
         """Check every option by itself, before anything else is done."""
+        super().__post_init__()
         if self.trials is not None and self.trials < 1:
             raise RankfrontError(f"trials must be 1 or more, but got {self.trials}")
         if self.seed is not None and not 0 <= self.seed < 2**32:
             raise RankfrontError(f"seed must be from 0 to 2^32 - 1, but got {self.seed}")
         if self.sampler is not None:
             check_sampler(self.sampler)
-        check_device_name(self.device)
         seconds(self.timeout)
         checked = {
             "budget": None if self.budget is None else Budget.of(self.budget),
@@ -99,22 +97,12 @@ class Settings:
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
-        if self.storage is not None:
-            from ..storage.database import check_url
-
-            check_url(self.storage)
         if self.out is not None:
             Folder(Path(self.out)).check()
 
     def folder(self, name: str) -> Folder:
         """Return the folder of the study of that name."""
         return Folder(Path("runs") / folder_name(name) if self.out is None else Path(self.out))
-
-    def torch_device(self) -> torch.device:
-        """Return the device; raises `RankfrontError` where there is none of that name."""
-        from ...objectives.device import choose_device
-
-        return choose_device(self.device)
 
     def asked(self) -> dict[str, Any]:
         """Return what was given of the options that a study keeps, as its identity says them."""

@@ -1,6 +1,6 @@
-"""``verify``: every model of the front loaded again, recounted and scored again, beside what the study says.
+"""``verify``: load every model of the front again, count and score it, and compare that with the stored values.
 
-And the files to ship: whether they are still those that were written.
+The files to ship are compared, too: with the hash that was stored when they were written.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...objectives.device import choose_device
+import torch
+
 from ...objectives.errors import RankfrontError
 from ...objectives.export.int8 import dequantized
 from ...objectives.export.plan_files import model_folders, read_model_files_at
@@ -21,11 +22,13 @@ from ..report.progress import Progress, showing
 from ..results.result import Result
 from ..storage.manifest import machine
 from ..storage.trials import Scored
+from .computing import Computing
+from .options import called_with
 
 
 @dataclass(frozen=True)
 class Check:
-    """One figure of one model: what the study says, what was found, and whether that will do."""
+    """One figure of one model: the stored value, the one found now, and whether they agree."""
 
     trial: int
     what: str
@@ -34,18 +37,20 @@ class Check:
     holds: bool
 
     def __str__(self) -> str:
-        told = f"{self.found}, but the study says {self.stored}" if self.stored else self.found
-        return f"trial {self.trial}: {self.what}: {told}"
+        outcome = f"{self.found}, but the study says {self.stored}" if self.stored else self.found
+        return f"trial {self.trial}: {self.what}: {outcome}"
 
 
-def verify(
-    task: Task,
-    out: str | Path,
-    *,
-    device: str = "auto",
-    storage: str | None = None,
-    progress: bool | Progress = True,
-) -> list[Check]:
+@dataclass(frozen=True)
+class VerifyArguments(Computing):
+    """The arguments of `verify`."""
+
+    task: Task
+    out: str | Path
+
+
+@called_with(VerifyArguments)
+def verify(settings: VerifyArguments) -> list[Check]:  # noqa: D417
     """Load, recount and score every model of a study's front again.
 
     Every metric is measured on the network that was loaded (`Metric.measure_shipped`). Scores must be equal on the
@@ -55,9 +60,7 @@ def verify(
     Args:
         task: the one that ``run`` was given.
         out: the study's folder.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        storage: the database's URL, where ``run`` was given one.
-        progress: whether to show what is going on.
+        {options}
 
     Returns:
         All checks, those that do not hold among them.
@@ -65,17 +68,18 @@ def verify(
     Raises:
         RankfrontError: there is no front, or the task is not the study's.
     """
-    with showing(progress) as said:
-        return _checked(task, Result.open(out, storage), device, said)
+    with showing(settings.progress) as progress:
+        result = Result.open(settings.out, settings.storage)
+        return _checked(settings.task, result, settings.torch_device(), progress)
 
 
-def _checked(task: Task, result: Result, device: str, progress: Progress) -> list[Check]:
+def _checked(task: Task, result: Result, device: torch.device, progress: Progress) -> list[Check]:
     trials = result.on_front
     if not trials:
         raise RankfrontError(
             f"{result.folder.path} must hold a front, but no trial of it is complete within the budget yet"
         )
-    objective = Objective(task, device=choose_device(device))
+    objective = Objective(task, device=device)
     result.check_belongs(objective)
     here = machine(objective.device)
     checks: list[Check] = []

@@ -13,6 +13,7 @@ import pytest
 import rankfront
 from rankfront import RankfrontError, Result, Task
 from rankfront.search.cli.main import main
+from rankfront.search.study.computing import Computing, FinishSettings
 from rankfront.search.study.loading import Loading
 from rankfront.search.study.options import readings
 from rankfront.search.study.settings import Settings
@@ -34,27 +35,67 @@ def study(seed, data=None, weights=None, image_size=0):
 """
 
 
-def test_run_has_the_options_as_keywords() -> None:
-    task, *keywords = inspect.signature(rankfront.run).parameters.values()
-    assert task.name == "task"
-    assert [(p.name, p.default) for p in keywords] == [(f.name, f.default) for f in fields(Settings)]
+FUNCTIONS = {
+    "run": (rankfront.run, ["task"], [Settings, Loading]),
+    "finish": (rankfront.finish, ["task", "out"], [FinishSettings]),
+    "verify": (rankfront.verify, ["task", "out"], [Computing]),
+}
+"""Function → its arguments that may be given by position, and the classes of the command's options."""
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_has_the_options_as_keywords(name: str) -> None:
+    function, given, (options, *_) = FUNCTIONS[name]
+    parameters = list(inspect.signature(function).parameters.values())
+    first, keywords = parameters[: len(given)], parameters[len(given) :]
+    assert [p.name for p in first] == given
+    assert all(p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for p in first)
+    assert [p.name for p in keywords] == [f.name for f in fields(options)]
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in keywords)
 
 
-def test_the_help_of_run_says_every_option() -> None:
-    text = inspect.getdoc(rankfront.run) or ""
-    for field in fields(Settings):
-        assert f"\n    {field.name}: " in text
-    assert "{options}" not in text and "params=5%" in text
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_help_of_a_function_says_every_argument(name: str) -> None:
+    function, given, (options, *_) = FUNCTIONS[name]
+    text = inspect.getdoc(function) or ""
+    for argument in (*given, *(f.name for f in fields(options))):
+        assert text.count(f"\n    {argument}: ") == 1
+    assert "{options}" not in text
 
 
-def test_the_command_line_has_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_command_line_has_every_option(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["run", "--help"])
+        main([name, "--help"])
     shown = capsys.readouterr().out
-    for name in (*readings(Settings), *readings(Loading)):
-        assert f"--{name.replace('_', '-')} " in shown
+    for option in [option for options in FUNCTIONS[name][2] for option in readings(options)]:
+        assert f"--{option.replace('_', '-')} " in shown
     assert "--progress" not in shown and "--source" not in shown
+
+
+def test_all_arguments_may_be_given_by_name(task: Task, tmp_path: Path) -> None:
+    rankfront.run(task=task, out=tmp_path, trials=1, sampler="knapsack", device="cpu", progress=False)
+    rankfront.finish(task=task, out=tmp_path, epochs=1, device="cpu", progress=False)
+    assert all(check.holds for check in rankfront.verify(task=task, out=tmp_path, device="cpu", progress=False))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["finish", "--epochs", "0"], "epochs must be 1 or more, but got 0"),
+        (["finish", "--epochs", "1", "--budget", "params=5"], "must carry % or one of K, M, G, T"),
+        (["finish", "--epochs", "1", "--device", "tpu"], "device must be auto, cpu or cuda"),
+        (["finish"], "Missing option '--epochs'"),
+        (["verify", "--device", "tpu"], "device must be auto, cpu or cuda"),
+        (["verify", "--storage", "no url"], "storage must be a database URL"),
+    ],
+)
+def test_a_wrong_option_is_said_before_the_folder_is_read(
+    wrong: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    name, *options = wrong
+    assert command(name, str(tmp_path / "nowhere"), *options) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_an_unknown_option_is_refused(task: Task, tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""The options of ``finish`` and ``verify``; those of ``verify`` are options of ``run``, too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ...objectives.device_name import check_device_name
+from ...objectives.errors import RankfrontError
+from ..report.progress import Progress
+from ..space.budget import Budget
+from .options import option, read_as
+
+if TYPE_CHECKING:
+    import torch
+
+    from ...objectives.task import Task
+    from ...objectives.training.settings import FineTune
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computing:
+    """The options of whatever computes, checked: ``run``, ``finish`` and ``verify``.
+
+    Raises:
+        RankfrontError: naming what, the rule and the value.
+    """
+
+    storage: str | None = option(None, metavar="URL", help="A database in place of DIR/study.db.")
+    device: str = option("auto", metavar="NAME", help="Where to compute: auto, cpu or cuda.")
+    progress: bool | Progress = option(True, hidden=True, help="Whether to show what is going on.")
+
+    def __post_init__(self) -> None:
+        """Check every option by itself, before anything else is done."""
+        check_device_name(self.device)
+        if self.storage is not None:
+            from ..storage.database import check_url
+
+            check_url(self.storage)
+
+    def torch_device(self) -> torch.device:
+        """Return the device; raises `RankfrontError` where there is none of that name."""
+        from ...objectives.device import choose_device
+
+        return choose_device(self.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishSettings(Computing):
+    """The options of ``finish``, checked."""
+
+    epochs: int = field(metadata=read_as(metavar="N", reader=int, help="Passes over the training data."))
+    budget: str | Sequence[str] | Budget | None = option(
+        None,
+        metavar="METRIC=AMOUNT",
+        reader=list,
+        help="Which model: the best within these upper bounds, as for run; none is no bound [default: the study's own]",
+    )
+    lr: float | None = option(None, metavar="RATE", reader=float, help="Learning rate [default: the task's]")
+
+    def __post_init__(self) -> None:
+        """Check every option by itself."""
+        super().__post_init__()
+        if self.epochs < 1:
+            raise RankfrontError(f"epochs must be 1 or more, but got {self.epochs}")
+        if self.budget is not None:
+            object.__setattr__(self, "budget", Budget.of(self.budget))
+
+    def finetune(self, task: Task) -> FineTune:
+        """Return how a task's model is fine-tuned; raises `RankfrontError` where the learning rate cannot be."""
+        lr = task.finetune.lr if self.lr is None else self.lr
+        return replace(task.finetune, epochs=self.epochs, steps=None, lr=lr)
