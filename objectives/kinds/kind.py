@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
-from ..plan import Rank
+from ..plan import Rank, as_tuple
 
 
 class Cost(NamedTuple):
@@ -61,7 +61,7 @@ class Kind(Protocol):
         ...
 
     def applies(self, layer: Layer) -> tuple[bool, str]:
-        """Return whether the kind takes this layer, and why not."""
+        """Return ``(True, "")`` where the kind can factorize this layer, else False and why not."""
         ...
 
     def smallest(self, layer: Layer) -> Rank:
@@ -73,7 +73,7 @@ class Kind(Protocol):
         ...
 
     def accepts(self, layer: Layer, rank: Rank) -> tuple[bool, str]:
-        """Return whether the layer has such a rank, and what a rank must be."""
+        """Return ``(True, "")`` where the layer can have this rank, else False and what a rank must be."""
         ...
 
     def cost(self, layer: Layer, rank: Rank) -> Cost:
@@ -136,12 +136,12 @@ class Factorization(ABC):
         """Return whether every rank is from 1 to the full one."""
         full = self.full_rank(layer)
         if isinstance(full, int):
-            return isinstance(rank, int) and 1 <= rank <= full, f"an integer from 1 to {full}"
-        if not isinstance(rank, tuple) or len(rank) != len(full):
-            fits = False
+            accepted, rule = isinstance(rank, int) and 1 <= rank <= full, f"an integer from 1 to {full}"
         else:
-            fits = all(1 <= r <= most for r, most in zip(rank, full, strict=True))
-        return fits, f"{len(full)} integers from {[1] * len(full)} to {list(full)}"
+            accepted = isinstance(rank, tuple) and len(rank) == len(full)
+            accepted = accepted and all(1 <= r <= most for r, most in zip(as_tuple(rank), full, strict=True))
+            rule = f"{len(full)} integers from {[1] * len(full)} to {list(full)}"
+        return (True, "") if accepted else (False, rule)
 
     def width(self, layer: Layer, rank: Rank) -> int:
         """Return the least of the ranks: every factor but the last hands on as many channels."""

@@ -1,4 +1,4 @@
-"""Layers that only seem replaceable: models that read a layer's attributes instead of calling it."""
+"""Find out by trial which layers cannot be replaced, such as those whose attributes the model reads."""
 
 from __future__ import annotations
 
@@ -40,30 +40,33 @@ def without_unreplaceable(model: nn.Module, layers: Layers, example: Inputs, kin
         for kind in kinds
         if kind.applies(layer)[0]
     }
-    refused = {layer.name: reason for layer in layers if (reason := _conflict(layer, kinds))}
+    carried = {layer.name: _can_carry(layer, kinds) for layer in layers}
+    refused = {name: reason for name, (possible, reason) in carried.items() if not possible}
     plans = {name: plan for name, plan in plans.items() if name not in refused}
     everything = Plan({name: choice for plan in plans.values() for name, choice in plan.items()})
-    if _failure(model, everything, example):
-        reasons = {name: _failure(model, plan, example) for name, plan in plans.items()}
-        refused |= {name: f"the model fails when it is replaced: {why}" for name, why in reasons.items() if why}
+    if not _runs(model, everything, example)[0]:
+        tried = {name: _runs(model, plan, example) for name, plan in plans.items()}
+        refused |= {
+            name: f"the model fails when it is replaced: {why}" for name, (runs, why) in tried.items() if not runs
+        }
     found = tuple(layer for layer in layers if layer.name not in refused)
     return Layers(found, {**layers.left_dense, **refused})
 
 
-def _conflict(layer: Layer, kinds: Sequence[Kind]) -> str:
-    """Return why what the user set on a layer cannot be set on some kind's module; empty where it can."""
+def _can_carry(layer: Layer, kinds: Sequence[Kind]) -> tuple[bool, str]:
+    """Return whether the attributes that the user set on a layer have a place on every kind's module, and why not."""
     for kind in kinds:
         for part in (kind, kind_named(kind.base)):
             if part.applies(layer)[0]:
                 possible, reason = can_carry(layer.module, part.skeleton(layer, part.smallest(layer)))
                 if not possible:
-                    return reason
-    return ""
+                    return False, reason
+    return True, ""
 
 
 @torch.no_grad()
-def _failure(model: nn.Module, plan: Plan, example: Inputs) -> str:
-    """Return why the model cannot run in a plan's shape (with factors of zero); empty where it can."""
+def _runs(model: nn.Module, plan: Plan, example: Inputs) -> tuple[bool, str]:
+    """Return whether the model runs in a plan's shape, with factors of zero, and why not."""
     try:
         trial = skeleton(model, plan).eval()
         layers = [trial.get_submodule(name) for name in plan]
@@ -75,5 +78,5 @@ def _failure(model: nn.Module, plan: Plan, example: Inputs) -> str:
             if backwards and (grown := [t.sum() for t in outputs if t.requires_grad]):
                 torch.stack(grown).sum().backward()
     except Exception as error:
-        return f"{type(error).__name__}: {error}".splitlines()[0][:120]
-    return ""
+        return False, f"{type(error).__name__}: {error}".splitlines()[0][:120]
+    return True, ""

@@ -20,7 +20,7 @@ from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
 from ..plan import Rank, as_int
 from .centre_block import block_sizes
-from .error import rounded_all
+from .error import FLOOR, rank_that_leaves, rounded_all
 from .factors import convolution, filled
 from .kind import Cost, Factorization, worthwhile
 from .principal import principal
@@ -35,7 +35,7 @@ class Spatial(Factorization):
     def applies(self, layer: Layer) -> tuple[bool, str]:
         """Return whether it is a two-dimensional convolution in one group, of a kernel neither 1×k nor k×1."""
         applies = isinstance(layer.module, nn.Conv2d) and layer.groups == 1 and min(layer.kernel) > 1
-        return applies, "it is no k×k convolution in one group"
+        return (True, "") if applies else (False, "it is no k×k convolution in one group")
 
     def full_rank(self, layer: Layer) -> int:
         """Return ``min(in · kh, out · kw)``."""
@@ -80,8 +80,10 @@ class Spatial(Factorization):
                 gram += (filters @ lags[i, j] @ filters.T) * (taps[:, i].T @ taps[:, j])
         left = gram.flip(0, 1).cumsum(0).cumsum(1).diagonal().flip(0).clamp_min(0)
         errors = torch.cat((left / left[0].clamp_min(torch.finfo(left.dtype).tiny), left.new_zeros(1)))
-        # Beyond this rank not even the largest identity block saves parameters.
+        # Beyond this rank not even the largest identity block saves parameters. Components beyond the numerical rank
+        # are arbitrary: each CPU finds other ones.
         most = min(len(filters), layer.weights // (channels * kh + layer.out_features * (kw - 1)) + 1)
+        most = min(most, max(1, rank_that_leaves(errors, FLOOR)))
         blocks = block_sizes(taps.transpose(1, 2), most) if kw == 3 else torch.zeros(0, 2, dtype=torch.long)
         return SpatialDecomposition(layer, filters.float(), components.float(), errors, moments.mean.float(), blocks)
 

@@ -66,7 +66,9 @@ class SpatialIdentity:
         m = layer.module
         assert isinstance(m, nn.Conv2d)
         same = m.padding == "same" or (not isinstance(m.padding, str) and m.padding[1] == m.dilation[1])
-        return m.kernel_size[1] == 3 and same, "its kernel has not three columns, centred by padding"
+        if m.kernel_size[1] == 3 and same:
+            return True, ""
+        return False, "its kernel does not have three columns, centred by padding"
 
     def smallest(self, layer: Layer) -> tuple[int, int]:
         """Return (1, 1)."""
@@ -79,11 +81,11 @@ class SpatialIdentity:
     def accepts(self, layer: Layer, rank: Rank) -> tuple[bool, str]:
         """Return whether it is a pair: r up to `spatial`'s full rank, k up to r and to the number of outputs."""
         full = spatial.KIND.full_rank(layer)
-        fits = False
         if isinstance(rank, tuple) and len(rank) == 2:
             r, k = rank
-            fits = 1 <= r <= full and 1 <= k <= min(r, layer.out_features)
-        return fits, f"a pair [r, k] with r from 1 to {full} and k from 1 to r and to {layer.out_features}"
+            if 1 <= r <= full and 1 <= k <= min(r, layer.out_features):
+                return True, ""
+        return False, f"a pair [r, k] with r from 1 to {full} and k from 1 to r and to {layer.out_features}"
 
     def cost(self, layer: Layer, rank: Rank) -> Cost:
         """Return `spatial`'s, less ``r · k`` parameters and as many multiply-adds a position."""
@@ -126,7 +128,7 @@ class SpatialIdentity:
         return spatial.KIND.decompose(layer, moments)
 
     def ranks(self, layer: Layer, decomposition: Decomposition) -> Sequence[Rank]:
-        """Return up to `PROPOSED` ranks, evenly in their logarithm, each with the largest block that is sound."""
+        """Return the ranks worth proposing, each with its largest block of small coefficients (see `block_sizes`)."""
         assert isinstance(decomposition, spatial.SpatialDecomposition)
         errors: dict[Rank, float] = {(r, k): decomposition.error(r) for r, k in decomposition.blocks.tolist()}
         return worthwhile(self, layer, errors)

@@ -31,7 +31,7 @@ class SvdIdentity:
 
     def applies(self, layer: Layer) -> tuple[bool, str]:
         """Return whether there is more than one output a group: a single one leaves nothing to interpolate."""
-        return layer.out_features // layer.groups > 1, "it has a single output"
+        return (True, "") if layer.out_features // layer.groups > 1 else (False, "it has a single output")
 
     def smallest(self, layer: Layer) -> int:
         """Return 1."""

@@ -56,9 +56,11 @@ class TTMatrix:
     """The kind `tt` for Linears; ranks are integers."""
 
     def applies(self, layer: Layer) -> tuple[bool, str]:
-        """Return whether inputs and outputs have two modes each, which prime numbers have not."""
+        """Return whether the numbers of inputs and of outputs are products of two factors greater than 1."""
         m1, _, n1, _ = modes(layer)
-        return m1 > 1 and n1 > 1, "a prime number of inputs or outputs has no two modes"
+        if m1 > 1 and n1 > 1:
+            return True, ""
+        return False, "its number of inputs or outputs is a prime, which has no two factors"
 
     def full_rank(self, layer: Layer) -> int:
         """Return ``min(m1 · n1, m2 · n2)``."""

@@ -42,7 +42,7 @@ class Tucker2(Factorization):
     def applies(self, layer: Layer) -> tuple[bool, str]:
         """Return whether it is a convolution in one group whose kernel has more than one pixel."""
         applies = isinstance(layer.module, _ConvNd) and layer.groups == 1 and math.prod(layer.kernel) > 1
-        return applies, "it is no k×k convolution in one group"
+        return (True, "") if applies else (False, "it is no k×k convolution in one group")
 
     def full_rank(self, layer: Layer) -> tuple[int, int]:
         """Return ``(min(in, out · kernel), min(out, in · kernel))``."""

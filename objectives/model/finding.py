@@ -55,10 +55,11 @@ def find_layers(model: nn.Module, example: Inputs, exclude: Iterable[str] = ()) 
     for users in uses.values():
         modules = _distinct(users)
         paths = tuple(path for path, _ in users)
-        reason = _reason_to_leave(model, modules, calls) or next(
-            (f"excluded by {p!r}" for p in patterns if any(fnmatchcase(path, p) for path in paths)), ""
-        )
-        if reason:
+        possible, reason = _can_factorize(model, modules, calls)
+        excluding = next((p for p in patterns if any(fnmatchcase(path, p) for path in paths)), None)
+        if possible and excluding is not None:
+            possible, reason = False, f"excluded by {excluding!r}"
+        if not possible:
             left_dense.update(dict.fromkeys(paths, reason))
             continue
         module = modules[0]
@@ -115,41 +116,41 @@ def _trace(model: nn.Module, example: Inputs) -> dict[int, list[tuple[torch.Size
     return calls
 
 
-def _reason_to_leave(
+def _can_factorize(
     model: nn.Module, modules: list[nn.Module], calls: dict[int, list[tuple[torch.Size, torch.Size]]]
-) -> str:
-    """Say why this weight must stay dense; empty where it need not."""
+) -> tuple[bool, str]:
+    """Return whether the weight that these modules share can be factorized, and why not."""
     module = modules[0]
     for m in modules:
         if type(m) not in TYPES:
-            return f"{type(m).__name__} is a subclass with a behaviour of its own"
+            return False, f"{type(m).__name__} is a subclass with a behaviour of its own"
         if m._parameters.get("weight") is None:
-            return "its weight is computed from others (weight norm, pruning …)"
+            return False, "its weight is computed from others (weight norm, pruning …)"
         if not calls[id(m)]:
-            return "not called by the forward pass"
+            return False, "not called by the forward pass"
     assert isinstance(module, TYPES)
     possible, reason = can_replace(modules)
     if not possible:
-        return reason
+        return False, reason
     if not module.weight.is_floating_point():
-        return f"its weight is {module.weight.dtype}"
+        return False, f"its weight is {module.weight.dtype}"
     if not bool(torch.isfinite(module.weight).all()):
         raise RankfrontError(f"weights must be finite, but those of layer {_named(model, module)} hold NaN or infinity")
     if isinstance(module, _ConvNd):
         if module.groups > 1 and module.in_channels == module.groups:
-            return "a depthwise convolution"
+            return False, "a depthwise convolution"
         geometry = {(m.stride, m.padding, m.dilation, m.padding_mode) for m in modules}  # pyright: ignore
         if len(geometry) > 1:
-            return "convolutions of different geometry share its weight"
+            return False, "convolutions of different geometry share its weight"
     if len({id(m.bias) for m in modules}) > 1:
-        return "modules with biases of their own share its weight"
+        return False, "modules with biases of their own share its weight"
     for owner in model.modules():
         for parameter in owner.parameters(recurse=False):
             if parameter is module.weight and all(owner is not m for m in modules):
-                return f"its weight is shared with a {type(owner).__name__}"
+                return False, f"its weight is shared with a {type(owner).__name__}"
     if math.prod(module.weight.shape) == 0:
-        return "its weight is empty"
-    return ""
+        return False, "its weight is empty"
+    return True, ""
 
 
 def _named(model: nn.Module, module: nn.Module) -> str:

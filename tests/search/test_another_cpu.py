@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from rankfront import FineTune, Task
+from rankfront.objectives.kinds.registry import KINDS
 from rankfront.objectives.objective import Objective
 from rankfront.search.allocation.registry import RULES, rule_named
 from rankfront.search.space.candidates import Candidates
 from tests.conftest import blobs, go, perceptron
 from tests.cpus import another_cpu
 
-SEEDS = range(20)
+SEEDS = range(10)
 
 
 def task_with_a_rank_deficient_layer() -> Task:
@@ -36,27 +37,54 @@ def task_with_a_rank_deficient_layer() -> Task:
     )
 
 
-def candidates() -> Candidates:
-    objective = Objective(task_with_a_rank_deficient_layer(), device=torch.device("cpu"))
+def task_of_convolutions() -> Task:
+    """Kernels that are of low rank, that are zero, whose centre column is zero, and whose outputs are equal in pairs."""
+    torch.manual_seed(0)
+    low, zero, sides, pairs, plain = (nn.Conv2d(8, 8, 3, padding=1) for _ in range(5))
+    with torch.no_grad():
+        low.weight.copy_(torch.einsum("orw,rih->oihw", torch.randn(8, 2, 3), torch.randn(2, 8, 3)))
+        zero.weight.zero_()
+        sides.weight[..., 1] = 0.0
+        pairs.weight[4:] = pairs.weight[:4]
+    body = nn.Sequential(low, nn.ReLU(), sides, nn.ReLU(), pairs, nn.ReLU(), plain, nn.ReLU())
+    x = torch.randn(100, 8, 5, 5)
+    return Task(
+        nn.Sequential(body, zero, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 4)),
+        (x, torch.arange(100) % 4),
+        (x[:50], torch.arange(50) % 4),
+        calibration=64,
+        name="convolutions",
+        finetune=FineTune(epochs=0),
+        refit=False,
+    )
+
+
+TASKS = {"Linears": task_with_a_rank_deficient_layer, "convolutions": task_of_convolutions}
+
+
+def candidates(name: str = "Linears") -> Candidates:
+    objective = Objective(TASKS[name](), device=torch.device("cpu"))
     objective.prepare()
     return Candidates.of(objective)
 
 
-def test_candidates_are_the_same_and_of_equal_errors_the_cheaper_is_there() -> None:
-    here = candidates()
+@pytest.mark.parametrize("name", TASKS)
+def test_candidates_are_the_same_and_of_equal_errors_the_cheaper_is_there(name: str) -> None:
+    here = candidates(name)
     for row in here.errors:
         factorized = row[np.isfinite(row) & (row > 0)]
         assert (row == 0).sum() == 1 and len(set(factorized)) > 0
     for seed in SEEDS:
         with another_cpu(seed):
-            there = candidates()
-        assert there.names == here.names
+            there = candidates(name)
+        assert there.names == here.names and there.options == here.options
         for field in ("errors", "changes"):
             np.testing.assert_array_equal(getattr(there, field), getattr(here, field))
 
 
-def test_of_options_that_err_equally_the_cheaper_one_is_there() -> None:
-    known = candidates()
+@pytest.mark.parametrize("name", TASKS)
+def test_of_options_that_err_equally_the_cheaper_one_is_there(name: str) -> None:
+    known = candidates(name)
     for layer, size in enumerate(known.sizes):
         rows = np.column_stack(
             (known.errors[layer, :size], known.bottleneck_penalties[layer, :size], known.changes[layer, :size])
@@ -95,3 +123,8 @@ def test_first_proposals_are_the_same(tmp_path: Path) -> None:
     for seed in range(2):
         with another_cpu(seed):
             assert [t.plan for t in go(task, tmp_path / f"{seed}", trials=3, budget="params=60%").scored] == here
+
+
+def test_every_kind_has_candidates() -> None:
+    kinds = {choice.kind for options in candidates("convolutions").options for choice in options}
+    assert kinds == {*KINDS, "dense"}

@@ -261,3 +261,16 @@ def test_calibration_on_a_single_row_says_so() -> None:
     model, layer, inputs = layer_and_inputs(*LAYERS["linear"])
     with pytest.raises(RankfrontError, match=r"2 samples or more, but layer 0 Linear\(9, 12\) saw 1"):
         decomposed(KINDS["svd"], model, layer, inputs[:1])
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_reason_is_given_where_something_is_refused_and_only_there(name: str, kind: Kind) -> None:
+    _, layer, _ = layer_and_inputs(*LAYERS[name], samples=1)
+    applies, reason = kind.applies(layer)
+    assert applies == (reason == "")
+    if applies:
+        assert kind.accepts(layer, kind.smallest(layer)) == kind.accepts(layer, kind.full_rank(layer)) == (True, "")
+        for wrong in (0, (0, 0), (), 10**6):
+            accepted, rule = kind.accepts(layer, wrong)
+            assert not accepted and rule
