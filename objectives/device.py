@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .device_name import check_device_name
 from .errors import RankfrontError
-
-DeviceName = Literal["auto", "cpu", "cuda"]
 
 
 def choose_device(name: str) -> torch.device:

@@ -10,4 +10,4 @@ DEVICES = ("auto", "cpu", "cuda")
 def check_device_name(name: str) -> None:
     """Raise `RankfrontError` for a name that no device has."""
     if name not in DEVICES:
-        raise RankfrontError(f"device must be auto, cpu or cuda, but got {name!r:.60}")
+        raise RankfrontError(f"device must be {', '.join(DEVICES[:-1])} or {DEVICES[-1]}, but got {name!r:.60}")

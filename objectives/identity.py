@@ -1,8 +1,8 @@
-"""What a study's model, data, loss and score are known by: their content, never their names or lengths.
+"""Recognise a study's model, data, loss and score by their content, never by names or lengths.
 
-All is read off a probe of a few samples a split: the samples themselves, what the dense model computes on them, and
-what loss and score make of that. Weights, and data given as tensors, are hashed whole. What is not the same when it is
-computed twice is not known, and counts for nothing.
+Weights, and data given as tensors, are hashed whole. Of a Dataset or DataLoader at most 64 evenly spaced samples are
+compared, so a change of any other sample is not seen. On these samples, the outputs of the dense model and the values
+of loss and score are compared, too. A value that changes between two evaluations is left out.
 """
 
 from __future__ import annotations
@@ -16,69 +16,68 @@ from torch import Tensor, nn
 
 from .data.batch import Batch
 from .data.probe import SAMPLES, Probe, read_probe
-from .data.randomness import seeded
+from .data.randomness import fixed_seed
 from .data.split import Split
 from .data.structure import apply, length, place
+from .identity_keys import CONTENT, SPLITS, WEIGHTS
 from .io.fingerprint import fingerprint
 from .io.sketch import Sketch, agree, common, sketch
 
 if TYPE_CHECKING:
     from .task import Task
 
-SPLITS = {"train": "the training data", "validation": "the validation data", "test": "the test data"}
+ALL_INPUTS, ALL_DATA = "all inputs", "all inputs and targets"
+"""Entries of a split of tensors: hashes of all its inputs, and of all its inputs and targets."""
 
-WEIGHTS = "dense model"
-CONTENT = "content"
-KEYS = frozenset({WEIGHTS, CONTENT, "loss", "score", *(f"{name} data" for name in SPLITS)})
-"""Entries of a study's identity that `differences` answers for; ``loss`` and ``score`` are names, in old studies."""
+FLOP_LIMIT = 5e10
+"""FLOP limit of one pass over the probe; of larger networks every k-th sample is used."""
 
-FLOPS = 5e10
-"""Operations of one pass over a probe: of a large network's probe only every second, third … sample is passed."""
-
-FEWEST = 8
-"""So many samples are passed however large the network is."""
+LEAST_PASSED = 8
+"""Least number of samples of the probe that are passed through the network, whatever the FLOP limit."""
 
 
 def identity_of(task: Task, dense: nn.Module, flops: float = 0.0) -> dict[str, Any]:
-    """Return what a task is known by, as plain data for JSON.
+    """Return a task's identity, as plain data for JSON.
 
     Args:
         task: the task.
         dense: its model, as it is factorized, in eval mode.
-        flops: operations of the model for one input, where they are known.
+        flops: operations of the model for one input; 0 if unknown.
 
     Returns:
-        ``dense model``: a hash of the weights. ``train data`` …: a split's hash as in studies of old. ``content``: by
-        split what its samples hold, and under ``outputs``, ``loss`` and ``score`` what these are on the probe.
+        ``dense model``: a hash of the weights. ``train data`` …: the hash of a split of tensors, for old studies.
+        ``content``: by split what its samples hold; under ``outputs``, ``loss`` and ``score`` the values on the probe.
     """
     splits: dict[str, Split] = {name: split for name in SPLITS if (split := getattr(task, name)) is not None}
     probes = {name: read_probe(split) for name, split in splits.items()}
-    passed = SAMPLES if flops <= 0 else max(FEWEST, min(SAMPLES, int(FLOPS / flops)))
-    content: dict[str, Any] = {name: _data(split, probes[name]) for name, split in splits.items()}
+    passed = SAMPLES if flops <= 0 else max(LEAST_PASSED, min(SAMPLES, int(FLOP_LIMIT / flops)))
+    hashes = {name: split.fingerprints() for name, split in splits.items()}
+    content: dict[str, Any] = {name: _data(splits[name], probes[name], hashes[name]) for name in splits}
     fixed = [name for name in ("train", "validation") if (probe := probes[name]) is not None and probe.fixed]
     batches = {name: _thinned(probe.batch, passed) for name in fixed if (probe := probes[name]) is not None}
     outputs = {name: _computed(lambda batch=batch: _outputs(dense, batch)) for name, batch in batches.items()}
     content["outputs"] = {name: known for name, (_, known) in outputs.items()}
     if fixed:
-        judges = (
+        functions = (
             ("loss", fixed[0], task.loss or nn.functional.cross_entropy),
             ("score", fixed[-1], lambda ours, theirs: task.score.of([(ours, theirs)])),
         )
-        for name, split, function in judges:
+        for name, split, function in functions:
             ours, targets = outputs[split][0], batches[split].targets
-            content[name] = {split: _computed(functools.partial(_judged, function, ours, targets))[1]}
+            content[name] = {split: _computed(functools.partial(_values, function, ours, targets))[1]}
     return {
         WEIGHTS: fingerprint(task.model.state_dict())[:16],
-        **{f"{name} data": split.fingerprint() for name, split in splits.items()},
+        # Old studies hold the augmentation's name in this hash, which is no content.
+        **{f"{name} data": known[-1] for name, known in hashes.items() if known and splits[name].augment is None},
         CONTENT: content,
     }
 
 
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """Return what of two identities is not the same, each in a few words; empty where they may be one study's.
+    """List what differs; empty if nothing does.
 
-    Only what both know is compared, so that a study that was stored by an older version still opens. What follows
-    from another difference, such as the outputs on other inputs, is not said again.
+    Only entries of both are compared, so that a study that was stored by an older version still opens. What follows
+    from another difference, such as the outputs on other inputs, is not listed.
     """
     found: list[str] = []
     old, new = (known if isinstance(known := one.get(CONTENT), dict) else {} for one in (stored, asked))
@@ -114,16 +113,16 @@ def _differ(stored: Mapping[str, Any], asked: Mapping[str, Any], key: str) -> bo
 
 
 def _data_differ(stored: Mapping[str, Any], asked: Mapping[str, Any], part: str) -> bool:
-    whole = f"all {part}"
-    return _differ(stored, asked, whole) or not agree(stored.get(part), asked.get(part))
+    inputs_differ, differ = (_differ(stored, asked, key) for key in (ALL_INPUTS, ALL_DATA))
+    whole_differs = inputs_differ if part == "inputs" else differ and not inputs_differ
+    return whole_differs or not agree(stored.get(part), asked.get(part))
 
 
-def _data(split: Split, probe: Probe | None) -> dict[str, Sketch]:
-    """Return what a split is known by."""
+def _data(split: Split, probe: Probe | None, hashes: tuple[str, str, str] | None) -> dict[str, Sketch]:
+    """Return a split's content: its hashes, where it is one of tensors, and sketches of its probe."""
     known: dict[str, Sketch] = {}
-    if isinstance(split.source, tuple):
-        for part, tensor in zip(("inputs", "targets"), split.source, strict=True):
-            known[f"all {part}"] = fingerprint({"": tensor})[:16]
+    if hashes is not None:
+        known = {ALL_INPUTS: hashes[0], ALL_DATA: hashes[1]}
     if probe is not None:
         known |= {"inputs": probe.inputs, "targets": probe.targets}
         if split.augment is not None and probe.fixed:
@@ -134,11 +133,11 @@ def _data(split: Split, probe: Probe | None) -> dict[str, Sketch]:
 
 @torch.no_grad()
 def _computed(function: Callable[[], Any]) -> tuple[Any, Sketch]:
-    """Return what a function returns, and what of it is the same when it is called again; Nones where it fails."""
+    """Return a function's value, and a sketch of what is the same when it is called again; Nones where it fails."""
     try:
-        with seeded(0):
+        with fixed_seed(0):
             value = function()
-        with seeded(0):
+        with fixed_seed(0):
             again = function()
         return value, common(sketch(value), sketch(again))
     except Exception:  # whatever the user's code raises: training and scoring will say it
@@ -154,10 +153,10 @@ def _outputs(dense: nn.Module, batch: Batch) -> Any:
     return place(apply(dense, place(batch.inputs, device)), "cpu")
 
 
-def _judged(function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> Tensor | Any:
-    """Return a loss or score of the outputs, and of each sample's outputs with the next one's targets.
+def _values(function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> Tensor | Any:
+    """Return a loss or score of the outputs, with their own targets and with those of the next sample.
 
-    A model that makes no mistake tells little of a loss; with the wrong targets it makes many.
+    A perfect model hides the loss's form, so shifted targets are tried, too.
     """
     values = [function(outputs, targets), function(_rolled(outputs), targets)]
     return torch.tensor([float(value) for value in values], dtype=torch.float64)

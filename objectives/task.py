@@ -16,13 +16,13 @@ from .kinds.registry import KINDS, kinds_named
 from .metrics.score import ACCURACY, Score
 from .training.settings import FineTune
 
-FEWEST = 16
-"""Calibration samples."""
+LEAST_CALIBRATION = 16
+"""Least number of calibration samples."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A trained model and all that is needed to judge a compressed copy of it.
+    """A trained model and all that is needed to score a compressed copy of it.
 
     ``train``, ``validation`` and ``test`` are each a pair of tensors ``(inputs, targets)``, a ``Dataset``
     or a ``DataLoader`` of such pairs. The search sees training and validation data only; ``test`` is
@@ -78,10 +78,10 @@ class Task:
                 object.__setattr__(self, name, Split(source))
             except RankfrontError as error:
                 raise RankfrontError(f"{name} {error}") from None
-        if not isinstance(self.calibration, int) or self.calibration < FEWEST:
+        if not isinstance(self.calibration, int) or self.calibration < LEAST_CALIBRATION:
             raise RankfrontError(
-                f"calibration must be an integer of {FEWEST} samples or more, but got {self.calibration!r:.20}: "
-                "with fewer, moments say nothing"
+                f"calibration must be an integer of {LEAST_CALIBRATION} samples or more, "
+                f"but got {self.calibration!r:.20}: with fewer, moments say nothing"
             )
         for name in ("exclude", "budget", "kinds"):
             value = getattr(self, name)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from ..data.batch import Batch
-from ..data.randomness import seeded
+from ..data.randomness import fixed_seed
 from ..data.split import Split
 
 BATCH = 64
@@ -32,7 +32,7 @@ def draw(data: Split, size: int, seed: int, device: torch.device) -> Samples:
     """
     held_out = max(1, size // 4)
     batch_size = min(BATCH, max(2, (size + held_out) // 5))  # at least one batch is to be held out
-    with seeded(seed):
+    with fixed_seed(seed):
         order = torch.Generator().manual_seed(seed)
         batches = list(data.batches(batch_size, device=device, shuffle=order, limit=size + held_out))
     keep = max(1, round(len(batches) * size / (size + held_out)))

@@ -1,6 +1,6 @@
-"""A few samples of a split, read without starting a loader's workers and without drawing from anyone's random state.
+"""Read a few samples of a split, without a loader's workers and without changing any random state.
 
-They are what a study recognises its data by: samples at even distances among those that the split's sampler gives.
+A study recognises its data by these samples. They are evenly spaced among those that the split's sampler gives.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader, default_collate
 
 from ..io.sketch import Sketch, common, sketch
 from .batch import Batch
-from .randomness import seeded
+from .randomness import fixed_seed
 from .split import Split
 from .structure import place
 
@@ -24,14 +24,14 @@ SAMPLES = 64
 
 @dataclass(frozen=True)
 class Probe:
-    """Samples of a split after its ``transform``, on the CPU, and what is known of them."""
+    """Samples of a split after its ``transform``, on the CPU, and their sketches."""
 
     batch: Batch
     inputs: Sketch
-    """Of what was the same when the samples were read again; of what was not (random augmentation) only the shape."""
+    """Values if two readings agree; else shapes only."""
     targets: Sketch
     fixed: bool
-    """Whether the samples are the same whenever they are read."""
+    """Whether two readings give the same samples."""
 
 
 def read_probe(split: Split, samples: int = SAMPLES) -> Probe | None:
@@ -57,13 +57,13 @@ def _read(split: Split, samples: int, seed: int) -> Batch:
         if isinstance(source, DataLoader):
             generators = _generators(source)
             collate, batched = source.collate_fn, source.batch_sampler is not None
-            with seeded(0, *generators):
+            with fixed_seed(0, *generators):
                 indices = _indices(source)
         at = [indices[i] for i in _evenly(len(indices), samples if batched else 1)]
-        with seeded(seed, *generators):
+        with fixed_seed(seed, *generators):
             items = dataset.__getitems__(at) if hasattr(dataset, "__getitems__") else [dataset[i] for i in at]
             inputs, targets = collate(items) if batched else collate(items[0])
-    with seeded(seed, *generators):
+    with fixed_seed(seed, *generators):
         inputs = place(inputs, "cpu")
         return Batch(inputs if split.transform is None else split.transform(inputs), place(targets, "cpu"))
 

@@ -1,4 +1,4 @@
-"""Random numbers under a fixed seed, and afterwards as if nothing had been drawn."""
+"""Fix the seed; restore the random state afterwards."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 @contextlib.contextmanager
-def seeded(seed: int, *generators: torch.Generator | None) -> Iterator[None]:
+def fixed_seed(seed: int, *generators: torch.Generator | None) -> Iterator[None]:
     """Seed torch (on the CPU), numpy, ``random`` and the generators given; restore their states at the end."""
     own = [torch.default_generator, *(g for g in generators if g is not None)]
     states = [generator.get_state() for generator in own]

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from ..errors import RankfrontError
-from ..io.fingerprint import fingerprint, named
+from ..io.fingerprint import fingerprint, fingerprints, named
 from .batch import Batch
 from .structure import Inputs, length, place, tensors_of
 
@@ -133,8 +133,8 @@ class Split:
             return
         loader = self.source
         if not isinstance(loader, DataLoader):
-            alone = shuffle is not None and len(self) > batch_size and len(self) % batch_size == 1
-            loader = DataLoader(loader, batch_size, shuffle is not None, generator=shuffle, drop_last=alone)
+            single_left = shuffle is not None and len(self) > batch_size and len(self) % batch_size == 1
+            loader = DataLoader(loader, batch_size, shuffle is not None, generator=shuffle, drop_last=single_left)
         for item in loader:
             if not isinstance(item, (tuple, list)) or len(item) != 2:
                 raise RankfrontError(
@@ -171,15 +171,30 @@ class Split:
                 f"but go from {int(targets.min())} to {int(targets.max())}"
             )
 
-    def fingerprint(self) -> str:
-        """Return a short hash of the content (tensors), or of length and type (anything else)."""
-        if isinstance(self.source, tuple):
-            # A transform, and an augmentation, are told apart by what they make of a sample, and by name.
-            seen = [] if self.transform is None else [self.transform(self.source[0][:1])]
-            augment = () if self.augment is None else (getattr(self.augment, "__qualname__", type(self.augment)),)
-            tensors = [tensor for item in seen for tensor in tensors_of(item)]
-            return fingerprint(named([*self.source, *tensors]), *augment)[:16]
-        return fingerprint({}, len(self), type(self.source).__qualname__)[:16]
+    def fingerprint(self) -> str | None:
+        """Return a short hash of tensors, of a transformed sample and of the augmentation's name.
+
+        None for a Dataset or DataLoader: reading all of it may take long.
+        """
+        if not isinstance(self.source, tuple):
+            return None
+        augment = () if self.augment is None else (getattr(self.augment, "__qualname__", type(self.augment)),)
+        return fingerprint(self._hashed(self.source), *augment)[:16]
+
+    def fingerprints(self) -> tuple[str, str, str] | None:
+        """Return short hashes of the input tensor, of it and the targets, and of these and a transformed sample.
+
+        None for a Dataset or DataLoader.
+        """
+        if not isinstance(self.source, tuple):
+            return None
+        _, inputs, both, *more = (found[:16] for found in fingerprints(self._hashed(self.source)))
+        return inputs, both, more[-1] if more else both
+
+    def _hashed(self, source: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        """Return what is hashed: a transform is recognised by its result for the first sample."""
+        transformed = () if self.transform is None else tensors_of(self.transform(source[0][:1]))
+        return named([*source, *transformed])
 
 
 def _checked_pair(source: Sequence[Any]) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,8 @@
-"""Sketches: what tensors hold, in a few numbers that are stored as JSON and compared with a tolerance.
+"""Sketches: the content of tensors in a few numbers, stored as JSON and compared with a tolerance.
 
-Whole numbers are known by a hash. Floating-point numbers are known by one projection a sample, so that another CPU's
-last bits do not matter: ``p_i = Σ_k c_k x_ik / √n`` with fixed coefficients ``c`` of mean square 1, which is about as
-large as the numbers themselves, and moves when any of them does.
+Integers are hashed. Of floating-point numbers one projection a sample is stored, so that the last bits, which differ
+between CPUs, do not matter: ``p_i = Σ_k c_k x_ik / √n`` with fixed coefficients ``c`` of mean square 1. It is about as
+large as the numbers themselves, and changes when any value changes.
 """
 
 from __future__ import annotations

@@ -34,10 +34,10 @@ def principal(weight: Tensor, *, inputs: Tensor | None = None, outputs: Tensor |
     # Where the weight is tall, its outputs fill only its column space: work there, in (in × in).
     basis, core = torch.linalg.qr(weight) if tall else (None, weight)
     if outputs is not None:
-        spread = outputs if basis is None else basis.mT @ outputs @ basis
+        second = outputs if basis is None else basis.mT @ outputs @ basis
     else:
-        spread = core @ core.mT if inputs is None else core @ inputs @ core.mT
-    values, vectors = torch.linalg.eigh((spread + spread.mT) / 2)
+        second = core @ core.mT if inputs is None else core @ inputs @ core.mT
+    values, vectors = torch.linalg.eigh((second + second.mT) / 2)
     vectors = vectors.flip(-1) if basis is None else basis @ vectors.flip(-1)
     return Principal(vectors, values.flip(-1).clamp_min(0))
 

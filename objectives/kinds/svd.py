@@ -66,17 +66,17 @@ class Svd(Factorization):
         weight = layer.grouped_weight
         groups, out, _ = weight.shape
         mean = weight.new_zeros(groups * out)
-        spreads: dict[str, Tensor] = {}
+        second_moments: dict[str, Tensor] = {}
         if moments is not None:
-            spread = moments.about(mean=layer.module.bias is not None)
+            second = moments.about(mean=layer.module.bias is not None)
             if self.wants(layer) == "inputs":
-                spreads["inputs"] = spread[None]
+                second_moments["inputs"] = second[None]
                 mean = weight[0] @ moments.mean
             else:
-                blocks = spread.view(groups, out, groups, out).diagonal(dim1=0, dim2=2)
-                spreads["outputs"] = blocks.permute(2, 0, 1)
+                blocks = second.view(groups, out, groups, out).diagonal(dim1=0, dim2=2)
+                second_moments["outputs"] = blocks.permute(2, 0, 1)
                 mean = moments.mean
-        found = principal(weight, **spreads)
+        found = principal(weight, **second_moments)
         return SvdDecomposition(layer, found.components, found.energy, mean)
 
     def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> SvdDecomposition:

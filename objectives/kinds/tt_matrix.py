@@ -26,8 +26,8 @@ from .kind import Cost, worthwhile
 LARGEST = 8192
 """Inputs beyond which their moments (512 MiB) are not gathered: the error is then the weight's."""
 
-PROPOSED = 32
-"""How many ranks are worked out, evenly in their logarithm."""
+ERROR_RANKS = 32
+"""Number of ranks whose error is computed, evenly spaced in their logarithm: it limits the computing time."""
 
 
 class TTLinear(nn.Module):
@@ -95,12 +95,12 @@ class TTMatrix:
         root = values.sqrt()
         cores = left * root, root[:, None] * right
         mean = weight.new_zeros(layer.in_features) if moments is None else moments.mean
-        spread = None if moments is None else moments.about(mean=layer.module.bias is not None)
-        ranks = np.unique(np.geomspace(1, len(values), PROPOSED).round().astype(int)).tolist()
+        second = None if moments is None else moments.about(mean=layer.module.bias is not None)
+        ranks = np.unique(np.geomspace(1, len(values), ERROR_RANKS).round().astype(int)).tolist()
         errors = []
         for rank in (0, *ranks):
             missing = weight - product(modes(layer), cores[0][:, :rank], cores[1][:rank])
-            errors.append((missing.square() if spread is None else (missing @ spread) * missing).sum())
+            errors.append((missing.square() if second is None else (missing @ second) * missing).sum())
         shares = torch.stack(errors[1:]) / errors[0].clamp_min(torch.finfo(weight.dtype).tiny)
         return TTMatrixDecomposition(layer, cores[0], cores[1], torch.tensor(ranks), shares.clamp_min(0), mean)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 SI = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-BYTES = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2.0**10, "MIB": 2.0**20, "GIB": 2.0**30}
+BYTE_UNITS = {"B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 2.0**10, "MIB": 2.0**20, "GIB": 2.0**30}
 
 
 def shown(amount: float, unit: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, final
 
-from .amounts import BYTES as UNITS
+from .amounts import BYTE_UNITS
 from .metric import Metric, Subject
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class Bytes(Metric):
     name = "bytes"
     label = "bytes of the saved weights"
     unit = "B"
-    units = UNITS
+    units = BYTE_UNITS
     example = "bytes=200KB"
 
     def measure(self, subject: Subject) -> int:

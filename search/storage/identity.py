@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...objectives.errors import RankfrontError
+from ...objectives.identity_keys import CONTENT, KEYS
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -18,9 +19,6 @@ IDENTITY = "identity"
 
 SCORE = "score"
 """Stands for the score among a study's objectives, whatever its name is."""
-
-CONTENT = "content"
-"""The study's user attribute with what its model, data, loss and score are known by: see `objectives.identity`."""
 
 
 def identity_in(study: Study) -> dict[str, Any]:
@@ -60,7 +58,7 @@ def check_same(stored: Mapping[str, Any], asked: Mapping[str, Any], where: str) 
     Raises:
         RankfrontError: naming all that differs.
     """
-    from ...objectives.identity import KEYS, differences
+    from ...objectives.identity import differences
 
     settings = {name: value for name, value in asked.items() if name not in KEYS}
     found = _differing_settings(stored, settings)

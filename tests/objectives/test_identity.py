@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from rankfront import Score, Split, Task
-from rankfront.objectives.identity import CONTENT, KEYS, differences, identity_of
+from rankfront.objectives.identity import differences, identity_of
+from rankfront.objectives.identity_keys import CONTENT, KEYS
+from rankfront.objectives.io import fingerprint
 from rankfront.objectives.objective import Objective
 from tests.conftest import blobs, perceptron, trained_perceptron
 
@@ -168,6 +170,25 @@ def test_an_old_study_opens_by_what_it_knows() -> None:
     assert differences(old, identity(task_of(train=blobs(400, 5)))) == ["the training data"]
     assert differences(old, identity(task_of(model=perceptron(seed=3)))) == ["the model's weights"]
     assert differences({}, identity(task_of())) == []
+
+
+def test_only_tensors_are_hashed_whole_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for data in (Behind(X, Y), DataLoader(Behind(X, Y), 32)):
+        assert Split(data).fingerprint() is None and "train data" not in identity(task_of(train=data))
+    old = {"train data": "the hash of a length and a type"}
+    assert differences(old, identity(task_of(train=Behind(X, Y)))) == []
+    hashed: list[int] = []
+    exact = fingerprint.fingerprints
+
+    def counting(tensors: dict[str, Tensor], *more: object) -> list[str]:
+        hashed.extend(tensor.numel() for tensor in tensors.values())
+        return exact(tensors, *more)
+
+    for module in ("io.fingerprint", "data.split"):
+        monkeypatch.setattr(f"rankfront.objectives.{module}.fingerprints", counting)
+    found = identity(task_of())
+    assert hashed.count(X.numel()) == hashed.count(Y.numel()) == 1
+    assert found["train data"] == Split((X, Y)).fingerprint()
 
 
 class Structured(nn.Module):

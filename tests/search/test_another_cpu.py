@@ -38,7 +38,7 @@ def task_with_a_rank_deficient_layer() -> Task:
 
 
 def task_of_convolutions() -> Task:
-    """Kernels that are of low rank, that are zero, whose centre column is zero, and whose outputs are equal in pairs."""
+    """Kernels of low rank, of zeros, with a centre column of zeros, and with outputs that are equal in pairs."""
     torch.manual_seed(0)
     low, zero, sides, pairs, plain = (nn.Conv2d(8, 8, 3, padding=1) for _ in range(5))
     with torch.no_grad():

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from rankfront import RankfrontError, Result, Task, finish, verify
-from rankfront.search.storage.identity import CONTENT
+from rankfront.objectives.identity_keys import CONTENT
 from rankfront.search.storage.source import SOURCE
 from rankfront.search.storage.stored import TRIALS
 from tests.conftest import blobs, go, perceptron, trained_perceptron
