@@ -22,6 +22,7 @@ from rankfront.objectives.objective import Objective
 from rankfront.search.allocation.knapsack import knapsack
 from rankfront.search.report.progress import Progress
 from rankfront.search.space.candidates import Candidates
+from rankfront.search.space.space import Space
 from rankfront.studies.mnist_mlp import study
 
 PUBLISHED = {10: "67.9–74.5", 20: "94–95", 30: "97–97.6", 40: "97–97.6", 50: "98.1", 1024: "98.5"}
@@ -98,7 +99,7 @@ def main() -> None:
     for share in BUDGETS:
         choices = knapsack(candidates, {"params": share * dense})
         assert choices is not None
-        plan = candidates.plan(choices)
+        plan = Space(candidates, {}).plan(choices)
         row = [
             f"{100 * share:g} % of the parameters",
             tested(whitened, plan),

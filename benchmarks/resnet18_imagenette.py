@@ -35,6 +35,7 @@ from rankfront.objectives.training.finetune import finetune
 from rankfront.search.allocation.knapsack import knapsack
 from rankfront.search.report.progress import Progress
 from rankfront.search.space.candidates import Candidates
+from rankfront.search.space.space import Space
 from rankfront.studies.resnet18_imagenette import network, study
 
 SHARES = (0.7, 0.5, 0.35, 0.25, 0.15, 0.10)
@@ -85,7 +86,7 @@ def untrained(task: Task, device: torch.device, cache: Path, picture: Path | Non
         dense = dense or test(objective, objective.dense)
         candidates = Candidates.of(objective)
         found = [knapsack(candidates, {"params": share * objective.costs.dense.params}) for share in SHARES]
-        kept = [candidates.plan(choices) for choices in found if choices is not None]
+        kept = [Space(candidates, {}).plan(choices) for choices in found if choices is not None]
         assert len(kept) == len(SHARES)
         tell(name, [test(objective, objective.factorize(plan)) for plan in kept])
         trial = [test(objective, objective(plan, 0, finetune_by=UNTRAINED).model) for plan in kept]
@@ -152,7 +153,7 @@ def overhead(task: Task, device: torch.device, cache: Path) -> None:
             candidates = Candidates.of(prepared(alone, device, cache))
             choices = knapsack(candidates, {"params": share * objective.costs.dense.params})
             assert choices is not None
-            chosen = candidates.plan(choices)
+            chosen = Space(candidates, {}).plan(choices)
             ranks = {name: c.rank if not isinstance(c.rank, tuple) else c.rank[0] for name, c in chosen.items()}
             plain = Plan({name: Choice(base, rank) for name, rank in ranks.items() if rank is not None})
             models = [objective.factorize(p).to(device).eval() for p in (plain, chosen)]

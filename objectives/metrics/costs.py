@@ -52,7 +52,7 @@ class Costs:
         return self._predictors[metric].additive
 
     def smallest(self, choices: Mapping[str, Sequence[Choice]]) -> Metrics:
-        """Return the least of each metric that any plan reaches, given every layer's choices."""
+        """Return the least of each metric that any plan costs, given every layer's choices."""
         least: dict[str, float] = {}
         for name, predictor in self._predictors.items():
             picks = {}

@@ -63,7 +63,7 @@ class Metric(ABC):
     label: ClassVar[str]
     """What a plot's axis says."""
     unit: ClassVar[str] = ""
-    """Shown behind an amount."""
+    """Shown after an amount."""
     units: ClassVar[Mapping[str, float]]
     """Unit (in capitals) → its size. With ``""`` an amount without a unit is accepted."""
     example: ClassVar[str]
@@ -85,7 +85,7 @@ class Metric(ABC):
         return self.measure(subject)
 
     def predictor(self, subject: Subject, layers: Mapping[str, Layer]) -> Predictor | None:
-        """Return what knows the amount of every plan of a dense model, or None where only measuring tells.
+        """Return what knows the amount of every plan of a dense model, or None where it must be measured.
 
         Args:
             subject: the dense model, its files as those of the compressed networks will be.

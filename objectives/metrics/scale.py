@@ -60,7 +60,7 @@ class Scale:
         return f"{100 * score:.2f} %" if self.proportion else format(score, self.form)
 
     def show_interval(self, low: float, high: float) -> str:
-        """Return an interval as it stands behind a score.
+        """Return an interval in brackets, as it follows a score.
 
         >>> Scale("accuracy", proportion=True).show_interval(0.826, 0.945)
         '[82.6, 94.5]'
@@ -70,7 +70,7 @@ class Scale:
 
     @property
     def axis(self) -> tuple[float, str]:
-        """What a plot multiplies scores by, and the unit that it writes behind the score's name."""
+        """What a plot multiplies scores by, and the unit that it writes after the score's name."""
         return (100.0, " (%)") if self.proportion else (1.0, "")
 
     def interval(self, score: float | None, samples: int, confidence: float = 0.95) -> tuple[float, float] | None:

@@ -15,6 +15,9 @@ from ..space.arrays import Choices
 from ..space.candidates import Candidates
 from .bisection import largest_that_fits
 
+LEAST_LEVEL = 1e-12
+"""Smaller levels of error count as none: their logarithm says nothing."""
+
 
 def energy(candidates: Candidates, limits: Mapping[str, float]) -> Choices | None:
     """Return the choices whose errors are equal in all layers, the smallest error that fits."""
@@ -30,7 +33,7 @@ def proportional(
     cost = (candidates.changes[:, :, columns] / dense).sum(2)
     levels = candidates.errors / proportions[:, None]
     finite = levels[np.isfinite(levels)]
-    low, high = np.log(finite[finite > 1e-12].min(initial=1.0)), np.log(max(1.0, finite.max()))
+    low, high = np.log(finite[finite > LEAST_LEVEL].min(initial=1.0)), np.log(max(1.0, finite.max()))
 
     def at(way: float) -> Choices:
         """Allow the largest error there is at 0, an ever smaller one on the way, none at all at 1."""

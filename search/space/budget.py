@@ -125,13 +125,13 @@ def check_possible(budget: Budget, dense: Metrics, smallest: Metrics) -> None:
     Args:
         budget: what is asked for.
         dense: what the dense model costs.
-        smallest: the least of each metric that any plan reaches.
+        smallest: the least of each metric that any plan costs.
 
     Raises:
         RankfrontError: naming the smallest.
     """
     for name, limit in budget.limits(dense).items():
-        least = smallest.get(name, 0)  # of a metric that only measuring tells, nothing is known yet
+        least = smallest.get(name, 0)  # a metric without a predictor has no least amount yet
         if limit < least:
             share = math.ceil(10_000 * least / dense[name]) / 10_000
             raise RankfrontError(

@@ -106,7 +106,7 @@ class Candidates:
 
     @cached_property
     def smallest(self) -> Mapping[str, float]:
-        """Metric → the least that any plan of these options reaches."""
+        """Metric → the least that any plan of these options costs."""
         return self._by_name(self.costs.smallest(dict(zip(self.names, self.options, strict=True))))
 
     @cached_property

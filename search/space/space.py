@@ -6,7 +6,7 @@
 - Choices: an int64 array ``(L,)``, the place of each layer's option, from 0. Rules and samplers work on these.
 - A `Plan`: what a trial is run with.
 
-Nothing else converts between them.
+Outside `search/space`, nothing else converts between them.
 """
 
 from __future__ import annotations
@@ -61,6 +61,10 @@ class Space:
     def plan(self, choices: Choices) -> Plan:
         """Return the plan that choices stand for."""
         return self.candidates.plan(choices)
+
+    def choices_of_plan(self, plan: Plan) -> Choices:
+        """Return the choices ``(L,)`` that a plan stands for; the inverse of `plan`."""
+        return self.candidates.choices(plan)
 
     def suggest(self, trial: Trial) -> None:
         """Have Optuna suggest all parameters of a trial."""

@@ -1,8 +1,8 @@
 """A study's slots: which of its N trials are done, and which is next.
 
-An interrupted trial (killed, Ctrl-C) leaves a record behind but no result: its slot is free again, and
-since everything random in a trial is seeded by its slot, what runs there next is what would have run.
-So a resumed study ends at exactly N trials, with the front of an undisturbed one.
+An interrupted trial (killed, Ctrl-C) leaves a record but no result, so its slot is free again. Everything random in a
+trial is seeded by its slot, so the next trial in the slot repeats the interrupted one. So a resumed study ends at
+exactly N trials, with the front of an undisturbed one.
 """
 
 from __future__ import annotations

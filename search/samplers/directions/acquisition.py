@@ -22,6 +22,10 @@ LEAST_STD = 1e-9
 """Standard deviations are at least this part of the front's range of values."""
 
 
+MAX_STDS = 9.0
+"""A mean that is worse than an edge by more standard deviations than this adds nothing: z is cut off there."""
+
+
 def expected_hypervolume_improvement(
     front: tuple[Array, Array], reference: float, fractions: Array, mean: Array, std: Array
 ) -> Array:
@@ -38,6 +42,6 @@ def expected_hypervolume_improvement(
     edges = np.concatenate([[reference], front[1]])
     widths = (ends[1:] - np.maximum(ends[:-1], fractions[:, None])).clip(0)  # (N, steps of the front)
     std = np.maximum(std, LEAST_STD * (np.ptp(edges) or 1.0))[:, None]
-    z = ((edges - mean[:, None]) / std).clip(-9)
+    z = ((edges - mean[:, None]) / std).clip(-MAX_STDS)
     density = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
     return (widths * std * (z * ndtr(z) + density)).sum(1)

@@ -27,9 +27,13 @@ SHRINKAGE = 0.5
 """Added to the kernel's sum, so that corrections go to 0 where no trial is near."""
 
 
+LEAST_ERROR = 1e-12
+"""Errors are compared relative to at least this sum, so that the dense plan is comparable."""
+
+
 @dataclass(frozen=True)
 class Prediction:
-    """What plans are predicted to reach: ``mean (N,)``, less is better, and one standard deviation for all.
+    """The predicted values of plans: ``mean (N,)``, less is better, and one standard deviation for all.
 
     Both are on the fitted scale.
     """
@@ -59,7 +63,7 @@ def predict(
     layers = np.arange(choices.shape[1])
     errors = space.candidates.errors[layers, choices]
     known = space.candidates.errors[layers, training.choices]
-    apart = np.abs(errors[:, None] - known[None]).sum(2) / errors.sum(1)[:, None].clip(1e-12)
+    apart = np.abs(errors[:, None] - known[None]).sum(2) / errors.sum(1)[:, None].clip(LEAST_ERROR)
     cost = np.log(budget_fractions(space, choices)[:, None] / budget_fractions(space, training.choices)[None])
     kernel = np.exp(-0.5 * ((apart / BANDWIDTH) ** 2 + (cost / BANDWIDTH) ** 2))
     std = float(np.sqrt(np.average(residuals**2, weights=1 / (1 + training.distances**2))))

@@ -58,6 +58,10 @@ AT_BUDGET = 12
 """One in so many proposals is at the budget where costs are objectives; tuned on the same."""
 
 
+ROUNDING = 1e-9
+"""Budget fractions are compared with this tolerance."""
+
+
 def directions() -> Sampler:
     """Return the sampler ``directions``."""
     return LeadersAgain(WithoutRepeats(DirectionsSampler()))
@@ -121,7 +125,7 @@ class Search:
         new = ~near_duplicates(self.space, pool, history.tried)
         pool, source = pool[new], source[new]
         fractions = budget_fractions(self.space, pool)
-        inside = (fractions > low) & (fractions < high + 1e-9)
+        inside = (fractions > low) & (fractions < high + ROUNDING)
         if inside.any():
             pool, source = pool[inside], source[inside]
         if not len(pool):

@@ -65,7 +65,7 @@ class PosteriorSample:
     slope: float
 
     def predict(self, choices: NDArray[np.int64]) -> Array:
-        """Return the values ``(N,)``, on the fitted scale, that plans ``(N, L)`` reach by this sample."""
+        """Return the values ``(N,)``, on the fitted scale, of plans ``(N, L)`` by this sample."""
         sums = np.take_along_axis(self.weighted_errors[None], choices[:, :, None], 2)[..., 0].sum(1)
         return self.level + self.slope * np.log(np.maximum(sums, LEAST_SUM))
 
