@@ -1,6 +1,6 @@
-"""Weight-only int8 of a network's Linears, by torchao: one scale and zero point a row.
+"""Weight-only int8 of a network's Linears, by torchao, with one scale and zero point a row.
 
-Convolutions stay as they are: torchao's weight-only int8 has none.
+Convolutions are not quantized: torchao has no weight-only int8 for them.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ def plain_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def restored(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    """Return ``quantized(model)`` with the plain tensors of a file in the place of its own.
+    """Return ``quantized(model)`` with the plain tensors of a file as its weights.
 
-    The file's own description of them is not read: what they are follows from the model alone.
+    The file's description of its tensors is not read; the model alone determines their types.
     """
     _, tensors = _torchao()
     names = {f"{name}.weight" if name else "weight" for name in linears(model)}
@@ -90,7 +90,7 @@ def check_installed() -> None:
 
 
 def dequantized(model: nn.Module, dense: nn.Module, plan: Plan) -> nn.Module:
-    """Return a quantized network of this plan in floating point again, to be trained on."""
+    """Return a quantized network of this plan in floating point, so that it can be trained."""
     attentions = {path for path, module in model.named_modules() if isinstance(module, Attention)}
     plain = skeleton(unpacked(dense, attentions.__contains__), plan)
     state = {
@@ -113,7 +113,7 @@ def _torchao() -> tuple[ModuleType, ModuleType]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep torch's remarks on how torchao registers itself from the user."""
+    """Hide torch's warnings on how torchao registers itself."""
     logger = logging.getLogger("torch.utils._pytree")
     before = logger.level
     logger.setLevel(logging.ERROR)

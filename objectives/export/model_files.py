@@ -1,4 +1,4 @@
-"""The files to ship: ``model.safetensors`` (weights) and ``plan.json`` (the shape)."""
+"""A model's files: ``model.safetensors`` (weights) and ``plan.json`` (the plan)."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from .plan_files import read_model_files
 
 
 def save_weights(path: Path, model: nn.Module, *, int8: bool = False) -> None:
-    """Write a model's weights, tied ones once; ``int8`` says that it is a quantized one."""
+    """Write a model's weights, tied ones once; ``int8`` is True for a quantized model."""
     write_tensors(path, plain_state(model) if int8 else unique_state(model))
 
 
 def load_model(dense: nn.Module, plan: Plan, weights: Path, *, int8: bool = False) -> nn.Module:
-    """Return ``dense`` in the plan's shape with the weights of that file, in eval mode.
+    """Return the network that a plan makes of ``dense``, with the weights of a file, in eval mode.
 
     Args:
-        dense: a network of the dense architecture; its weights do not matter and it stays as it is.
-        plan: the shape.
-        weights: a file of `save_weights`.
-        int8: whether that was a quantized model.
+        dense: a network of the dense architecture; its weights are not used, and it is not changed.
+        plan: a choice for every layer.
+        weights: a file that `save_weights` wrote.
+        int8: whether the model was quantized.
 
     Raises:
-        RankfrontError: the three do not belong together.
+        RankfrontError: the file's tensors are not those of the plan's network.
     """
     state, _ = read_tensors(weights)
     model = skeleton(unpacked(dense, lambda path: any(name.startswith(f"{path}.q_proj.") for name in state)), plan)
@@ -58,10 +58,10 @@ def load(path: str | Path, model: nn.Module) -> nn.Module:
     """Return a compressed model from its files.
 
     Args:
-        path: a study's folder (its best model is meant), its ``best`` folder, its ``finished`` folder where that holds
-            one model, one in ``finished``, or a
-            ``.safetensors`` file with its plan beside it (``FILE.plan.json``), as ``run`` and ``export`` write them.
-        model: a network of the dense architecture, trained or not; it stays as it is.
+        path: one of: a study's folder, of which the best model is loaded; its ``best`` folder; its ``finished`` folder
+            where that contains one model; a folder in ``finished``; a ``.safetensors`` file that ``export`` wrote,
+            with its plan beside it (``FILE.plan.json``).
+        model: a network of the dense architecture, trained or not; it is not changed.
 
     Returns:
         The compressed network in eval mode, on the model's device.

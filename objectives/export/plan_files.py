@@ -1,4 +1,4 @@
-"""Where the files to ship lie, and the plan's own: ``plan.json``, the shape and what is known of the model."""
+"""Paths of a model's files, and its ``plan.json``: the plan, and the study, trial and metrics of the model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ FORMAT = 1
 
 
 def save_plan(path: Path, plan: Plan, about: Mapping[str, Any]) -> None:
-    """Write a plan, and what is known of the model (its study, trial and metrics)."""
+    """Write a plan, and entries on its model: study, trial, metrics."""
     write_json(path, {"format": FORMAT, **about, "plan": plan.to_json()})
 
 
 def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
-    """Return what `save_plan` wrote."""
+    """Return the plan and the other entries that `save_plan` wrote.
+
+    Raises:
+        RankfrontError: the file is missing or damaged, or has another format.
+    """
     data = read_json(path)
     if data.get("format") != FORMAT:
         raise RankfrontError(f"{path} must have format {FORMAT}, but has {data.get('format')!r}")
@@ -27,7 +31,7 @@ def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
 
 
 def model_paths(path: Path) -> tuple[Path, Path]:
-    """Return where a model's weights and its plan lie, given a ``.safetensors`` file or a folder."""
+    """Return the paths of a model's weights and plan, given a ``.safetensors`` file or a folder."""
     if path.suffix == ".safetensors":
         return path, path.with_suffix(".plan.json")
     if path.suffix in (".pt", ".pth", ".bin", ".ckpt", ".onnx"):
@@ -36,7 +40,7 @@ def model_paths(path: Path) -> tuple[Path, Path]:
 
 
 def model_folders(path: Path) -> list[Path]:
-    """Return the folders that hold a model's plan: ``path`` itself, and those in it, by name."""
+    """Return the folders that contain a model's plan: ``path`` itself and folders in it, in order of names."""
     if not path.is_dir():
         return []
     inside = sorted(part for part in path.iterdir() if part.is_dir())
@@ -44,13 +48,13 @@ def model_folders(path: Path) -> list[Path]:
 
 
 def read_model_files(path: Path) -> tuple[Path, Plan, dict[str, Any]]:
-    """Return where the weights lie, the plan, and what is known.
+    """Return the path of a model's weights, its plan, and the plan file's other entries.
 
     Args:
-        path: a ``.safetensors`` file, or a folder; that may hold one model's folder in place of a model.
+        path: a ``.safetensors`` file; or a folder with a model, or with exactly one folder with a model inside.
 
     Raises:
-        RankfrontError: there is no model or more than one, or the weights are others than the plan's.
+        RankfrontError: there is no model or more than one, or the plan was written for other weights.
     """
     if len(found := model_folders(path)) > 1:
         names = ", ".join(folder.name for folder in found)

@@ -1,4 +1,4 @@
-"""Decompositions on disk: each layer's is computed once, whatever becomes of the process."""
+"""Keep decompositions on disk, so that a study that is interrupted computes none of them again."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ VERSION = "5"
 
 @torch.no_grad()
 def key_of(dense: nn.Module, calibration: Sequence[Batch], whiten: bool) -> str:
-    """Return a hash of all that decompositions come from, to the last bit: where it is another, they are made anew.
+    """Return a hash of weights, outputs and samples; with a new hash everything is decomposed anew.
 
-    Any layer's statistics depend on the layers before it, so the whole model counts: its weights, what it computes with
-    them, and the samples that were drawn for calibration.
+    A layer's statistics depend on the layers before it, so all weights of the model are hashed, its outputs on the
+    first batch, and the samples that were drawn for calibration.
     """
     drawn = [tensor for batch in calibration for tensor in tensors_of(batch.inputs)]
     computed = tensors_of(apply(dense, calibration[0].inputs))
@@ -33,14 +33,14 @@ def key_of(dense: nn.Module, calibration: Sequence[Batch], whiten: bool) -> str:
 
 
 class DecompositionCache:
-    """A folder of safetensors files, one per layer and kind, named and checked by what they depend on."""
+    """A folder of safetensors files, one per layer and kind; names are hashes of all that the content depends on."""
 
     def __init__(self, folder: Path | None, calibration_key: str) -> None:
         self.folder = folder
         self.calibration_key = calibration_key
 
     def load(self, layer: Layer, kind: Kind) -> Decomposition | None:
-        """Return the decomposition, or None where there is none, or a damaged one, or another's."""
+        """Return the decomposition, or None where the file is missing, damaged, or of other data."""
         if self.folder is None or not (path := self._path(layer, kind)).exists():
             return None
         try:

@@ -1,9 +1,8 @@
-"""A decomposition's relative errors as numbers that the next CPU repeats.
+"""Round errors so that all CPUs agree.
 
-Eigenvalues differ in their last bits from one CPU to another, and what is left out at full rank is nothing but such
-bits. So no decision may hang on them: an error is rounded to `DIGITS` significant digits, and what is below `FLOOR`
-counts as `FLOOR`. Only a dense layer has an error of exactly 0, so it wins every tie of errors; two factorizations that
-err equally have equal numbers, and the cheaper one wins.
+Eigenvalues differ between CPUs in their last bits, and at full rank an error consists of such bits only. So every
+error is rounded to `DIGITS` significant digits, and an error below `FLOOR` becomes `FLOOR`. Only a dense layer has an
+error of exactly 0. Two factorizations of the same error have equal numbers, and the cheaper one is preferred.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ from collections.abc import Iterable
 from torch import Tensor
 
 FLOOR = 1e-9
-"""Least relative squared error of a factorization. Float32 outputs differ by more than that from each other."""
+"""Least relative squared error of a factorization; the rounding errors of float32 outputs are larger."""
 
 DIGITS = 6
 """Significant digits of an error."""
 
 DECIMALS = 12
-"""Decimals of an error: an eigenvalue is not known better than that, relative to the largest."""
+"""Decimals of an error: the precision of an eigenvalue, relative to the largest one."""
 
 
 def rounded(error: float) -> float:
-    """Return a relative squared error as it is used everywhere.
+    """Return a relative squared error, rounded.
 
     >>> rounded(0.123456789), rounded(3e-17), rounded(0.0)
     (0.123457, 1e-09, 1e-09)
@@ -37,12 +36,12 @@ def rounded(error: float) -> float:
 
 
 def rounded_all(errors: Tensor | Iterable[float]) -> list[float]:
-    """Return several errors ``(k,)`` as they are used everywhere."""
+    """Return several errors ``(k,)``, rounded."""
     return [rounded(error) for error in (errors.tolist() if isinstance(errors, Tensor) else errors)]
 
 
 def rank_that_leaves(tail: Tensor, allowed: float) -> int:
-    """Return the least rank at which no more than ``allowed`` is left out.
+    """Return the least rank whose error is at most ``allowed``.
 
     Args:
         tail: ``(k,)``, the relative error at ranks 0, 1, …; descending.

@@ -1,12 +1,12 @@
-"""Identity blocks: the redundant parameters of a factorization, taken out.
+"""Identity blocks: remove the redundant parameters of a factorization.
 
 A rank-r factorization ``y = U z`` stays the same under ``z → T z``, ``U → U T⁻¹``: r² of its parameters are
-redundant. With ``T = U[S]``, r rows of ``U``, those r outputs *are* the channels ``z``, and the others are
-``U' z`` with ``U' = U U[S]⁻¹``: ``y = concat(z, U' z)``, put back in order.
+redundant. Choose r rows ``S`` of ``U`` and let ``T = U[S]``. Then those r outputs equal the channels ``z``, and the
+other outputs are ``U' z`` with ``U' = U U[S]⁻¹``. The output is ``concat(z, U' z)`` in the original order.
 
-Which rows: those that pivoted QR finds, then exchanged one by one while an entry of ``U'`` exceeds
-`BOUND` in magnitude (Goreinov et al., "How to find a good submatrix", 2010). So ``U'`` is bounded, and
-the block never badly conditioned.
+The rows are chosen by pivoted QR. Then single rows are exchanged while an entry of ``U'`` exceeds `BOUND` in magnitude
+(Goreinov et al., "How to find a good submatrix", 2010). So the entries of ``U'`` are small, and ``U[S]`` is well
+conditioned.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 BOUND = 1.5
+"""Magnitude above which a coefficient has its row exchanged. At 1 the block's volume is largest; a bound above 1 needs
+fewer exchanges."""
+
 EXCHANGES = 500
+"""Largest number of exchanges: it limits the computing time. Each one costs ``out · r`` operations."""
 
 
 class Identity(nn.Module):
@@ -44,12 +48,14 @@ class Identity(nn.Module):
         return y.index_select(self.axis, self.order)
 
     def maps(self) -> list[nn.Linear | _ConvNd]:
-        """Return the one or two maps it is made of."""
+        """Return its one or two Linears or convolutions."""
         return [part for part in (self.first, self.rest) if isinstance(part, (nn.Linear, _ConvNd))]
 
 
 def well_conditioned_rows(tall: Tensor) -> Tensor:
-    """Return r rows (indices, ascending) of ``tall (out, r)`` in which the others have small coefficients.
+    """Return r rows (indices, ascending) of ``tall (out, r)`` of which the other rows are combinations.
+
+    The coefficients of these combinations are small.
 
     Raises:
         numpy.linalg.LinAlgError: ``tall`` is rank-deficient.
@@ -76,7 +82,7 @@ def pivoted(matrix: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def order_of(selected: Tensor, outputs: int) -> tuple[Tensor, Tensor]:
-    """Return the outputs that are not ``selected``, and the order that puts ``concat(selected, others)`` right."""
+    """Return the outputs that are not ``selected``, and the order that sorts ``concat(selected, others)``."""
     others = torch.ones(outputs, dtype=torch.bool, device=selected.device)
     others[selected] = False
     rest = others.nonzero().flatten()

@@ -1,7 +1,7 @@
-"""What a kind of factorization is, and what a layer's decomposition offers.
+"""The interfaces of a kind of factorization, and of a layer's decomposition.
 
-Every kind decomposes a layer once; every rank is then a slice. Kinds differ in the matrix or tensor they
-decompose and in the modules they emit; nothing else of the library knows which kind it holds.
+Every kind decomposes a layer once; every rank is then a slice. Kinds differ in the matrix or tensor that they decompose
+and in the modules that they return. The rest of the library uses these interfaces only.
 """
 
 from __future__ import annotations

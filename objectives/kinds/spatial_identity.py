@@ -1,13 +1,13 @@
 """``spatial-identity``: `spatial` with an identity block on the centre tap, for kernels of three columns.
 
-``k`` of the outputs take the centre column straight from the first ``k`` channels in between, the others by a
-1×1 convolution from all; the two side columns are one convolution with a gap. With ``z`` the vertical factor's
-output and ``side`` the 1×2 convolution of twice the dilation:
+The centre column of ``k`` outputs is a copy of the first ``k`` channels in between; that of the others is a 1×1
+convolution of all channels. The two side columns are one 1×2 convolution of twice the dilation, ``side``. With ``z``
+the vertical factor's output:
 
     y = side(z) + concat(z[:k], rest(z))[order],    rank · (in · kh + 3 · out) − rank · k parameters.
 
-``k`` is the largest number of outputs whose centre taps condition the block well (see `centre_block`): mostly all
-``min(rank, out)``; fewer where ``rank`` comes close to ``out``. Taken after `refit`.
+``k`` is the largest number of outputs at which all coefficients are small (see `centre_block`). It is mostly
+``min(rank, out)``, and smaller where ``rank`` is close to ``out``. The identity block is made after `refit`.
 """
 
 from __future__ import annotations

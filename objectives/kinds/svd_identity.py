@@ -1,7 +1,7 @@
 """``svd-identity``: `svd` with an identity block, ``(in + out − rank) · rank`` parameters: see `identity`.
 
-``rank`` of the layer's outputs come straight from the first factor, the others are interpolated from
-them. Every rank below ``min(in, out)`` saves. The block is taken after `refit`.
+``rank`` of the layer's outputs are those of the first factor; the other outputs are linear combinations of them. Every
+rank below ``min(in, out)`` saves parameters. The identity block is made after `refit`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class SvdIdentity:
     base = "svd"
 
     def applies(self, layer: Layer) -> tuple[bool, str]:
-        """Return whether there is more than one output a group: a single one leaves nothing to interpolate."""
+        """Return whether there is more than one output a group: a single output has no others to compute from it."""
         return (True, "") if layer.out_features // layer.groups > 1 else (False, "it has a single output")
 
     def smallest(self, layer: Layer) -> int:
@@ -86,7 +86,7 @@ class SvdIdentity:
 
     @torch.no_grad()
     def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> Identity:
-        """Make ``rank`` outputs of each group the channels in between."""
+        """Replace the channels in between by ``rank`` outputs of each group."""
         first, last = factors.get_submodule("0"), factors.get_submodule("1")
         assert isinstance(first, (nn.Linear, _ConvNd)) and isinstance(last, (nn.Linear, _ConvNd))
         block = self.skeleton(layer, rank).to_empty(device=first.weight.device)

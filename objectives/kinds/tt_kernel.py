@@ -1,8 +1,8 @@
 """The tensor train of a convolution's kernel, over (in, kh, kw, out): 1×1, kh×1, 1×kw, 1×1 convolutions.
 
-TT-SVD (Oseledets, 2011) from both ends, for the least error in the *output*: the outer modes are `tucker2`'s at
-every one of its knobs (HOSVD), and its core is cut in two like a `spatial` kernel; the rank in the middle is the least
-that leaves out no more than they do (one knob, by error balance).
+TT-SVD (Oseledets, 2011) from both ends, for the least error in the *output*. The outer modes are those of `tucker2`
+(HOSVD), for each of its pairs of ranks. Its core is decomposed into two like a `spatial` kernel. The rank in the middle
+is the least one whose error is at most that of the outer modes (error balance).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class TTKernel:
         return "inputs"
 
     def decompose(self, layer: Layer, moments: Moments | None) -> TTKernelDecomposition:
-        """Cut `tucker2`'s core at every knob."""
+        """Decompose `tucker2`'s core for every pair of its ranks."""
         patches = PatchMoments(layer, moments)
         found: dict[tuple[int, int, int], tuple[Tensor, ...]] = {}
         errors = []
@@ -131,7 +131,7 @@ class TTKernelDecomposition:
         self._errors: dict[Rank, float] = dict(zip(found, rounded_all(errors), strict=True))
 
     def ranks(self) -> list[Rank]:
-        """Return the ranks worked out that are worthwhile."""
+        """Return the computed ranks that are worthwhile."""
         return worthwhile(KERNEL, self.layer, self._errors)
 
     def error(self, rank: Rank) -> float:

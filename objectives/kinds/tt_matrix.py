@@ -2,8 +2,8 @@
 
 Inputs and outputs are reshaped to two modes each, the factors of their number nearest its square root
 (784 = 28 · 28, 1024 = 32 · 32, 10 = 2 · 5), and the weight ``(m1 m2, n1 n2)``, rearranged to ``(m1 n1, m2 n2)``,
-is cut by TT-SVD, which with two cores is one SVD. The moments of reshaped inputs do not factorize, so this
-is the least error of the *weight*; the output's is worked out, exactly.
+is decomposed by TT-SVD, which with two cores is one SVD. The moments of reshaped inputs do not factorize, so the cores
+have the least error of the *weight*; the error of the output is computed exactly.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class TTMatrix:
         return "inputs" if layer.in_features <= LARGEST else None
 
     def decompose(self, layer: Layer, moments: Moments | None) -> TTMatrixDecomposition:
-        """Cut the rearranged weight, and work out the output's error at some ranks."""
+        """Decompose the rearranged weight, and compute the output's error at some ranks."""
         m1, m2, n1, n2 = modes(layer)
         weight = layer.grouped_weight[0]
         table = weight.view(m1, m2, n1, n2).permute(0, 2, 1, 3).reshape(m1 * n1, m2 * n2)
@@ -129,7 +129,7 @@ def product(modes: tuple[int, int, int, int], first: Tensor, last: Tensor) -> Te
 
 @final
 class TTMatrixDecomposition:
-    """Cores ``(m1 n1, k)`` and ``(k, m2 n2)``, the ranks whose error was worked out, the mean input."""
+    """Cores ``(m1 n1, k)`` and ``(k, m2 n2)``, the ranks whose error was computed, the mean input."""
 
     def __init__(
         self, layer: Layer, first: Tensor, last: Tensor, worked_out: Tensor, errors: Tensor, mean: Tensor
@@ -141,11 +141,11 @@ class TTMatrixDecomposition:
         self._errors: dict[Rank, float] = dict(zip(worked_out.tolist(), rounded_all(errors), strict=True))
 
     def ranks(self) -> Sequence[Rank]:
-        """Return the ranks worked out that are worthwhile."""
+        """Return the computed ranks that are worthwhile."""
         return worthwhile(MATRIX, self.layer, self._errors)
 
     def error(self, rank: Rank) -> float:
-        """Return the error of the output at a rank that was worked out."""
+        """Return the error of the output at a rank whose error was computed."""
         return self._errors[rank]
 
     def factors(self, rank: Rank) -> nn.Module:

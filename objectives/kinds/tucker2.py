@@ -3,8 +3,8 @@
 Kim et al., "Compression of deep convolutional neural networks for fast and low power mobile applications",
 2016: HOSVD of the channel modes, then sweeps of HOOI, here for the least error in the *output*: the input's
 channels by the map from one pixel to all it adds to, whitened by the pixels' moments; the outputs by their
-principal components. Both ranks hang on one knob, ``r_in``: ``r_out`` is the least rank that leaves out no more
-of the outputs than the input's mode does (error balance).
+principal components. ``r_in`` determines ``r_out``: the least rank whose error in the outputs is at most that of the
+input's mode (error balance).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from .kind import Cost, Factorization, worthwhile
 from .patch_moments import Factors, PatchMoments
 
 KNOBS = 10
-"""How many values of ``r_in`` are worked out, evenly in their logarithm."""
+"""Number of values of ``r_in`` that are computed, evenly spaced in their logarithm: it limits the computing time."""
 
 SWEEPS = 1
-"""Sweeps of HOOI after HOSVD: further ones change little and cost as much again."""
+"""Sweeps of HOOI after HOSVD. Every sweep costs as much as the first, and further ones change little."""
 
 
 @final
@@ -72,7 +72,7 @@ class Tucker2(Factorization):
         return "inputs"
 
     def decompose(self, layer: Layer, moments: Moments | None) -> Tucker2Decomposition:
-        """Work out the factors at every knob."""
+        """Compute the factors for every pair of ranks that `knobs` returns."""
         patches = PatchMoments(layer, moments)
         found: dict[tuple[int, int], Factors] = {}
         errors: list[float] = []
@@ -96,7 +96,7 @@ class Tucker2(Factorization):
 
 
 def knobs(patches: PatchMoments) -> list[tuple[int, int]]:
-    """Return the pairs (r_in, r_out) worth working out: the outputs' mode leaves out no more than the input's."""
+    """Return the pairs (r_in, r_out) to compute: the error of the outputs' mode is at most that of the input's."""
     full_in, full_out = KIND.full_rank(patches.layer)
     every_output = torch.eye(len(patches.kernel), dtype=patches.kernel.dtype, device=patches.kernel.device)
     pairs = []
@@ -138,7 +138,7 @@ class Tucker2Decomposition:
         self._errors: dict[Rank, float] = dict(zip(found, rounded_all(errors), strict=True))
 
     def ranks(self) -> list[Rank]:
-        """Return the ranks worked out that are worthwhile."""
+        """Return the computed ranks that are worthwhile."""
         return worthwhile(KIND, self.layer, self._errors)
 
     def error(self, rank: Rank) -> float:

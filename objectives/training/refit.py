@@ -6,7 +6,7 @@ samples, solve that factor and the bias by least squares,
 
     minimise  Σ ‖W z + b − y‖²  +  λ ‖[W b] − [W₀ b₀]‖²,   λ = 1e-4 · mean diag(z zᵀ),
 
-so that errors of earlier layers are made good by later ones. Two forward passes do it for all layers: one
+so that errors of earlier layers are corrected by later ones. Two forward passes do it for all layers: one
 of the dense network, which notes each ``y``; and one of the compressed network on all samples at once, in
 which every last factor is solved at the moment its input arrives, and then used.
 """
@@ -28,8 +28,11 @@ from ..kinds.factors import last_map
 from ..model.layer import Layer, Linear
 
 RIDGE = 1e-4
+"""``λ`` relative to the mean squared input. It keeps the equations solvable where there are fewer rows than inputs."""
+
 REFIT_POSITIONS = 64
 """At most so many positions (pixels, tokens) of each sample enter the equations."""
+
 ELEMENTS = 2**28
 """At most so many numbers of one layer's output are held at once (1 GiB in float32): it bounds the samples."""
 
@@ -57,7 +60,7 @@ def refit(model: nn.Module, dense: nn.Module, layers: Iterable[Layer], batches: 
                 rows = rows.reshape(len(rows), -1, last[layer.name].weight.shape[0])
             targets[layer.name].append(output_rows(last[layer.name], rows, REFIT_POSITIONS).flatten(0, 1))
 
-        # Before the user's own hooks, which hang on the compressed layer too.
+        # Before the user's own hooks, which the compressed layer has, too.
         return dense.get_submodule(layer.name).register_forward_hook(hook, prepend=True)
 
     def solve(layer: Layer) -> RemovableHandle:
