@@ -1,7 +1,7 @@
 """What a metric is: something that a compressed network costs, such as its number of parameters.
 
 A metric is one object. Whoever handles metrics (budget, front, tables, plots, page, command line, ``verify``) asks
-the object, so a new metric is one new file and one line in `registry`.
+the object, so a new metric is a new file, and its import and place in `registry`.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ SHARES = tuple(n / 10 for n in range(1, 10))
 
 @final
 class GreedySampler:
-    """The rule at the budget first, then below it; the table is made once and kept in the study."""
+    """Proposes the rule's plan at the budget first, then below it; the table is made once and stored in the study."""
 
     def propose(self, history: History, slot: int, /) -> Choices:
         """Return the choices of the highest common score at the slot's point."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @final
 @dataclass(frozen=True)
 class RuleSampler:
-    """The rule at the budget first, then below it; it learns nothing from scores."""
+    """Proposes the rule's plan at the budget first, then below it; does not use scores."""
 
     rule: Rule
 

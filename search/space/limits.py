@@ -13,7 +13,7 @@ from ...objectives.metrics.registry import SIZE
 from .space import Space
 
 SMALLEST_PART = 16
-"""Under a budget, rules propose nothing below this part (1/16) of each limit by themselves."""
+"""Under a budget, proposals aim at no less than this part (1/16) of each limit."""
 
 LARGEST_SHARE = 0.7
 """Without a budget, the largest share of the dense model's parameters that is proposed."""

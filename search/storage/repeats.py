@@ -30,7 +30,7 @@ def runs_of(pairs: Iterable[tuple[Key, float]]) -> dict[Key, list[float]]:
 
 
 def selection_bias(runs: Mapping[Key, Sequence[float]]) -> float:
-    """Return by how much the first run of a plan is too good, on average.
+    """Return the mean selection bias of the first run of a plan.
 
     That is the mean difference, over plans that ran several times, between the mean of the later runs and the first
     run; 0 where the later runs were better.

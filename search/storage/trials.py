@@ -56,7 +56,7 @@ class Scored:
     runs: int = 1
     """How often its plan was run."""
     selection_bias: float = 0.0
-    """By how much ``minimised`` is thought to be too good: see `repeats`."""
+    """The estimated selection bias of ``minimised``: see `repeats`."""
 
     @property
     def corrected(self) -> float:
