@@ -1,4 +1,4 @@
-"""Every layer decomposed once by every kind that takes it: what choices there are, their errors and modules."""
+"""The decompositions of every layer by every kind that applies: the layer's choices, their errors and modules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Wanted = Mapping[tuple[str, Statistic], tuple[Layer, Statistic]]
 
 
 class Decompositions:
-    """The layers of a model, by name, and the kinds that take each."""
+    """The layers of a model, by name, and the kinds that apply to each."""
 
     def __init__(self, layers: Mapping[str, Layer], kinds: Mapping[str, tuple[Kind, ...]]) -> None:
         self.layers = layers
@@ -38,11 +38,11 @@ class Decompositions:
         gather: Callable[[Wanted], Mapping[tuple[str, Statistic], Moments]],
         progress: CountCallback,
     ) -> None:
-        """Decompose every layer by every kind; what is cached is not done again.
+        """Decompose every layer by every kind; cached decompositions are read.
 
         Args:
-            cache: where decompositions are looked up, and kept.
-            gather: returns the moments wanted; without those a decomposition is of the weight.
+            cache: decompositions are read from it, and new ones written to it.
+            gather: returns the moments wanted; a layer without moments is decomposed by the error of its weight.
             progress: called with the number of decompositions done, and of all.
         """
         wanted = {(name, kind.base): self.layers[name] for name, kinds in self.kinds.items() for kind in kinds}
@@ -100,7 +100,7 @@ class Decompositions:
         return factorize(model, self.layers, plan, self.factors)
 
     def condensed(self, model: nn.Module, plan: Plan) -> nn.Module:
-        """Return a copy of a ``model`` of plain factors with every layer as its kind has it.
+        """Return a copy of a ``model`` of plain factors with every kind's own modules in their place.
 
         Raises:
             numpy.linalg.LinAlgError: an identity block of these factors is singular.

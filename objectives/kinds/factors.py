@@ -1,4 +1,4 @@
-"""The modules that factors are made of: convolutions along some axes of another, filled with weights."""
+"""Make the modules of factors: convolutions along some axes of another one, and their weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..model.layer import TYPES, Layer, Linear
 def convolution(
     like: _ConvNd, inputs: int, outputs: int, *, bias: bool, axes: Iterable[int] | None = None, groups: int = 1
 ) -> _ConvNd:
-    """Return a convolution on the meta device that moves as ``like`` does along ``axes`` and not along others.
+    """Return a convolution on the meta device with the kernel of ``like`` along ``axes``, of size 1 along others.
 
     Args:
         like: whose kernel size, stride, padding, dilation and dtype are taken.

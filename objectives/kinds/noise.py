@@ -1,8 +1,8 @@
-"""How much of a weight is noise, by empirical variational Bayesian matrix factorization (EVBMF).
+"""Estimate the share of a weight that is noise, by empirical variational Bayesian matrix factorization (EVBMF).
 
-A matrix is taken for one of low rank plus Gaussian noise. Given the noise's variance, which singular values are noise
-is known in closed form; the variance is where the free energy is least (Nakajima, Sugiyama, Babacan & Tomioka, JMLR
-2013 and NIPS 2012). Kim et al. (ICLR 2016) choose ranks so.
+The model is a matrix of low rank plus Gaussian noise. Given the noise's variance, a closed form separates signal from
+noise among the singular values. The variance is the one of least free energy (Nakajima, Sugiyama, Babacan & Tomioka,
+JMLR 2013 and NIPS 2012). Kim et al. (ICLR 2016) choose ranks by this method.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .error import DIGITS
 Array = NDArray[np.float64]
 
 GRID = 100
-"""Logarithms of the noise's variance that are looked at before the best is refined."""
+"""Number of variances on the grid, evenly spaced in their logarithm, whose best point is then refined."""
 
 
 def noise_share(layer: Layer) -> float:
-    """Return the share of a layer's squared weights that EVBMF takes for noise, over all its groups."""
+    """Return the share of a layer's squared weights that is noise by EVBMF, over all its groups."""
     weights = layer.grouped_weight.cpu()
     rows, columns = weights.shape[1:]
     noise = 0.0
@@ -33,7 +33,7 @@ def noise_share(layer: Layer) -> float:
 
 
 def evbmf_rank(squares: Array, columns: int) -> int:
-    """Return how many singular values are no noise.
+    """Return the number of singular values that are signal.
 
     Args:
         squares: (L,) all squared singular values of an L × M matrix, L <= M, in descending order.
@@ -48,7 +48,7 @@ def evbmf_rank(squares: Array, columns: int) -> int:
     squares = squares / squares.mean()
 
     def energy(log_variance: float) -> float:
-        """The free energy, but for constants, as a function of the noise's variance."""
+        """Return the free energy, up to a constant, for a logarithm of the noise's variance."""
         x = squares / (columns * np.exp(log_variance))
         small, large = x[x <= limit], x[x > limit]
         tau = 0.5 * (large - (1 + alpha) + np.sqrt((large - (1 + alpha)) ** 2 - 4 * alpha))

@@ -1,4 +1,4 @@
-"""A convolution and the moments of its input's patches, from which the errors of its factors are computed."""
+"""The moments of the patches of a convolution's input; the errors of its factors are computed from them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..model.layer import Layer
 from .principal import main_inputs, principal
 
 SINGULAR = 1e-10
-"""Eigenvalues of channels' moments below this share of the largest are rounding errors, and count as 0."""
+"""Eigenvalues of channels' moments below this share of the largest are rounding errors, and are taken as 0."""
 
 
 class Factors(NamedTuple):

@@ -1,4 +1,4 @@
-"""The best factors of a linear map for its *outputs*: their principal components.
+"""Principal components of a linear map's outputs: the factors with the least error in the *output*.
 
 Whitening without a matrix root. The rank-r factors of ``W`` with the least error in ``y = W a`` are the
 truncated SVD of ``W C^½`` with ``C = E[a aᵀ]``, ``C^-½`` folded back. With ``W C^½ = U S Vᵀ`` that product
@@ -43,9 +43,10 @@ def principal(weight: Tensor, *, inputs: Tensor | None = None, outputs: Tensor |
 
 
 def main_inputs(weight: Tensor, *, inputs: Tensor) -> Tensor:
-    """Return the combinations of inputs that matter most to ``y = W a``: ``U_kᵀ W`` for all k, a slice a rank.
+    """Return the combinations of inputs with the largest share in ``y = W a``: ``U_kᵀ W``, one row for each k.
 
-    The cheap way where ``weight (out, in)`` is tall: any ``R`` with ``RᵀR = WᵀW`` has the same ones.
+    Where ``weight (out, in)`` is tall, ``W`` is replaced by its Cholesky factor ``R (in, in)`` with ``RᵀR = WᵀW``. It
+    has the same combinations at a lower cost.
 
     Args:
         weight: ``(out, in)``, float64.

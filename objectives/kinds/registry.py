@@ -1,6 +1,6 @@
-"""The kinds of factorization on offer. A new kind is a new file, with a ``KIND`` in it, and one line here.
+"""The registry of kinds of factorization. A new kind is a new file with a ``KIND`` in it, and one line here.
 
-A kind's file is imported when the kind is first asked for, so the names are known without importing torch.
+A kind's file is imported when the kind is first used, so the names can be read without importing torch.
 """
 
 from __future__ import annotations

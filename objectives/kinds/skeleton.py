@@ -1,4 +1,4 @@
-"""A network in a plan's shape, ready for its weights."""
+"""Build the network that a plan makes of a dense model, without weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .registry import kind_named
 
 
 def skeleton(model: nn.Module, plan: Plan) -> nn.Module:
-    """Return a copy of ``model`` in the plan's shape, the factors unfilled: ready for a state dict.
+    """Return a copy of ``model`` with the plan's modules, whose weights are to be loaded from a state dict.
 
     Args:
         model: the dense model, its attentions unpacked where the plan's are.
