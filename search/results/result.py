@@ -20,7 +20,7 @@ from ..storage.errors import storage_errors
 from ..storage.folder import Folder
 from ..storage.identity import check_same, identity_in
 from ..storage.studies import load_existing
-from ..storage.trials import DIGEST, MACHINE, TEST, TEST_MACHINES, Record, Scored, read_trials, scored
+from ..storage.trials import DIGEST, TEST, Record, Scored, read_trials, scored
 from .finished import FinishedModel, finished_folder, finished_models
 from .front import best_within, front_of, retained_of
 from .tables import front_table, trial_table
@@ -132,13 +132,6 @@ class Result:
         """Refuse an objective whose model, data, loss or score are not the study's; raises `RankfrontError`."""
         asked = {"int8": objective.task.int8, **objective.identity}
         check_same(identity_in(self.study), asked, str(self.folder.path))
-
-    def machines(self, trial: int) -> dict[str, dict[str, str] | None]:
-        """Return split → what a trial's score depends on besides model, data and settings: see `manifest.machine`."""
-        return {
-            "validation": self.study.get_trials(deepcopy=False)[trial].user_attrs.get(MACHINE),
-            "test": self.study.user_attrs.get(TEST_MACHINES, {}).get(str(trial)),
-        }
 
     def test_score(self, trial: int | None) -> float | None:
         """Return a trial's score on the test split (the dense model's for None), once it was taken."""

@@ -1,6 +1,6 @@
 """What a study is known by: its settings, and the content of model, data, loss and score. What differs is named.
 
-Only what both know is compared: a study that an older version began knows less, and opens by that.
+Only entries that both studies have are compared: a study that an older version began has fewer.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def identity_in(study: Study) -> dict[str, Any]:
 
 
 def keep_identity(study: Study, identity: Mapping[str, Any]) -> None:
-    """Store what a study is known by; of a stored study, what it did not know before."""
+    """Store what a study is known by; of a stored study, only entries that it lacks."""
     known = study.user_attrs
     for name, more in ((IDENTITY, _without_content(identity)), (CONTENT, identity.get(CONTENT, {}))):
         if (joined := {**more, **known.get(name, {})}) != known.get(name):

@@ -1,4 +1,7 @@
-"""The manifest: versions, settings and fingerprints, for people who repeat a study; no program depends on it."""
+"""The manifest: versions, settings and fingerprints, for people who repeat a study.
+
+Programs read only the study's name and its database from it; how an older version loaded its task, too.
+"""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from .slots import INTERRUPTED
 
 PLAN, SCORE, METRICS, REASON, SECONDS, SHARES = "plan", "score", "metrics", "reason", "seconds", "kept"
 DIGEST, SCORE_BEFORE_FINETUNING, MACHINE = "weights sha256", "untrained score", "machine"
-"""Names of a trial's user attributes, as they are stored."""
+"""Names of a trial's user attributes, as they are stored; "untrained score" is kept so that older studies open."""
 
 TEST, TEST_MACHINES = "test", "test machines"
 """The study's user attributes with test scores, and where they were taken, by trial number."""

@@ -1,7 +1,7 @@
 """Loading the task of a study that is begun, gone on with, or looked at again.
 
-What is not given is the stored study's own. A Python file is run only where it was named by the user just now, or is
-the very file that the study was run with.
+An option that is not given is the stored study's own. A Python file is run only if the user names it in this command,
+or if it has the hash of the file that was run.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from ...objectives.task import Task
 from ..report.progress import Progress, showing
 from ..results.result import Result
 from ..storage.manifest import machine
-from ..storage.trials import Scored
+from ..storage.trials import MACHINE, TEST_MACHINES, Scored
 from .computing import Computing
 from .options import called_with
 
@@ -120,7 +120,7 @@ def _checks_of(trial: Scored, result: Result, objective: Objective, here: dict[s
             amount = METRICS[name].measure_shipped(weights, subject)
             checks.append(Check(trial.trial, name, f"{stored:,}", f"{amount:,}", amount == stored))
     scores = {"validation": trial.score, "test": result.test_score(trial.trial)}
-    machines = result.machines(trial.trial)
+    machines = _machines(result, trial.trial)
     for split, stored in scores.items():
         if stored is not None and getattr(objective.task, split) is not None:
             again = objective.score(model, split)
@@ -131,3 +131,11 @@ def _checks_of(trial: Scored, result: Result, objective: Objective, here: dict[s
             what = f"{split} {result.scale.name}"
             checks.append(Check(trial.trial, what, result.scale.show(stored), result.scale.show(again), holds))
     return checks
+
+
+def _machines(result: Result, trial: int) -> dict[str, dict[str, str] | None]:
+    """Return split → what a trial's score depends on besides model, data and settings: see `manifest.machine`."""
+    return {
+        "validation": result.study.get_trials(deepcopy=False)[trial].user_attrs.get(MACHINE),
+        "test": result.study.user_attrs.get(TEST_MACHINES, {}).get(str(trial)),
+    }
