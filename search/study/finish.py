@@ -18,7 +18,7 @@ from ...objectives.metrics.values import Metrics
 from ...objectives.objective import Objective
 from ...objectives.task import Task
 from ...objectives.training.settings import FineTune
-from ..report.format import trial_in_words
+from ..report.format import trial_line
 from ..report.page import write_report
 from ..report.progress import Progress, showing
 from ..results.finished import finished_folder
@@ -116,7 +116,7 @@ def _finished(settings: FinishArguments, result: Result, finetune: FineTune, pro
         save_plan(plan, chosen.plan, {**about, "sha256": digest(weights)})
         checkpoint.remove()
     write_report(result)
-    costs, scale = trial_in_words(outcome.score, outcome.metrics, result.dense), result.scale
+    costs, scale = trial_line(outcome.score, outcome.metrics, result.dense), result.scale
     better = scale.minimised(outcome.score) < scale.minimised(chosen.score)
     gained = f"was {scale.show(chosen.score)}" if better else "no epoch was better: it is kept as it was"
     progress.say(f"finished trial {chosen.trial}: validation {costs} ({gained})")

@@ -18,7 +18,7 @@ from ...objectives.metrics.registry import metric_named
 from ...objectives.objective import Objective
 from ...objectives.outcome import Outcome
 from ...objectives.plan import Plan
-from ..report.format import trial_in_words
+from ..report.format import trial_line
 from ..report.progress import TRIALS, Progress
 from ..results.front import front_of, retained_of
 from ..samplers.asker import Asker
@@ -164,7 +164,7 @@ class TrialLoop:
         save_weights(weights, outcome.model, int8=self.objective.task.int8)
         found[DIGEST] = digest(weights)
         self._tell(trial, found, TrialState.COMPLETE)
-        line = trial_in_words(outcome.score, outcome.metrics, self.dense)
+        line = trial_line(outcome.score, outcome.metrics, self.dense)
         mark = "   on the front so far" if trial.number in self._tidy() else ""
         self.progress.say(f"{label:<18} {line}   {seconds:5.1f} s{mark}")
         return True, ""

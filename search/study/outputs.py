@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...objectives.io.files import write_whole
-from ..report.format import trial_in_words
+from ..report.format import trial_line
 from ..report.page import write_report
 from ..report.progress import Progress
 from ..results.result import Result
@@ -26,7 +26,7 @@ def say_outputs(result: Result, progress: Progress) -> None:
         progress.say(f"no trial is complete within the budget   page: {folder.report}")
         return
     best = result.best_trial()
-    costs = trial_in_words(best.score, best.metrics, result.dense)
+    costs = trial_line(best.score, best.metrics, result.dense)
     progress.say(f"best within the budget: trial {best.trial}, validation {costs}")
     count = len(result.front)
     progress.say(f"{count} trial{'s' * (count != 1)} on the front: {folder.front}")
