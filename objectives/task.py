@@ -13,8 +13,12 @@ from .data.split import Split
 from .errors import RankfrontError
 from .export.int8 import check_installed
 from .kinds.registry import KINDS, kinds_named
+from .metrics.registry import METRICS
 from .metrics.score import ACCURACY, Score
 from .training.settings import FineTune
+
+COLUMNS = ("trial", "state", "feasible", "runs", "seconds", "reason", "plan")
+"""Names that tables of a study's trials use themselves."""
 
 LEAST_CALIBRATION = 16
 """Least number of calibration samples."""
@@ -86,12 +90,17 @@ class Task:
         for name in ("exclude", "budget", "kinds"):
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value.split(",")) if isinstance(value, str) else tuple(value))
-        if self.score is None:
-            object.__setattr__(self, "score", ACCURACY)
-        elif not isinstance(self.score, Score):
-            if not callable(self.score):
-                raise RankfrontError(f"score must be a function or a rankfront.Score, but got {self.score!r:.60}")
-            object.__setattr__(self, "score", Score.of_split(self.score))
+        given: Any = self.score
+        if given is not None and not callable(given) and not isinstance(given, Score):
+            raise RankfrontError(f"score must be a function or a rankfront.Score, but got {given!r:.60}")
+        score = ACCURACY if given is None else given if isinstance(given, Score) else Score.of_split(given)
+        object.__setattr__(self, "score", score)
+        if not isinstance(self.finetune, FineTune):
+            raise RankfrontError(f"finetune must be a rankfront.FineTune, but got {type(self.finetune).__name__}")
+        if score.scale.name in (*METRICS, *COLUMNS):
+            raise RankfrontError(
+                f"a score's name must not be a metric's or a column's of the tables, but got {score.scale.name!r}"
+            )
         if self.int8:
             check_installed()
         object.__setattr__(self, "kinds", tuple(kind.name for kind in kinds_named(self.kinds)))

@@ -69,8 +69,17 @@ def load(path: str | Path, model: nn.Module) -> nn.Module:
     Raises:
         RankfrontError: a file is missing or damaged, or does not belong to this architecture.
     """
+    if not isinstance(path, (str, Path)) or not isinstance(model, nn.Module):
+        raise RankfrontError(
+            "load takes a path and a network of the dense architecture, such as load('runs/mine', MyNet()), "
+            f"but got {_type_name(path)} and {_type_name(model)}"
+        )
     path = Path(path)
     if not path.exists():
         raise RankfrontError(f"{path} must be a model's folder or .safetensors file, but is not there")
     weights, plan, about = read_model_files(path / "best" if (path / "best").is_dir() else path)
     return load_model(model, plan, weights, int8=about.get("int8") is True)
+
+
+def _type_name(given: object) -> str:
+    return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__

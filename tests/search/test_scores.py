@@ -113,3 +113,20 @@ def test_a_study_that_called_every_score_accuracy_goes_on(task: Task, tmp_path: 
 def test_what_is_no_score(task: Task, score: Any) -> None:
     with pytest.raises(RankfrontError, match=r"score must be a function or a rankfront.Score, but got"):
         replace(task, score=score)
+
+
+@pytest.mark.parametrize("name", ["params", "bytes", "trial", "runs"])
+def test_a_score_does_not_take_the_name_of_a_column(task: Task, name: str) -> None:
+    with pytest.raises(RankfrontError, match=f"score's name must not be .* but got '{name}'"):
+        replace(task, score=Score.of_split(cross_entropy, name))
+
+
+def test_a_test_split_may_come_later(task: Task, tmp_path: Path) -> None:
+    first = go(replace(task, test=None), tmp_path / "out", trials=2)
+    assert "test_accuracy" not in first.front
+    result = go(task, tmp_path / "out", trials=3)
+    assert result.front["test_accuracy"].notna().all()
+    assert (result.front["test_accuracy_low"] <= result.front["test_accuracy"]).all()
+    again = go(replace(task, test=None), tmp_path / "out", trials=3)
+    pd.testing.assert_frame_equal(again.front, result.front)
+    assert all(check.holds for check in verify(task, tmp_path / "out", device="cpu", progress=False))

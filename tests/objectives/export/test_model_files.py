@@ -113,3 +113,9 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_skeleton_replaces_the_root_itself() -> None:
     root = skeleton(nn.Linear(12, 12), Plan({"": Choice("svd", 2)}))
     assert isinstance(root, nn.Sequential)
+
+
+@pytest.mark.parametrize("given", [(nn.Linear(2, 2), "runs/mine"), ("runs/mine", nn.Linear), (3, nn.Linear(2, 2))])
+def test_load_says_what_it_takes(given: tuple[Any, Any]) -> None:
+    with pytest.raises(RankfrontError, match=r"load takes a path and a network .* but got"):
+        load(*given)
