@@ -41,7 +41,7 @@ def front(
     from ..results.tables import front_rows
 
     result = Result.open(folder, options["storage"])
-    rows = front_rows(result, intervals=as_json)
+    rows = front_rows(result)
     best = result.best_trial(asked) if asked or rows else None
     limits = {} if asked is None else asked.limits(result.dense.metrics)
     rows = [row for row in rows if all(row[metric] <= limit for metric, limit in limits.items())]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import Study
 
 from ...objectives.errors import RankfrontError
-from ...objectives.export.plan_files import model_paths, read_model_files_at, save_plan
-from ...objectives.io.files import digest, write_whole
 from ..space.budget import Budget
 from ..storage.database import database_of
 from ..storage.dense import DenseModel, is_noted
@@ -20,9 +17,19 @@ from ..storage.errors import storage_errors
 from ..storage.folder import Folder
 from ..storage.identity import check_same, identity_in
 from ..storage.studies import load_existing
-from ..storage.trials import DIGEST, TEST, Record, Scored, read_trials, scored
+from ..storage.trials import (
+    TEST,
+    TEST_INTERVALS,
+    Interval,
+    Record,
+    Scored,
+    as_interval,
+    read_trials,
+    scored,
+)
 from .finished import FinishedModel, finished_folder, finished_models
 from .front import best_within, front_of, retained_of
+from .model_files import checked_weights, write_model
 from .tables import front_table, trial_table
 
 if TYPE_CHECKING:
@@ -137,6 +144,15 @@ class Result:
         """Return a trial's score on the test split (the dense model's for None), once it was taken."""
         return self.study.user_attrs.get(TEST, {}).get("dense" if trial is None else str(trial))
 
+    def interval(self, trial: Scored) -> Interval | None:
+        """Return the 95 % interval of a trial's validation score; None for a score that has none."""
+        return trial.interval or self.scale.interval(trial.score, self.dense.samples["validation"])
+
+    def test_interval(self, trial: int) -> Interval | None:
+        """Return the 95 % interval of a trial's test score; None for a score that has none, or before it was taken."""
+        stored = self.study.user_attrs.get(TEST_INTERVALS, {}).get(str(trial))
+        return as_interval(stored) or self.scale.interval(self.test_score(trial), self.dense.samples["test"])
+
     def best_trial(self, budget: str | Sequence[str] | Budget | None = None) -> Scored:
         """Return the best-scoring trial within a budget (the study's own if none is given).
 
@@ -178,16 +194,7 @@ class Result:
         Raises:
             RankfrontError: they are not there, or are others.
         """
-        path = self.folder.weights(trial.trial)
-        if not path.exists():
-            raise RankfrontError(f"the weights of trial {trial.trial} must lie at {path}, but are not there")
-        known = self.study.get_trials(deepcopy=False)[trial.trial].user_attrs.get(DIGEST)
-        if known is not None and digest(path) != known:
-            raise RankfrontError(
-                f"{path} must be those that were scored as trial {trial.trial}, but has changed since: "
-                "restore it from a copy, or begin again in another --out"
-            )
-        return path
+        return checked_weights(self, trial)
 
     @property
     def finished(self) -> list[FinishedModel]:
@@ -230,21 +237,4 @@ class Result:
         Returns:
             The two paths.
         """
-        weights, plan = model_paths(Path(to))
-        if finished and (done := self.finished_within(budget)) is not None:
-            source, chosen, about = read_model_files_at(done.folder)
-            about.pop("format")
-        else:
-            best = self.best_trial(budget)
-            source, chosen = self.weights(best), best.plan
-            about = {
-                "study": self.study.study_name,
-                "trial": best.trial,
-                "int8": self.int8,
-                "sha256": digest(source),
-                "metrics": {self.scale.name: best.score, **best.metrics},
-                "dense": {self.scale.name: self.dense.score, **self.dense.metrics},
-            }
-        write_whole(weights, lambda temporary: shutil.copyfile(source, temporary))
-        save_plan(plan, chosen, about)
-        return weights, plan
+        return write_model(self, Path(to), budget, finished=finished)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from ..storage.trials import TEST, Record
+from ..storage.trials import TEST, Interval, Record
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,11 +22,8 @@ def front_table(result: Result) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else ["trial", result.scale.name, *result.dense.costs])
 
 
-def front_rows(result: Result, *, intervals: bool = True) -> list[dict[str, float]]:
-    """Return the rows of `front_table`, column → value; what a trial does not have is NaN.
-
-    Without ``intervals`` their columns are left out, and SciPy is not imported.
-    """
+def front_rows(result: Result) -> list[dict[str, float]]:
+    """Return the rows of `front_table`, column → value; what a trial does not have is NaN."""
     score, dense = result.scale.name, result.dense
     tested = TEST in result.study.user_attrs
     rows = []
@@ -35,22 +32,22 @@ def front_rows(result: Result, *, intervals: bool = True) -> list[dict[str, floa
         row: dict[str, float] = {"trial": t.trial, score: t.score, **costs}
         row[f"{score}_pct"] = 100 * t.score / dense.score if dense.score else math.nan
         row |= {f"{m}_pct": 100 * v / dense.metrics[m] if dense.metrics[m] else math.nan for m, v in costs.items()}
-        row |= _interval(result, score, t.score, "validation") if intervals else {}
+        row |= _ends(result, score, result.interval(t))
         average = result.scale.minimised(t.corrected)  # turns the sign back
         row |= {"runs": t.runs, f"{score}_mean": average if t.runs > 1 else math.nan}
         if tested:
             test = result.test_score(t.trial)
             test = math.nan if test is None else test
-            row |= {f"test_{score}": test, **(_interval(result, f"test_{score}", test, "test") if intervals else {})}
+            row |= {f"test_{score}": test, **_ends(result, f"test_{score}", result.test_interval(t.trial))}
         rows.append(row)
     return rows
 
 
-def _interval(result: Result, column: str, value: float, split: str) -> dict[str, float]:
-    """Return the 95 % interval's two columns; none for a score that has no interval."""
+def _ends(result: Result, column: str, interval: Interval | None) -> dict[str, float]:
+    """Return the 95 % interval's two columns; none for a score that has no intervals."""
     if not result.scale.proportion:
         return {}
-    low, high = result.scale.interval(value, result.dense.samples[split]) or (value, value)
+    low, high = interval or (math.nan, math.nan)
     return {f"{column}_low": low, f"{column}_high": high}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import mean
 
@@ -20,8 +20,13 @@ PLAN, SCORE, METRICS, REASON, SECONDS, SHARES = "plan", "score", "metrics", "rea
 DIGEST, SCORE_BEFORE_FINETUNING, MACHINE = "weights sha256", "untrained score", "machine"
 """Names of a trial's user attributes, as they are stored; "untrained score" is kept so that older studies open."""
 
-TEST, TEST_MACHINES = "test", "test machines"
-"""The study's user attributes with test scores, and where they were taken, by trial number."""
+INTERVAL = "interval"
+"""The trial's user attribute with its score's 95 % interval: whoever reads a study need not import SciPy for it."""
+
+TEST, TEST_MACHINES, TEST_INTERVALS = "test", "test machines", "test intervals"
+"""The study's user attributes by trial number: test scores, where they were taken, their 95 % intervals."""
+
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class Record:
     reason: str
     shares: Mapping[str, float]
     """Layer → share of its parameters that the plan keeps."""
+    interval: Interval | None = None
+    """The score's 95 % interval, where it has one and the study stores it."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,8 @@ class Scored:
     plan: Plan
     shares: Mapping[str, float] = field(default_factory=dict, compare=False)
     """Layer → share of its parameters that the plan keeps."""
+    interval: Interval | None = None
+    """The score's 95 % interval, where it has one and the study stores it."""
     runs: int = 1
     """How often its plan was run."""
     selection_bias: float = 0.0
@@ -93,15 +102,21 @@ def _record(trial: FrozenTrial) -> Record:
             known.get(SECONDS),
             known.get(REASON, ""),
             known.get(SHARES, {}),
+            as_interval(known.get(INTERVAL)),
         )
     except (TypeError, ValueError, RankfrontError) as error:
         raise RankfrontError(f"trial {trial.number} of the study is damaged: {error}") from None
 
 
+def as_interval(stored: Sequence[float] | None) -> Interval | None:
+    """Return a stored interval, None where there is none."""
+    return None if stored is None else (float(stored[0]), float(stored[1]))
+
+
 def scored(records: Iterable[Record], scale: Scale) -> list[Scored]:
     """Return the complete trials within the budget, corrected for selection bias."""
     trials = [
-        Scored(r.trial, r.score, scale.minimised(r.score), r.metrics, r.plan, r.shares)
+        Scored(r.trial, r.score, scale.minimised(r.score), r.metrics, r.plan, r.shares, r.interval)
         for r in records
         if r.feasible and r.score is not None and r.metrics is not None and r.plan is not None
     ]

@@ -15,7 +15,7 @@ from ..results.result import Result
 from ..storage.dense import note_samples
 from ..storage.folder import Folder
 from ..storage.manifest import machine
-from ..storage.trials import TEST, TEST_MACHINES
+from ..storage.trials import TEST, TEST_INTERVALS, TEST_MACHINES
 from .workers import Worker
 
 SCORING = "scoring the front on the test split"
@@ -39,10 +39,15 @@ def score_on_test(study: Study, objective: Objective, folder: Folder, worker: Wo
                 what = name if trial is None else f"trial {name}"
                 progress.say(f"no test score for {what}: {type(error).__name__}: {error}")
                 score = samples = None
+            interval = None if samples is None else result.scale.interval(score, samples)
             with worker.exclusive():
                 if samples is not None:
                     note_samples(study, "test", samples)
-                for attribute, value in ((TEST_MACHINES, machine(objective.device)), (TEST, score)):
+                for attribute, value in (
+                    (TEST_MACHINES, machine(objective.device)),
+                    (TEST_INTERVALS, interval),
+                    (TEST, score),
+                ):
                     study.set_user_attr(attribute, {**study.user_attrs.get(attribute, {}), name: value})
         if missing:
             progress(SCORING, len(missing), len(missing))

@@ -29,6 +29,7 @@ from ..storage.manifest import machine
 from ..storage.slots import INTERRUPTED, SLOT, next_slot, seed_for
 from ..storage.trials import (
     DIGEST,
+    INTERVAL,
     MACHINE,
     METRICS,
     PLAN,
@@ -146,6 +147,7 @@ class TrialLoop:
         seconds = time.monotonic() - began
         found = {
             SCORE: outcome.score,
+            INTERVAL: self.dense.scale.interval(outcome.score, self.dense.samples["validation"]),
             SCORE_BEFORE_FINETUNING: outcome.score_before_finetuning,
             MACHINE: machine(self.objective.device),
             METRICS: dict(outcome.metrics),

@@ -67,7 +67,7 @@ def score_data(trials: Sequence[Scored], metric: str, dense: DenseModel, limit: 
     on_front = {t.trial for t in front}
     others = [t for t in trials if t.trial not in on_front]
     nth = -(-len(others) // MAX_POINTS) or 1
-    intervals = [scale.interval(t.score, dense.samples["validation"]) for t in front]
+    intervals = [t.interval or scale.interval(t.score, dense.samples["validation"]) for t in front]
 
     def points(some: Sequence[Scored]) -> list[Point]:
         return [Point(t.trial, 100 * t.metrics[metric] / whole, t.score, _hover(t, dense)) for t in some]

@@ -1,0 +1,55 @@
+"""The weights of a study's trials, and the files that are written of the best."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...objectives.errors import RankfrontError
+from ...objectives.export.plan_files import model_paths, read_model_files_at, save_plan
+from ...objectives.io.files import digest, write_whole
+from ..space.budget import Budget
+from ..storage.trials import DIGEST, Scored
+
+if TYPE_CHECKING:
+    from .result import Result
+
+
+def checked_weights(result: Result, trial: Scored) -> Path:
+    """Return where the weights of a trial lie; raises `RankfrontError` where they are not those that were scored."""
+    path = result.folder.weights(trial.trial)
+    if not path.exists():
+        raise RankfrontError(f"the weights of trial {trial.trial} must lie at {path}, but are not there")
+    known = result.study.get_trials(deepcopy=False)[trial.trial].user_attrs.get(DIGEST)
+    if known is not None and digest(path) != known:
+        raise RankfrontError(
+            f"{path} must be those that were scored as trial {trial.trial}, but has changed since: "
+            "restore it from a copy, or begin again in another --out"
+        )
+    return path
+
+
+def write_model(
+    result: Result, to: Path, budget: str | Sequence[str] | Budget | None, *, finished: bool
+) -> tuple[Path, Path]:
+    """Write the best model's weights and plan: see `Result.export`."""
+    weights, plan = model_paths(to)
+    if finished and (done := result.finished_within(budget)) is not None:
+        source, chosen, about = read_model_files_at(done.folder)
+        about.pop("format")
+    else:
+        best = result.best_trial(budget)
+        source, chosen = result.weights(best), best.plan
+        about = {
+            "study": result.study.study_name,
+            "trial": best.trial,
+            "int8": result.int8,
+            "sha256": digest(source),
+            "metrics": {result.scale.name: best.score, **best.metrics},
+            "dense": {result.scale.name: result.dense.score, **result.dense.metrics},
+        }
+    write_whole(weights, lambda temporary: shutil.copyfile(source, temporary))
+    save_plan(plan, chosen, about)
+    return weights, plan
