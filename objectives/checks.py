@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .data.split import Split
-from .data.structure import apply
+from .data.structure import apply, tensors_of
 from .errors import RankfrontError
 from .metrics.score import ACCURACY, evaluate
 
@@ -64,11 +65,12 @@ def check_loss_and_score(task: Task, dense: nn.Module) -> None:
             evaluate(dense, task.validation, task.score)
 
     tried: list[tuple[str, str, Split, int, Callable[[Any, Any], Any]]] = [
-        ("loss", "training", task.train, LOSS_SAMPLES, task.loss or functional.cross_entropy),
+        ("loss", "training", task.train, LOSS_SAMPLES, functools.partial(_try_loss, task)),
         ("score", "validation", task.validation, SCORE_SAMPLES, score),
     ]
     for name, data, split, samples, function in tried:
         for batch in split.batches(samples, limit=samples):
+            torch.set_grad_enabled(name == "loss")  # until the decorator sets it back
             try:
                 outputs = apply(dense, batch.inputs)
             except Exception as error:
@@ -89,3 +91,17 @@ def check_loss_and_score(task: Task, dense: nn.Module) -> None:
                 ) from error
             if name == "loss" and task.classifies and isinstance(outputs, Tensor):
                 split.check_classes(outputs.shape[1], getattr(task.loss, "ignore_index", -100))
+
+
+def _try_loss(task: Task, outputs: Any, targets: Any) -> None:
+    """Raise `RankfrontError` where the loss is not one number that depends on the model's outputs."""
+    loss = task.loss or functional.cross_entropy
+    value = loss(outputs, targets)
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        given = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+        raise RankfrontError(f"the loss must return one number as a tensor, averaged over the batch, but gave {given}")
+    trains = task.finetune.total_steps(task.train) > 0
+    if trains and not value.requires_grad and any(tensor.requires_grad for tensor in tensors_of(outputs)):
+        raise RankfrontError(
+            "the loss must have a gradient with respect to the model's outputs, but has none (does it call .item()?)"
+        )

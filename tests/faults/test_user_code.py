@@ -110,8 +110,12 @@ def test_parts_add_up_to_the_gradients_of_the_whole(dense: torch.nn.Module) -> N
 
 
 def test_not_even_one_sample_fits(tmp_path: Path) -> None:
+    tried = 0
+
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-        if outputs.requires_grad:
+        nonlocal tried
+        tried += outputs.requires_grad
+        if outputs.requires_grad and tried > 1:  # the first time only two samples are tried, before the study begins
             raise torch.OutOfMemoryError("CUDA out of memory")
         return functional.cross_entropy(outputs, targets)
 

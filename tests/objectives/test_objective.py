@@ -330,3 +330,17 @@ def test_a_score_that_cannot_be_computed_is_told_before_anything_is_done(task: T
 
 def test_a_score_that_fails_on_few_samples_only_is_taken(task: Task) -> None:
     assert Objective(replace(task, score=of_all_classes), device=CPU).score(task.model) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (lambda outputs, targets: nn.functional.cross_entropy(outputs, targets).item(), "but gave a float"),
+        (lambda outputs, targets: torch.tensor(1.0), "must have a gradient with respect to the model's outputs"),
+        (lambda outputs, targets: nn.functional.cross_entropy(outputs.detach(), targets), "must have a gradient"),
+        (nn.CrossEntropyLoss(reduction="none"), r"return one number as a tensor.* but gave a tensor \(2,\)"),
+    ],
+)
+def test_a_loss_that_cannot_be_trained_on_is_refused_at_once(task: Task, loss: Any, said: str) -> None:
+    with pytest.raises(RankfrontError, match=said):
+        Objective(replace(task, loss=loss), device=torch.device("cpu"))
