@@ -70,9 +70,9 @@ def check_loss_and_score(task: Task, dense: nn.Module) -> None:
     ]
     for name, data, split, samples, function in tried:
         for batch in split.batches(samples, limit=samples):
-            torch.set_grad_enabled(name == "loss")  # until the decorator sets it back
             try:
-                outputs = apply(dense, batch.inputs)
+                with torch.set_grad_enabled(name == "loss"):
+                    outputs = apply(dense, batch.inputs)
             except Exception as error:
                 raise RankfrontError(f"the model must accept a sample of the {data} data, but: {error}") from error
             if isinstance(outputs, Tensor) and not bool(torch.isfinite(outputs).all()):
@@ -81,7 +81,8 @@ def check_loss_and_score(task: Task, dense: nn.Module) -> None:
                     "in the inputs, the weights and the running statistics of batch norm"
                 )
             try:
-                function(outputs, batch.targets)
+                with torch.set_grad_enabled(name == "loss"):
+                    function(outputs, batch.targets)
             except RankfrontError:
                 raise
             except Exception as error:

@@ -22,10 +22,9 @@ from .calibration.samples import Samples, draw
 from .checks import check_loss_and_score, check_some_layer_saves
 from .device import to_device
 from .errors import RankfrontError
-from .export.int8 import entries_of_quantized, quantized
+from .export.int8 import quantized
 from .identity import identity_of
 from .io.checkpoint import Checkpoint
-from .io.saved import entries
 from .kinds.cache import DecompositionCache, key_of
 from .kinds.decompositions import Decompositions, Wanted
 from .kinds.probe import without_inapplicable, without_unreplaceable
@@ -217,7 +216,7 @@ class Objective:
         )
         score = scale.minimised(least)
         model = model.to("cpu", memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
-        metrics = measure(model, self.example, entries_of_quantized if self.task.int8 else entries)
+        metrics = measure(model, self.example, self.costs.saved)
         if self.task.int8:
             model = quantized(model)
             score = self.score(model)

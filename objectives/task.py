@@ -17,9 +17,6 @@ from .metrics.registry import METRICS
 from .metrics.score import ACCURACY, Score
 from .training.settings import FineTune
 
-COLUMNS = ("trial", "state", "feasible", "runs", "seconds", "reason", "plan")
-"""Names that tables of a study's trials use themselves."""
-
 LEAST_CALIBRATION = 16
 """Least number of calibration samples."""
 
@@ -97,10 +94,8 @@ class Task:
         object.__setattr__(self, "score", score)
         if not isinstance(self.finetune, FineTune):
             raise RankfrontError(f"finetune must be a rankfront.FineTune, but got {type(self.finetune).__name__}")
-        if score.scale.name in (*METRICS, *COLUMNS):
-            raise RankfrontError(
-                f"a score's name must not be a metric's or a column's of the tables, but got {score.scale.name!r}"
-            )
+        if score.scale.name in METRICS:
+            raise RankfrontError(f"a score's name must not be a metric's, but got {score.scale.name!r}")
         if self.int8:
             check_installed()
         object.__setattr__(self, "kinds", tuple(kind.name for kind in kinds_named(self.kinds)))

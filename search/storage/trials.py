@@ -26,6 +26,9 @@ INTERVAL = "interval"
 TEST, TEST_MACHINES, TEST_INTERVALS = "test", "test machines", "test intervals"
 """The study's user attributes by trial number: test scores, where they were taken, their 95 % intervals."""
 
+COLUMNS = ("trial", "state", "feasible", "runs", "seconds", "reason", "plan")
+"""Columns that every table of trials has beside the score and the metrics."""
+
 Interval = tuple[float, float]
 
 

@@ -31,6 +31,7 @@ from ..storage.slots import next_slot, occupied
 from ..storage.source import keep_source, source_of
 from ..storage.stored import TRIALS, read_stored
 from ..storage.studies import check_only_study, create_or_resume
+from ..storage.trials import COLUMNS
 from .final_scores import score_on_test
 from .loop import TrialLoop
 from .options import called_with
@@ -64,6 +65,8 @@ def run(settings: RunArguments) -> Result:  # noqa: D417
     """
     task, folder = settings.task, settings.folder(settings.task.name)
     with showing(settings.progress) as progress, warnings_only():
+        if (name := task.score.scale.name) in COLUMNS:
+            raise RankfrontError(f"a score's name must not be a column's of the tables, but got {name!r}")
         ready = settings.for_task(task, read_stored(folder, settings.storage))
         objective = Objective(task, device=ready.device, seed=ready.seed, cache=folder.cache)
         check_possible(ready.budget, objective.costs.dense, objective.smallest)

@@ -116,9 +116,10 @@ def test_what_is_no_score(task: Task, score: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["params", "bytes", "trial", "runs"])
-def test_a_score_does_not_take_the_name_of_a_column(task: Task, name: str) -> None:
+def test_a_score_does_not_take_the_name_of_a_column(task: Task, tmp_path: Path, name: str) -> None:
     with pytest.raises(RankfrontError, match=f"score's name must not be .* but got '{name}'"):
-        replace(task, score=Score.of_split(cross_entropy, name))
+        go(replace(task, score=Score.of_split(cross_entropy, name)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_test_split_may_come_later(task: Task, tmp_path: Path) -> None:
