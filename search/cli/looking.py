@@ -104,11 +104,12 @@ def export(
     from ..results.result import Result
 
     result = Result.open(folder, options["storage"])
+    paths = result.export(to, asked, finished=not unfinished)
     if not unfinished and (model := result.finished_within(asked)) is not None:
         typer.echo(
             f"the finished model of trial {model.trial} ({model.epochs} epochs); --unfinished gives it as it was"
         )
-    for path in result.export(to, asked, finished=not unfinished):
+    for path in paths:
         typer.echo(path)
 
 
