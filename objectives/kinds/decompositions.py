@@ -1,4 +1,4 @@
-"""The decompositions of every layer by every kind that applies: the layer's choices, their errors and modules."""
+"""The decompositions of every layer by every kind that applies: the layer's options, their errors and modules."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ class Decompositions:
             progress(done, len(missing))
 
     @cached_property
-    def choices(self) -> dict[str, tuple[Choice, ...]]:
-        """Every layer's choices, kind by kind, ``dense`` last; layers with no other are not in it."""
+    def options(self) -> dict[str, tuple[Choice, ...]]:
+        """Every layer's options, kind by kind, ``dense`` last; layers with no other are not in it."""
         return {
-            name: (*options, DENSE)
+            name: (*found, DENSE)
             for name, kinds in self.kinds.items()
             if (
-                options := [
+                found := [
                     Choice(kind.name, rank)
                     for kind in kinds
                     for rank in kind.ranks(self.layers[name], self._known[name, kind.base])

@@ -59,7 +59,7 @@ class Candidates:
         names: list[str] = []
         options: list[tuple[Choice, ...]] = []
         rows: list[tuple[Array, ...]] = []
-        for name, every in objective.decompositions.choices.items():
+        for name, every in objective.decompositions.options.items():
             layer = objective.by_name[name]
             is_dense = np.array([option == DENSE for option in every])
             error = np.array([objective.decompositions.error(layer, option) for option in every]).clip(

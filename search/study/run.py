@@ -178,7 +178,7 @@ def _note_dense_model(study: Study, objective: Objective, settings: RunSettings,
     progress.say(f"dense model: validation {dense.scale.name} {dense.scale.show(dense.score)}, {costs}")
     if objective.frozen:
         progress.say("every parameter is frozen: nothing is fine-tuned")
-    count = len(objective.decompositions.choices)
+    count = len(objective.decompositions.options)
     progress.say(f"{count} layers to factorize, budget {settings.budget}, sampler {sampler_name(settings.sampler)}")
     for name, reason in list(objective.layers.left_dense.items())[:8]:
         progress.say(f"  left dense: {name} ({reason})")

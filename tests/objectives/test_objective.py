@@ -222,7 +222,7 @@ def test_channels_last_as_on_cuda(kind: str, monkeypatch: pytest.MonkeyPatch) ->
     objective = prepared(
         Task(whole, (x, y), (x, y), kinds=(kind,), calibration=48, finetune=FineTune(epochs=1, batch_size=32))
     )
-    plan = Plan({name: options[len(options) // 2] for name, options in objective.decompositions.choices.items()})
+    plan = Plan({name: options[len(options) // 2] for name, options in objective.decompositions.options.items()})
     outcome = objective(plan, 0)
     assert outcome.metrics == objective.costs.of(plan)
 
@@ -245,7 +245,7 @@ def test_a_model_that_is_frozen_altogether_is_not_fine_tuned_and_says_so(kind: s
     assert not prepared(task).frozen
     objective = prepared(replace(task, model=copy.deepcopy(model).requires_grad_(False)))
     assert objective.frozen
-    plan = Plan({name: options[0] for name, options in objective.decompositions.choices.items()})
+    plan = Plan({name: options[0] for name, options in objective.decompositions.options.items()})
     outcome = objective(plan, 0)
     assert outcome.score == objective(plan, 0, finetune_by=FineTune(epochs=0)).score
     assert outcome.notes == ("every parameter is frozen (requires_grad is False): there is nothing to fine-tune",)

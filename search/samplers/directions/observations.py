@@ -15,8 +15,7 @@ from ..history import History
 DISTANCE_PER_STD = 3.0
 """Distance added for one standard deviation behind the front, in units of the logarithm of the budget fraction.
 
-Tuned on ``truth``, ``digits`` and ``mnist-mlp`` of
-``benchmarks/search.py``.
+Tuned on ``truth``, ``digits`` and ``mnist-mlp`` of ``benchmarks/search.py``.
 """
 
 LARGEST_TRAINING_SET = 100

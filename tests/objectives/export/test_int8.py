@@ -70,8 +70,8 @@ def test_a_trial_is_scored_as_it_ships(dense: nn.Module, tmp_path: Path) -> None
     assert objective.costs.start.bytes < objective.costs.dense.bytes
     for layer in objective.layers:
         for choice, change in zip(
-            objective.decompositions.choices[layer.name],
-            objective.costs.changes(layer, objective.decompositions.choices[layer.name]),
+            objective.decompositions.options[layer.name],
+            objective.costs.changes(layer, objective.decompositions.options[layer.name]),
             strict=True,
         ):
             exact = objective.costs.of(Plan({layer.name: choice})).bytes - objective.costs.start.bytes

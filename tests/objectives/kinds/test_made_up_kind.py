@@ -102,7 +102,7 @@ def test_state_is_moved_from_the_dense_layer_and_not_from_the_factors() -> None:
     objective = Objective(task, device=torch.device("cpu"))
     objective.prepare()
     assert "2" in objective.by_name and not objective.layers.left_dense
-    choices = [c for c in objective.decompositions.choices["2"] if c.kind == "made-up"]
+    choices = [c for c in objective.decompositions.options["2"] if c.kind == "made-up"]
     plan, plain = (Plan({"2": Choice(kind, choices[-1].rank)}) for kind in ("made-up", "tt"))
     ours = objective.factorize(plan)
     layer, factors = ours.get_submodule("2"), objective.factorize(plain).get_submodule("2")

@@ -59,7 +59,7 @@ def objective(model: nn.Module, kind: str, **kwargs: Any) -> Objective:
 
 def plan_of(made: Objective, kind: str) -> Plan:
     """The largest rank of that kind in every layer that it takes."""
-    mine = {n: [c for c in cs if c.kind == kind] for n, cs in made.decompositions.choices.items() if n != "head"}
+    mine = {n: [c for c in cs if c.kind == kind] for n, cs in made.decompositions.options.items() if n != "head"}
     return Plan({name: choices[-1] for name, choices in mine.items() if choices})
 
 
@@ -146,7 +146,7 @@ def test_a_hook_that_changes_the_output_is_not_taken_for_the_layer(kind: str) ->
     model, plain = net(), net()
     model.fc.register_forward_hook(lambda m, i, o: torch.cat((o.abs(), o.abs()), 1)[:, :24] ** 2 + 5)
     ours, theirs = objective(model, kind), objective(plain, kind)
-    for choice in ours.decompositions.choices["fc"]:
+    for choice in ours.decompositions.options["fc"]:
         layers = ours.by_name["fc"], theirs.by_name["fc"]
         assert ours.decompositions.error(layers[0], choice) == pytest.approx(
             theirs.decompositions.error(layers[1], choice), rel=1e-4, abs=1e-8
@@ -172,7 +172,7 @@ def test_bound_methods_point_into_the_copy(kind: str) -> None:
     model.fc.register_forward_hook(model.note)
     model.fc.register_full_backward_hook(model.note)
     made = objective(model, kind)
-    choice = made.decompositions.choices["fc"][0]
+    choice = made.decompositions.options["fc"][0]
     found = made.factorize(Plan({"fc": choice}))
     assert isinstance(found, Net)
     found.seen.clear()
@@ -189,7 +189,7 @@ def test_attributes_ties_and_dtype(kind: str) -> None:
     model.again = model.fc
     made = Objective(Task(model, (X.double(), Y), (X.double(), Y), kinds=(kind, "svd"), calibration=48), device=CPU)
     made.prepare()
-    choices = [c for c in made.decompositions.choices["fc"] if c.kind == kind] or made.decompositions.choices["fc"]
+    choices = [c for c in made.decompositions.options["fc"] if c.kind == kind] or made.decompositions.options["fc"]
     found = made.factorize(Plan({"fc": choices[0]}))
     assert found.fc is found.again
     assert found.fc.note == {"of": found.fc}
