@@ -98,7 +98,7 @@ def test_another_cpu_has_the_same_choices_and_only_dense_is_free_of_error(kinds:
     def told() -> dict[str, dict[Any, float]]:
         objective = prepared(kinds)
         found = objective.decompositions
-        return {n: {c: found.error(objective.by_name[n], c) for c in cs} for n, cs in found.choices.items()}
+        return {n: {c: found.error(objective.by_name[n], c) for c in cs} for n, cs in found.options.items()}
 
     here = told()
     for errors in here.values():
