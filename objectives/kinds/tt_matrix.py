@@ -3,11 +3,12 @@
 Inputs and outputs are reshaped to two modes each, the factors of their number nearest its square root
 (784 = 28 · 28, 1024 = 32 · 32, 10 = 2 · 5), and the weight ``(m1 m2, n1 n2)``, rearranged to ``(m1 n1, m2 n2)``,
 is decomposed by TT-SVD, which with two cores is one SVD. The moments of reshaped inputs do not factorize, so the cores
-have the least error of the *weight*; the error of the output is computed exactly.
+have the least error of the *weight*; the error of the output is computed (see `tt_cores`).
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import final
@@ -22,9 +23,10 @@ from ..plan import Rank, as_int
 from .error import rounded_all
 from .factors import filled
 from .kind import Cost, worthwhile
+from .tt_cores import cores_of, output_errors, weight_errors
 
-LARGEST = 8192
-"""Inputs beyond which their moments (512 MiB) are not gathered: the error is then the weight's."""
+LARGEST = 4096
+"""Inputs beyond which their moments (128 MiB) are not gathered: the error is then the weight's."""
 
 ERROR_RANKS = 32
 """Number of ranks whose error is computed, evenly spaced in their logarithm: it limits the computing time."""
@@ -88,21 +90,20 @@ class TTMatrix:
 
     def decompose(self, layer: Layer, moments: Moments | None) -> TTMatrixDecomposition:
         """Decompose the rearranged weight, and compute the output's error at some ranks."""
-        m1, m2, n1, n2 = modes(layer)
-        weight = layer.grouped_weight[0]
-        table = weight.view(m1, m2, n1, n2).permute(0, 2, 1, 3).reshape(m1 * n1, m2 * n2)
-        left, values, right = torch.linalg.svd(table, full_matrices=False)
-        root = values.sqrt()
-        cores = left * root, root[:, None] * right
-        mean = weight.new_zeros(layer.in_features) if moments is None else moments.mean
-        second = None if moments is None else moments.about(mean=layer.module.bias is not None)
-        ranks = np.unique(np.geomspace(1, len(values), ERROR_RANKS).round().astype(int)).tolist()
-        errors = []
-        for rank in (0, *ranks):
-            missing = weight - product(modes(layer), cores[0][:, :rank], cores[1][:rank])
-            errors.append((missing.square() if second is None else (missing @ second) * missing).sum())
-        shares = torch.stack(errors[1:]) / errors[0].clamp_min(torch.finfo(weight.dtype).tiny)
-        return TTMatrixDecomposition(layer, cores[0], cores[1], torch.tensor(ranks), shares.clamp_min(0), mean)
+        sizes = modes(layer)
+        m1, m2, n1, n2 = sizes
+        blocks = layer.module.weight.detach().view(m1, m2, n1, n2).permute(0, 2, 1, 3)
+        # Rearranged in the layer's own precision: so no second copy in float64 is made.
+        table = blocks.reshape(m1 * n1, m2 * n2).double()
+        cores = cores_of(table)
+        ranks = np.unique(np.geomspace(1, len(cores.last), ERROR_RANKS).round().astype(int)).tolist()
+        if moments is None:
+            mean, errors = table.new_zeros(layer.in_features), weight_errors(table, cores, ranks)
+        else:
+            mean, second = moments.mean, moments.about(mean=layer.module.bias is not None)
+            weight, multiply = layer.grouped_weight[0], functools.partial(product, sizes)
+            errors = output_errors(weight, second, cores, multiply, ranks)
+        return TTMatrixDecomposition(layer, cores.first, cores.last, torch.tensor(ranks), errors, mean)
 
     def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> TTMatrixDecomposition:
         """Rebuild from the cached cores."""
