@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .device_name import check_device_name
 from .errors import RankfrontError
@@ -30,17 +29,6 @@ def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return contextlib.nullcontext()
-
-
-def full_precision(outputs: Any) -> Any:
-    """Return a network's outputs in float32 where they are of lower precision, whatever their structure."""
-    if isinstance(outputs, Tensor):
-        return outputs.float() if outputs.dtype in (torch.bfloat16, torch.float16) else outputs
-    if isinstance(outputs, dict):
-        return {key: full_precision(value) for key, value in outputs.items()}
-    if isinstance(outputs, (tuple, list)):
-        return tuple(full_precision(value) for value in outputs)
-    return outputs
 
 
 def to_device(model: nn.Module, device: torch.device) -> nn.Module:

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -25,16 +27,59 @@ def apply(model: nn.Module, inputs: Inputs) -> Any:
     return model(inputs)
 
 
+def parts_of(item: Any) -> dict[str, Any] | None:
+    """Return what a container holds, by key, field or position; None for whatever is no container.
+
+    Containers are mappings (a Hugging Face ``ModelOutput`` or ``BatchEncoding`` too), lists, tuples, named tuples and
+    dataclasses. A cache, a number, a string is none.
+    """
+    if isinstance(item, Mapping):
+        return {str(key): value for key, value in item.items()}
+    if isinstance(item, tuple | list):
+        return dict(zip(getattr(item, "_fields", map(str, range(len(item)))), item, strict=True))
+    if is_dataclass(item) and not isinstance(item, type):
+        return {field.name: getattr(item, field.name) for field in fields(item)}
+    return None
+
+
+def rebuilt(item: Any, values: Sequence[Any]) -> Any:
+    """Return a container of the same type as ``item`` with other parts, in the order of `parts_of`."""
+    if isinstance(item, Mapping):
+        try:
+            copied: Any = copy.copy(item)
+            for key, value in zip(item, values, strict=True):
+                copied[key] = value
+        except Exception:  # a mapping that is read-only
+            return dict(zip(item, values, strict=True))
+        return copied
+    if isinstance(item, tuple | list):
+        made: Any = type(item)
+        return getattr(made, "_make", made)(values)
+    copied = copy.copy(item)
+    for field, value in zip(fields(item), values, strict=True):
+        object.__setattr__(copied, field.name, value)
+    return copied
+
+
+def mapped(item: Any, function: Callable[[Tensor], Any]) -> Any:
+    """Return the structure with every tensor replaced by the function's value; containers keep their types."""
+    if isinstance(item, Tensor):
+        return function(item)
+    parts = parts_of(item)
+    if parts is None:
+        return item
+    return rebuilt(item, [mapped(part, function) for part in parts.values()])
+
+
 def place(item: Any, device: torch.device | str) -> Any:
     """Move every tensor of a structure to ``device``; whatever is no tensor stays as it is."""
     device = torch.device(device)
-    if isinstance(item, Tensor):
-        return item.to(device, non_blocking=device.type == "cuda")  # from CUDA it must wait
-    if isinstance(item, dict):
-        return {key: place(value, device) for key, value in item.items()}
-    if isinstance(item, (tuple, list)):
-        return tuple(place(value, device) for value in item)
-    return item
+    return mapped(item, lambda tensor: tensor.to(device, non_blocking=device.type == "cuda"))  # from CUDA it must wait
+
+
+def full_precision(item: Any) -> Any:
+    """Return the structure with its half-precision tensors in float32."""
+    return mapped(item, lambda tensor: tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor)
 
 
 def join(parts: Sequence[Any]) -> Any:
@@ -69,5 +114,4 @@ def tensors_of(item: Any) -> list[Tensor]:
     """Return the tensors of a structure, in order."""
     if isinstance(item, Tensor):
         return [item]
-    parts = item.values() if isinstance(item, dict) else item if isinstance(item, (tuple, list)) else ()
-    return [tensor for part in parts for tensor in tensors_of(part)]
+    return [tensor for part in (parts_of(item) or {}).values() for tensor in tensors_of(part)]

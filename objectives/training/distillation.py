@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from ..data.batch import Batch
 from ..data.split import Split
-from ..data.structure import apply
-from ..device import autocast, full_precision
+from ..data.structure import apply, full_precision
+from ..device import autocast
 
 MEMORY_LIMIT = 2**31
 """Bytes of soft targets that are kept; beyond that they are computed anew for each batch."""

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch
 from ..data.split import Split
-from ..data.structure import apply, length
-from ..device import autocast, full_precision
+from ..data.structure import apply, full_precision, length
+from ..device import autocast
 from ..errors import RankfrontError, TrialError
 from ..io.checkpoint import Checkpoint
 from ..progress import CountCallback
