@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch.nn import functional
 
 from .data.split import Split
 from .errors import RankfrontError
+from .export.architecture import checked_files
 from .export.int8 import check_installed
 from .kinds.registry import KINDS, kinds_named
 from .metrics.registry import METRICS
@@ -62,6 +64,8 @@ class Task:
     """Re-solve the last factors inside the compressed network before fine-tuning (see `refit`)."""
     int8: bool = False
     """Ship, and score, the Linears' weights as int8 (needs torchao)."""
+    files: tuple[Path, ...] = ()
+    """Small files to copy into every folder that a model is written to, such as a tokenizer's."""
     trials: int = 40
     """The study's total of trials where ``run`` is not told another."""
     budget: str | tuple[str, ...] = ()
@@ -92,6 +96,7 @@ class Task:
             raise RankfrontError(f"score must be a function or a rankfront.Score, but got {given!r:.60}")
         score = ACCURACY if given is None else given if isinstance(given, Score) else Score.of_split(given)
         object.__setattr__(self, "score", score)
+        object.__setattr__(self, "files", checked_files(self.files))
         if not isinstance(self.finetune, FineTune):
             raise RankfrontError(f"finetune must be a rankfront.FineTune, but got {type(self.finetune).__name__}")
         if score.scale.name in METRICS:

@@ -14,6 +14,7 @@ from ..model.attention import unpacked
 from ..plan import Plan
 from .int8 import entries_of_quantized, plain_state, restored
 from .plan_files import read_model_files
+from .pretrained import built
 
 
 def save_weights(path: Path, model: nn.Module, *, int8: bool = False) -> None:
@@ -54,14 +55,15 @@ def load_model(dense: nn.Module, plan: Plan, weights: Path, *, int8: bool = Fals
     return model.eval()
 
 
-def load(path: str | Path, model: nn.Module) -> nn.Module:
+def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
     """Return a compressed model from its files.
 
     Args:
         path: one of: a study's folder, of which the best model is loaded; its ``best`` folder; its ``finished`` folder
             where that contains one model; a folder in ``finished``; a ``.safetensors`` file that ``export`` wrote,
             with its plan beside it (``FILE.plan.json``).
-        model: a network of the dense architecture, trained or not; it is not changed.
+        model: a network of the dense architecture, trained or not; it is not changed. A Hugging Face model's folder
+            says which that is: it need not be given.
 
     Returns:
         The compressed network in eval mode, on the model's device.
@@ -69,7 +71,7 @@ def load(path: str | Path, model: nn.Module) -> nn.Module:
     Raises:
         RankfrontError: a file is missing or damaged, or does not belong to this architecture.
     """
-    if not isinstance(path, (str, Path)) or not isinstance(model, nn.Module):
+    if not isinstance(path, (str, Path)) or not isinstance(model, (nn.Module, type(None))):
         raise RankfrontError(
             "load takes a path and a network of the dense architecture, such as load('runs/mine', MyNet()), "
             f"but got {_type_name(path)} and {_type_name(model)}"
@@ -78,7 +80,8 @@ def load(path: str | Path, model: nn.Module) -> nn.Module:
     if not path.exists():
         raise RankfrontError(f"{path} must be a model's folder or .safetensors file, but is not there")
     weights, plan, about = read_model_files(path / "best" if (path / "best").is_dir() else path)
-    return load_model(model, plan, weights, int8=about.get("int8") is True)
+    dense = built(weights.parent, about) if model is None else model
+    return load_model(dense, plan, weights, int8=about.get("int8") is True)
 
 
 def _type_name(given: object) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import RankfrontError
 from ..io.files import digest, read_json, write_json
 from ..plan import Plan
+from .architecture import check_config
 
 FORMAT = 1
 
@@ -72,4 +73,5 @@ def read_model_files_at(path: Path) -> tuple[Path, Plan, dict[str, Any]]:
     plan, about = read_plan(plan_file)
     if "sha256" in about and digest(weights) != about["sha256"]:
         raise RankfrontError(f"{weights} must be the file that {plan_file.name} was written for, but is another")
+    check_config(weights.parent, about)
     return weights, plan, about

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...objectives.errors import RankfrontError
+from ...objectives.export.architecture import KEY, copy_architecture
 from ...objectives.export.plan_files import model_paths, read_model_files_at, save_plan
 from ...objectives.io.files import digest, write_whole
 from ..space.budget import Budget
@@ -39,6 +40,7 @@ def write_model(
     if finished and (done := result.finished_within(budget)) is not None:
         source, chosen, about = read_model_files_at(done.folder)
         about.pop("format")
+        about.pop(KEY, None)
     else:
         best = result.best_trial(budget)
         source, chosen = result.weights(best), best.plan
@@ -51,5 +53,6 @@ def write_model(
             "dense": {result.scale.name: result.dense.score, **result.dense.metrics},
         }
     write_whole(weights, lambda temporary: shutil.copyfile(source, temporary))
-    save_plan(plan, chosen, about)
+    beside = copy_architecture(result.folder.architecture, to) if weights.parent == to else {}
+    save_plan(plan, chosen, {**about, **beside})
     return weights, plan

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import Study
 
 from ...objectives.errors import RankfrontError
+from ...objectives.export.architecture import read_about
 from ..space.budget import Budget
 from ..storage.database import database_of
 from ..storage.dense import DenseModel, is_noted
@@ -174,9 +175,17 @@ class Result:
     def model(self, budget: str | Sequence[str] | Budget | None = None) -> nn.Module:
         """Return the best model within a budget asked for afterwards; as `best` otherwise."""
         trial = self.best_trial(budget)
+        return self.load(trial, self._architecture())
+
+    def _architecture(self) -> nn.Module:
+        """Return the network that was given, or the one that the folder describes."""
         if self.architecture is None:
-            raise RankfrontError("best and model() need the dense architecture: Result.open(folder, model=MyNet())")
-        return self.load(trial, self.architecture)
+            if not (about := read_about(self.folder.architecture)):
+                raise RankfrontError("best and model() need the dense architecture: Result.open(folder, model=MyNet())")
+            from ...objectives.export.pretrained import built
+
+            self.architecture = built(self.folder.architecture, about)
+        return self.architecture
 
     def load(self, trial: Scored, architecture: nn.Module) -> nn.Module:
         """Return the network of a trial on the front, in eval mode on the CPU.

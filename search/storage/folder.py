@@ -55,6 +55,11 @@ class Folder:
         return self.path / "finished"
 
     @property
+    def architecture(self) -> Path:
+        """What every model's folder gets besides weights and plan: see `objectives.export.architecture`."""
+        return self.path / "architecture"
+
+    @property
     def report(self) -> Path:
         """The page."""
         return self.path / "report.html"

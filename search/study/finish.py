@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from ...objectives.device import to_device
+from ...objectives.export.architecture import copy_architecture
 from ...objectives.export.int8 import dequantized
 from ...objectives.export.model_files import load_model, save_weights
 from ...objectives.export.plan_files import model_paths, read_model_files_at, save_plan
@@ -113,7 +114,8 @@ def _finished(settings: FinishArguments, result: Result, finetune: FineTune, pro
             "dense": {result.scale.name: result.dense.score, **result.dense.metrics},
         }
         save_weights(weights, outcome.model, int8=result.int8)
-        save_plan(plan, chosen.plan, {**about, "sha256": digest(weights)})
+        beside = copy_architecture(result.folder.architecture, folder)
+        save_plan(plan, chosen.plan, {**about, **beside, "sha256": digest(weights)})
         checkpoint.remove()
     write_report(result)
     costs, scale = trial_line(outcome.score, outcome.metrics, result.dense), result.scale

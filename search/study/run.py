@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from optuna.study import Study
 
 from ...objectives.errors import RankfrontError
+from ...objectives.export.pretrained import is_pretrained, keep_architecture
 from ...objectives.io.files import write_json
 from ...objectives.metrics.registry import METRICS
 from ...objectives.objective import Objective
@@ -77,6 +78,10 @@ def run(settings: RunArguments) -> Result:  # noqa: D417
         worker = Worker(folder, locks_of(folder, ready.storage))
         with worker.alive(), storage_errors(url):
             study = _opened(url, objective, ready, worker)
+            with worker.exclusive():
+                alone, why = keep_architecture(folder.architecture, task.model, task.files)
+            if not alone and is_pretrained(task.model):
+                progress.say(f"to load a result, its dense architecture will be needed, too: {why}")
             return _run_in(study, objective, ready, worker, progress)
 
 
