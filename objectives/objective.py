@@ -20,22 +20,19 @@ from .calibration.calibrate import calibrate
 from .calibration.moments import Moments, Statistic
 from .calibration.samples import Samples, draw
 from .checks import check_loss_and_score, check_some_layer_saves
+from .dense import dense_of
 from .device import to_device
-from .errors import RankfrontError
 from .export.int8 import quantized
 from .identity import identity_of
 from .io.checkpoint import Checkpoint
 from .kinds.cache import DecompositionCache, key_of
 from .kinds.decompositions import Decompositions, Wanted
-from .kinds.probe import without_inapplicable, without_unreplaceable
-from .kinds.registry import kinds_named
 from .metrics.costs import Costs
 from .metrics.registry import measure
 from .metrics.score import Evaluation, evaluate
 from .metrics.values import Metrics
-from .model.attention import unpacked_where_it_runs
-from .model.finding import find_layers
 from .model.layer import Layer
+from .model.plain.form import Rewrites
 from .outcome import Outcome
 from .plan import DENSE, Choice, Plan
 from .progress import CountCallback, WorkCallback
@@ -52,28 +49,31 @@ from .training.settings import FineTune
 class Objective:
     """A task made ready for trials: layers found, costs known, every layer decomposed.
 
+    ``rewrites`` are those of a study that goes on: see `dense_of`.
+
     Raises:
         RankfrontError: the model has no layer that can be factorized, or refuses its data.
     """
 
-    def __init__(self, task: Task, *, device: torch.device, seed: int = 0, cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        *,
+        device: torch.device,
+        seed: int = 0,
+        cache: Path | None = None,
+        rewrites: Rewrites | None = None,
+    ) -> None:
         self.task = task
         self.device = device
         self.seed = seed
         self.example = task.train.example()
-        try:
-            # On the CPU first, wherever it was trained: there the traced passes run.
-            self.dense = unpacked_where_it_runs(task.model, self.example).cpu().eval()
-        except RuntimeError as error:  # old-style weight norm and pruning hold tensors that cannot be copied
-            raise RankfrontError(f"the model must be one that copy.deepcopy copies, but: {error}") from error
-        kinds = kinds_named(task.kinds)
-        found = without_inapplicable(find_layers(self.dense, self.example, task.exclude), kinds)
-        self.layers = without_unreplaceable(self.dense, found, self.example, kinds)
+        dense = dense_of(task, self.example, rewrites)
+        self.dense, self.rewrites, self.layers = dense.model, dense.rewrites, dense.layers
         self.by_name: dict[str, Layer] = {layer.name: layer for layer in self.layers}
-        taking = {layer.name: tuple(kind for kind in kinds if kind.applies(layer)[0]) for layer in self.layers}
-        self.decompositions = Decompositions(self.by_name, taking)
+        self.decompositions = Decompositions(self.by_name, dense.kinds)
         self.costs = Costs(self.dense, self.layers, self.example, task.int8)
-        check_some_layer_saves(self.layers, taking)
+        check_some_layer_saves(self.layers, dense.kinds)
         check_loss_and_score(task, self.dense)
         self._cache = cache
         self._samples = Samples([], [])

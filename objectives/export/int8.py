@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from ..errors import RankfrontError
 from ..io.saved import Entry, entries, unique_state
 from ..kinds.skeleton import skeleton
-from ..model.attention import Attention, unpacked
 from ..plan import Plan
 
 
@@ -90,9 +89,14 @@ def check_installed() -> None:
 
 
 def dequantized(model: nn.Module, dense: nn.Module, plan: Plan) -> nn.Module:
-    """Return a quantized network of this plan in floating point, so that it can be trained."""
-    attentions = {path for path, module in model.named_modules() if isinstance(module, Attention)}
-    plain = skeleton(unpacked(dense, attentions.__contains__), plan)
+    """Return a quantized network in floating point, so that it can be trained.
+
+    Args:
+        model: what `quantized` returned, or loaded from its file.
+        dense: the dense model in plain modules (`Objective.dense`).
+        plan: the network's.
+    """
+    plain = skeleton(dense, plan)
     state = {
         name: tensor.dequantize() if type(tensor) is not Tensor else tensor
         for name, tensor in model.state_dict().items()

@@ -10,10 +10,12 @@ from ..errors import RankfrontError
 from ..io.saved import entries, unique_state
 from ..io.tensors import read_tensors, write_tensors
 from ..kinds.skeleton import skeleton
-from ..model.attention import unpacked
+from ..model.plain.attention import unpacked_in
+from ..model.plain.form import Rewrites
+from ..model.plain.repeat import repeated
 from ..plan import Plan
 from .int8 import entries_of_quantized, plain_state, restored
-from .plan_files import read_model_files
+from .plan_files import read_model_files, rewrites_of
 from .pretrained import built
 
 
@@ -22,7 +24,9 @@ def save_weights(path: Path, model: nn.Module, *, int8: bool = False) -> None:
     write_tensors(path, plain_state(model) if int8 else unique_state(model))
 
 
-def load_model(dense: nn.Module, plan: Plan, weights: Path, *, int8: bool = False) -> nn.Module:
+def load_model(
+    dense: nn.Module, plan: Plan, weights: Path, *, int8: bool = False, rewrites: Rewrites | None = None
+) -> nn.Module:
     """Return the network that a plan makes of ``dense``, with the weights of a file, in eval mode.
 
     Args:
@@ -30,12 +34,14 @@ def load_model(dense: nn.Module, plan: Plan, weights: Path, *, int8: bool = Fals
         plan: a choice for every layer.
         weights: a file that `save_weights` wrote.
         int8: whether the model was quantized.
+        rewrites: what was rewritten in the dense model (`Objective.rewrites`). None, of older versions: attentions are
+            recognised by the names of the file's tensors.
 
     Raises:
         RankfrontError: the file's tensors are not those of the plan's network.
     """
     state, _ = read_tensors(weights)
-    model = skeleton(unpacked(dense, lambda path: any(name.startswith(f"{path}.q_proj.") for name in state)), plan)
+    model = skeleton(repeated(dense, unpacked_in(dense, state) if rewrites is None else rewrites), plan)
     listed = entries_of_quantized(model) if int8 else entries(model)
     expected = {entry.name: entry for entry in listed}
     if differing := state.keys() ^ expected.keys():
@@ -81,7 +87,7 @@ def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
         raise RankfrontError(f"{path} must be a model's folder or .safetensors file, but is not there")
     weights, plan, about = read_model_files(path / "best" if (path / "best").is_dir() else path)
     dense = built(weights.parent, about) if model is None else model
-    return load_model(dense, plan, weights, int8=about.get("int8") is True)
+    return load_model(dense, plan, weights, int8=about.get("int8") is True, rewrites=rewrites_of(about))
 
 
 def _type_name(given: object) -> str:

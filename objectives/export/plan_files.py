@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import RankfrontError
 from ..io.files import digest, read_json, write_json
 from ..plan import Plan
 from .architecture import check_config
 
+if TYPE_CHECKING:
+    from ..model.plain.form import Rewrites
+
 FORMAT = 1
+
+REWRITES = "rewrites"
+"""The entry with what was rewritten in the dense model; older versions wrote none."""
 
 
 def save_plan(path: Path, plan: Plan, about: Mapping[str, Any]) -> None:
@@ -29,6 +35,20 @@ def read_plan(path: Path) -> tuple[Plan, dict[str, Any]]:
     if data.get("format") != FORMAT:
         raise RankfrontError(f"{path} must have format {FORMAT}, but has {data.get('format')!r}")
     return Plan.from_json(data.pop("plan", None)), data
+
+
+def rewrites_of(about: Mapping[str, Any]) -> Rewrites | None:
+    """Return what was rewritten in the dense model, from a plan file's entries; None where an older version wrote it.
+
+    Raises:
+        RankfrontError: the entry is not an object of objects.
+    """
+    known = about.get(REWRITES)
+    if known is None:
+        return None
+    if not isinstance(known, dict) or not all(isinstance(rewrite, dict) for rewrite in known.values()):
+        raise RankfrontError(f"a plan file's {REWRITES} must be an object of objects, but got {known!r:.80}")
+    return known
 
 
 def model_paths(path: Path) -> tuple[Path, Path]:

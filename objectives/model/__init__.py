@@ -1,4 +1,4 @@
-"""The user's model: its layers found and replaced, attention taken apart."""
+"""The user's model: its layers found and replaced, and in plain/ its modules rewritten."""
 
 import lazy_loader
 

@@ -1,5 +1,3 @@
-from .attention import Attention as Attention
-from .attention import unpacked as unpacked
 from .finding import Layers as Layers
 from .finding import find_layers as find_layers
 from .layer import Layer as Layer

@@ -58,7 +58,8 @@ def replaced(
 
     Args:
         model: any network.
-        instead: path → what stands there. A module that is used at several paths is replaced at all of them.
+        instead: path → what stands there. A module that is used at several paths is replaced at all of them. A
+            parameter of ``model`` that it holds is not copied: the copy's other modules hold the very same one.
         originals: path → the user's module in whose place the one of ``model`` stands, where that is a replacement
             itself. The user's attributes are those of the original, so a replacement may have attributes of its own.
         keep_trained: whether the original says which parameters are trained: new weights are where its weights
@@ -75,6 +76,7 @@ def replaced(
         old = model.get_submodule(path)
         memo[id(old)] = new
         pairs.setdefault(id(new), ((originals or {}).get(path, old), old, new))
+        memo |= {id(parameter): parameter for parameter in new.parameters()}
     copied = copy.deepcopy(model, memo)
     for original, old, new in pairs.values():
         _carry_over(original, old, new, memo)
@@ -149,8 +151,8 @@ def _attributes(module: nn.Module) -> dict[str, Any]:
 
 @functools.cache
 def _usual(kind: type[nn.Module]) -> nn.Module:
-    """Return a module of that class to which the user attached nothing."""
-    return USUAL[kind]()
+    """Return a module of that class, or of the nearest known class above it, to which the user attached nothing."""
+    return next((USUAL[known]() for known in kind.__mro__ if known in USUAL), nn.Module())
 
 
 def _alike(modules: Sequence[nn.Module]) -> bool:

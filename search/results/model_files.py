@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from ...objectives.errors import RankfrontError
 from ...objectives.export.architecture import KEY, copy_architecture
-from ...objectives.export.plan_files import model_paths, read_model_files_at, save_plan
+from ...objectives.export.plan_files import REWRITES, model_paths, read_model_files_at, save_plan
 from ...objectives.io.files import digest, write_whole
 from ..space.budget import Budget
+from ..storage.rewrites import rewrites_in
 from ..storage.trials import DIGEST, Scored
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def write_model(
             "metrics": {result.scale.name: best.score, **best.metrics},
             "dense": {result.scale.name: result.dense.score, **result.dense.metrics},
         }
+        if (rewrites := rewrites_in(result.study)) is not None:
+            about[REWRITES] = rewrites
     write_whole(weights, lambda temporary: shutil.copyfile(source, temporary))
     beside = copy_architecture(result.folder.architecture, to) if weights.parent == to else {}
     save_plan(plan, chosen, {**about, **beside})

@@ -17,17 +17,9 @@ from ..storage.dense import DenseModel, is_noted
 from ..storage.errors import storage_errors
 from ..storage.folder import Folder
 from ..storage.identity import check_same, identity_in
+from ..storage.rewrites import rewrites_of_study
 from ..storage.studies import load_existing
-from ..storage.trials import (
-    TEST,
-    TEST_INTERVALS,
-    Interval,
-    Record,
-    Scored,
-    as_interval,
-    read_trials,
-    scored,
-)
+from ..storage.trials import TEST, TEST_INTERVALS, Interval, Record, Scored, as_interval, read_trials, scored
 from .finished import FinishedModel, finished_folder, finished_models
 from .front import best_within, front_of, retained_of
 from .model_files import checked_weights, write_model
@@ -195,7 +187,8 @@ class Result:
         """
         from ...objectives.export.model_files import load_model
 
-        return load_model(architecture, trial.plan, self.weights(trial), int8=self.int8).cpu()
+        weights, rewrites = self.weights(trial), rewrites_of_study(self.study, architecture)
+        return load_model(architecture, trial.plan, weights, int8=self.int8, rewrites=rewrites).cpu()
 
     def weights(self, trial: Scored) -> Path:
         """Return where the weights of a trial on the front lie; the very ones that were scored.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 
@@ -15,7 +15,11 @@ from .errors import storage_errors
 from .folder import Folder
 from .identity import IDENTITY, identity_in
 from .locks import locks_of
+from .rewrites import layers_of, rewrites_in
 from .source import Source, source_of
+
+if TYPE_CHECKING:
+    from ...objectives.model.plain.form import Rewrites
 
 TRIALS = "trials"
 """The study's user attribute with its total of trials, as it was last asked for."""
@@ -30,6 +34,10 @@ class Stored:
     source: Source | None
     where: str
     """The folder or database it lies in, for messages."""
+    rewrites: Rewrites | None = None
+    """What was rewritten in its dense model, where it says so."""
+    layers: tuple[str, ...] = ()
+    """The names of its layers, once it has a trial."""
 
 
 def read_stored(folder: Folder, storage: str | None) -> Stored | None:
@@ -56,4 +64,11 @@ def read_stored(folder: Folder, storage: str | None) -> Stored | None:
         known = study.user_attrs
         if not isinstance(known.get(IDENTITY), dict):
             return None
-        return Stored(identity_in(study), known.get(TRIALS), source_of(study, folder), storage or str(folder.database))
+        return Stored(
+            identity_in(study),
+            known.get(TRIALS),
+            source_of(study, folder),
+            storage or str(folder.database),
+            rewrites_in(study),
+            layers_of(study),
+        )

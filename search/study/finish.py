@@ -11,7 +11,7 @@ from ...objectives.device import to_device
 from ...objectives.export.architecture import copy_architecture
 from ...objectives.export.int8 import dequantized
 from ...objectives.export.model_files import load_model, save_weights
-from ...objectives.export.plan_files import model_paths, read_model_files_at, save_plan
+from ...objectives.export.plan_files import REWRITES, model_paths, read_model_files_at, save_plan
 from ...objectives.io.checkpoint import Checkpoint
 from ...objectives.io.files import digest
 from ...objectives.io.fingerprint import fingerprint
@@ -26,6 +26,7 @@ from ..results.finished import finished_folder
 from ..results.result import Result
 from ..space.budget import Budget
 from ..storage.locks import locks_of
+from ..storage.rewrites import rewrites_of_study
 from .computing import FinishSettings
 from .options import called_with
 from .workers import Worker
@@ -73,7 +74,7 @@ def _finished(settings: FinishArguments, result: Result, finetune: FineTune, pro
     task = settings.task
     asked = result.budget if settings.budget is None else Budget.of(settings.budget)
     chosen = result.best_trial(asked)
-    objective = Objective(task, device=settings.torch_device())
+    objective = Objective(task, device=settings.torch_device(), rewrites=rewrites_of_study(result.study, task.model))
     result.check_belongs(objective)
     folder = finished_folder(result.folder, asked)
     weights, plan = model_paths(folder)
@@ -82,7 +83,7 @@ def _finished(settings: FinishArguments, result: Result, finetune: FineTune, pro
     if (done := result.finished_within(asked)) is not None and done.key == key:
         progress.say(f"trial {chosen.trial} is finished already: {done.folder}")
         weights, _, _ = read_model_files_at(done.folder)
-        model = load_model(task.model, chosen.plan, weights, int8=result.int8)
+        model = load_model(task.model, chosen.plan, weights, int8=result.int8, rewrites=objective.rewrites)
         return Finished(done.folder, chosen.trial, chosen.score, done.score, done.test, chosen.metrics, model)
     locks = locks_of(result.folder, settings.storage)
     # As a live worker, so that a run that starts meanwhile does not delete its temporary files.
@@ -90,7 +91,7 @@ def _finished(settings: FinishArguments, result: Result, finetune: FineTune, pro
         to_device(objective.dense, objective.device)
         model = result.load(chosen, task.model)
         if result.int8:
-            model = dequantized(model, task.model, chosen.plan)
+            model = dequantized(model, objective.dense, chosen.plan)
         checkpoint = Checkpoint(folder / "checkpoint.safetensors", key)
         what = f"fine-tuning trial {chosen.trial}, steps"
         outcome = objective.finetuned(
@@ -105,6 +106,7 @@ def _finished(settings: FinishArguments, result: Result, finetune: FineTune, pro
             "study": result.study.study_name,
             "trial": chosen.trial,
             "int8": result.int8,
+            REWRITES: objective.rewrites,
             "key": key,
             "budget": str(asked),
             "epochs": finetune.epochs,

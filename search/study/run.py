@@ -28,6 +28,7 @@ from ..storage.dense import DenseModel, is_noted
 from ..storage.errors import storage_errors
 from ..storage.locks import locks_of
 from ..storage.manifest import manifest_of
+from ..storage.rewrites import keep_rewrites, stored_rewrites
 from ..storage.slots import next_slot, occupied
 from ..storage.source import keep_source, source_of
 from ..storage.stored import TRIALS, read_stored
@@ -68,8 +69,10 @@ def run(settings: RunArguments) -> Result:  # noqa: D417
     with showing(settings.progress) as progress, warnings_only():
         if (name := task.score.scale.name) in COLUMNS:
             raise RankfrontError(f"a score's name must not be a column's of the tables, but got {name!r}")
-        ready = settings.for_task(task, read_stored(folder, settings.storage))
-        objective = Objective(task, device=ready.device, seed=ready.seed, cache=folder.cache)
+        stored = read_stored(folder, settings.storage)
+        ready = settings.for_task(task, stored)
+        rewrites = None if stored is None else stored_rewrites(stored.rewrites, stored.layers, task.model)
+        objective = Objective(task, device=ready.device, seed=ready.seed, cache=folder.cache, rewrites=rewrites)
         check_possible(ready.budget, objective.costs.dense, objective.smallest)
         url = database_of(folder.path, ready.storage)
         folder.prepare()
@@ -99,6 +102,7 @@ def _opened(url: str, objective: Objective, settings: RunSettings, worker: Worke
             only_one=settings.storage is None,
         )
         study.set_user_attr(TRIALS, settings.trials)
+        keep_rewrites(study, objective.rewrites)
         keep_source(study, settings.source or source_of(study, folder))
         worker.free_dead(study)
         write_json(folder.manifest, manifest_of(study, objective.device, settings.storage))

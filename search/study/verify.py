@@ -21,6 +21,7 @@ from ...objectives.task import Task
 from ..report.progress import Progress, showing
 from ..results.result import Result
 from ..storage.manifest import machine
+from ..storage.rewrites import rewrites_of_study
 from ..storage.trials import MACHINE, TEST_MACHINES, Scored
 from .computing import Computing
 from .options import called_with
@@ -79,7 +80,7 @@ def _checked(task: Task, result: Result, device: torch.device, progress: Progres
         raise RankfrontError(
             f"{result.folder.path} must hold a front, but no trial of it is complete within the budget yet"
         )
-    objective = Objective(task, device=device)
+    objective = Objective(task, device=device, rewrites=rewrites_of_study(result.study, task.model))
     result.check_belongs(objective)
     here = machine(objective.device)
     checks: list[Check] = []

@@ -17,9 +17,9 @@ from rankfront import Choice, Plan
 from rankfront.objectives.kinds.factorize import factorize
 from rankfront.objectives.kinds.probe import without_inapplicable, without_unreplaceable
 from rankfront.objectives.kinds.registry import KINDS
-from rankfront.objectives.model.attention import unpacked
 from rankfront.objectives.model.finding import find_layers
 from rankfront.objectives.model.layer import Layer
+from rankfront.objectives.model.plain.rewriting import rewrite
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "resnet18": (lambda: models.resnet18(), 64),
@@ -37,8 +37,8 @@ WIDEST = 1024
 def test_full_rank_is_the_dense_model(name: str) -> None:
     torch.manual_seed(0)
     build, size = NETWORKS[name]
-    dense = unpacked(build()).eval()
     x = torch.randn(2, 3, size, size)
+    dense = rewrite(build(), [x]).model.eval()
     kinds = tuple(KINDS.values())
     layers = without_unreplaceable(dense, without_inapplicable(find_layers(dense, x[:1]), kinds), x[:1], kinds)
     assert all("depthwise" in reason for reason in layers.left_dense.values())
@@ -72,8 +72,8 @@ def test_a_hugging_face_encoder() -> None:
     config = transformers.BertConfig(
         hidden_size=48, num_hidden_layers=2, num_attention_heads=4, intermediate_size=96, vocab_size=100
     )
-    dense = unpacked(transformers.BertModel(config)).eval()
     example = {"input_ids": torch.randint(100, (1, 7)), "attention_mask": torch.ones(1, 7, dtype=torch.long)}
+    dense = rewrite(transformers.BertModel(config), [example]).model.eval()
     kind = KINDS["svd-identity"]
     layers = without_unreplaceable(dense, find_layers(dense, example), example, (kind,))
     plan = Plan({layer.name: Choice(kind.name, kind.full_rank(layer)) for layer in layers})

@@ -14,8 +14,9 @@ from torch.nn.utils import prune
 
 from rankfront import Choice, FineTune, Plan, RankfrontError, Task
 from rankfront.objectives.kinds.registry import KINDS
-from rankfront.objectives.model.attention import Attention, unpacked
 from rankfront.objectives.model.finding import find_layers
+from rankfront.objectives.model.plain.attention import Attention
+from rankfront.objectives.model.plain.rewriting import rewrite
 from rankfront.objectives.model.replace import can_replace, replaced
 from rankfront.objectives.objective import Objective
 
@@ -285,10 +286,10 @@ def test_what_hangs_on_an_attention_hangs_on_it_unpacked() -> None:
     encoder.self_attn.mark = "mine"
     encoder.self_attn.in_proj_weight.requires_grad_(False)
     x = torch.randn(2, 5, 8)
-    ours = unpacked(encoder)
+    ours = rewrite(encoder, [x]).model
     assert isinstance(ours.self_attn, Attention) and ours.self_attn.mark == "mine"
     torch.testing.assert_close(ours(x), encoder(x), rtol=1e-4, atol=1e-5)
     assert not ours.self_attn.q_proj.weight.requires_grad and ours.self_attn.out_proj.weight.requires_grad
     patched_one = copy.deepcopy(encoder)
     patched(patched_one.self_attn)
-    assert not any(isinstance(m, Attention) for m in unpacked(patched_one).modules())
+    assert not any(isinstance(m, Attention) for m in rewrite(patched_one, [x]).model.modules())

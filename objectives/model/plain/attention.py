@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import Counter
-from collections.abc import Callable
-from typing import ClassVar, final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..data.structure import Inputs, apply, place
-from .replace import can_replace, has_hooks, replaced
+from ...data.structure import Inputs
+from ..replace import can_replace, has_hooks, replaced
+from .form import Found
 
 
 @final
@@ -114,43 +114,75 @@ def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     return linear
 
 
-def unpacked(model: nn.Module, where: Callable[[str], bool] = lambda path: True) -> nn.Module:
-    """Return a copy of ``model`` in which ``nn.MultiheadAttention`` modules are `Attention` modules.
+@final
+class Unpacking:
+    """``nn.MultiheadAttention`` → `Attention`."""
 
-    Some stay as they are: those with learned key and value biases or an added zero attention; those that share
-    parameters; those with state that cannot be moved, in themselves or in their ``out_proj``; subclasses; and those
-    whose path ``where`` does not want. Hooks of ``out_proj`` are such state: the packed module never calls them.
-    """
-    instead: dict[str, nn.Module] = {}
-    owners = Counter(id(p) for m in model.modules() for p in m.parameters(recurse=False))
-    for path, module in model.named_modules():
-        if not isinstance(module, nn.MultiheadAttention) or type(module) is not nn.MultiheadAttention:
-            continue
-        movable = can_replace([module])[0] and can_replace([module.out_proj])[0] and not has_hooks(module.out_proj)
-        plain = movable and module.bias_k is None and not module.add_zero_attn
-        if plain and all(owners[id(p)] == 1 for p in module.parameters()) and where(path):
-            instead[path] = attention = Attention(module)
+    name = "attention"
+    option = None
+
+    def find(self, model: nn.Module, samples: Sequence[Inputs]) -> Found:
+        """Return every attention that can be unpacked.
+
+        Some cannot: those with learned key and value biases or an added zero attention; those that share parameters;
+        those with state that cannot be moved, in themselves or in their ``out_proj``; and subclasses.
+        """
+        owners = Counter(id(p) for m in model.modules() for p in m.parameters(recurse=False))
+        found = Found({}, {})
+        for path, module in model.named_modules():
+            if isinstance(module, nn.MultiheadAttention):
+                possible, reason = _can_unpack(module, owners)
+                if possible:
+                    found.rewrites[path] = {}
+                else:
+                    found.reasons[path] = reason
+        return found
+
+    def rewritten(self, model: nn.Module, rewrites: Mapping[str, Mapping[str, Any]]) -> nn.Module:
+        """Return a copy of ``model`` with these attentions unpacked."""
+        instead: dict[str, nn.Module] = {}
+        for path in rewrites:
+            packed = model.get_submodule(path)
+            assert isinstance(packed, nn.MultiheadAttention), f"{path} is a {type(packed).__name__}"
+            instead[path] = attention = Attention(packed)
             instead[f"{path}.out_proj" if path else "out_proj"] = attention.out_proj
-    copied = replaced(model, instead, keep_trained=False)
-    if instead:
+        copied = replaced(model, instead, keep_trained=False)
         for module in copied.modules():
             if isinstance(module, nn.TransformerEncoder):
                 module.use_nested_tensor = False  # it reads the packed projection
-    return copied
+        return copied
+
+    def offer(self, rewrite: Mapping[str, Any]) -> str:
+        """Return nothing: nobody is asked."""
+        return ""
 
 
-def unpacked_where_it_runs(model: nn.Module, example: Inputs) -> nn.Module:
-    """Return ``model`` unpacked, or a plain copy where its forward pass reads what only the packed module has."""
-    ours = unpacked(model)
-    if not any(isinstance(module, Attention) for module in ours.modules()):
-        return ours
-    on = next(ours.parameters()).device
-    was_training = ours.training
-    try:
-        with torch.no_grad():
-            apply(ours.eval(), place(example, on))
-    except AttributeError:
-        return copy.deepcopy(model)
-    except Exception:  # the traced pass that follows raises it again, with the layer's name
-        pass
-    return ours.train(was_training)
+def _can_unpack(packed: nn.MultiheadAttention, owners: Mapping[int, int]) -> tuple[bool, str]:
+    """Return whether an attention can be taken apart, and why not; ``owners`` counts the users of each parameter."""
+    for module in (packed, packed.out_proj):
+        possible, reason = can_replace([module])
+        if not possible:
+            return False, reason if module is packed else f"its output projection: {reason}"
+    if has_hooks(packed.out_proj):
+        return False, "its output projection has hooks, which an attention never calls"
+    if packed.bias_k is not None or packed.add_zero_attn:
+        return False, "its attention adds a key and a value of its own (add_bias_kv, add_zero_attn)"
+    if any(owners[id(p)] > 1 for p in packed.parameters()):
+        return False, "its parameters are shared with another module"
+    return True, ""
+
+
+FORM = Unpacking()
+
+
+def unpacked_in(model: nn.Module, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the attentions of ``model`` that are unpacked where its tensors have these names.
+
+    Files of older versions do not list their rewrites.
+    """
+    paths = [path for path, module in model.named_modules() if isinstance(module, nn.MultiheadAttention)]
+    starts = {path: f"{path}.q_proj." if path else "q_proj." for path in paths}
+    listed = tuple(names)
+    return {
+        path: {"form": FORM.name} for path, start in starts.items() if any(name.startswith(start) for name in listed)
+    }

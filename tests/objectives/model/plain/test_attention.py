@@ -8,10 +8,15 @@ from torch import Tensor, nn
 
 from rankfront.objectives.kinds.probe import without_unreplaceable
 from rankfront.objectives.kinds.registry import KINDS
-from rankfront.objectives.model.attention import Attention, unpacked, unpacked_where_it_runs
 from rankfront.objectives.model.finding import find_layers
+from rankfront.objectives.model.plain.attention import FORM, Attention
+from rankfront.objectives.model.plain.rewriting import rewrite
 
 TOKENS, HEADS, WIDTH = 5, 2, 8
+
+
+def unpacked(model: nn.Module) -> nn.Module:
+    return FORM.rewritten(model, FORM.find(model, []).rewrites)
 
 
 def masks() -> dict[str, dict[str, Any]]:
@@ -98,9 +103,11 @@ def test_a_model_that_reads_the_packed_projection_keeps_it() -> None:
             return self.attention(x, x, x)[0] + self.attention.in_proj_weight.mean()
 
     model = Reads().eval()
-    kept = unpacked_where_it_runs(model, torch.zeros(1, 3, 8))
-    assert isinstance(kept.attention, nn.MultiheadAttention)
-    assert isinstance(unpacked_where_it_runs(nn.MultiheadAttention(8, 2), (torch.zeros(1, 3, 8),) * 3), Attention)
+    kept = rewrite(model, [torch.zeros(1, 3, 8)])
+    assert isinstance(kept.model.attention, nn.MultiheadAttention)
+    assert kept.rewrites == {} and "fails when it is rewritten" in kept.reasons["attention"]
+    found = rewrite(nn.MultiheadAttention(8, 2), [(torch.randn(1, 3, 8),) * 3])
+    assert isinstance(found.model, Attention) and found.rewrites == {"": {"form": "attention"}}
 
 
 def test_a_hint_without_its_mask_is_refused_as_torch_does() -> None:

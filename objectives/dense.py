@@ -1,0 +1,64 @@
+"""The user's model made ready: a copy in plain modules, and the layers in it that can be factorized."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from .data.structure import Inputs
+from .errors import RankfrontError
+from .kinds.kind import Kind
+from .kinds.probe import without_inapplicable, without_unreplaceable
+from .kinds.registry import kinds_named
+from .model.finding import Layers, find_layers
+from .model.plain.form import Rewrites
+from .model.plain.repeat import repeated
+from .model.plain.rewriting import Rewritten, rewrite
+
+if TYPE_CHECKING:
+    from .task import Task
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A dense model, on the CPU in eval mode."""
+
+    model: nn.Module
+    rewrites: Rewrites
+    """What was rewritten in the user's model (see `model.plain`)."""
+    layers: Layers
+    kinds: dict[str, tuple[Kind, ...]]
+    """The kinds that apply to each layer, by the layer's name."""
+
+
+def dense_of(task: Task, example: Inputs, rewrites: Rewrites | None = None) -> Dense:
+    """Return a task's model in plain modules, and its layers.
+
+    Args:
+        task: whose model, ``kinds`` and ``exclude`` are read; the model stays as it is.
+        example: inputs of one sample.
+        rewrites: those of a study that goes on, which are made again; None: whatever can be rewritten is.
+
+    Raises:
+        RankfrontError: the model cannot be copied, or refuses its data.
+    """
+    try:
+        # On the CPU first, wherever it was trained: there the traced passes run.
+        plain = _plain(task, example, rewrites)
+    except RuntimeError as error:  # old-style weight norm and pruning hold tensors that cannot be copied
+        raise RankfrontError(f"the model must be one that copy.deepcopy copies, but: {error}") from error
+    model = plain.model.cpu().eval()
+    kinds = kinds_named(task.kinds)
+    found = without_inapplicable(find_layers(model, example, task.exclude), kinds)
+    found = without_unreplaceable(model, found, example, kinds)
+    layers = replace(found, left_dense={**found.left_dense, **plain.reasons})
+    taking = {layer.name: tuple(kind for kind in kinds if kind.applies(layer)[0]) for layer in layers}
+    return Dense(model, plain.rewrites, layers, taking)
+
+
+def _plain(task: Task, example: Inputs, rewrites: Rewrites | None) -> Rewritten:
+    if rewrites is not None:
+        return Rewritten(repeated(task.model, rewrites), rewrites, {})
+    return rewrite(task.model, [example])

@@ -1,0 +1,94 @@
+"""Rewrite a user's modules into plain ones, and keep only what leaves the model's outputs as they are."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from ...data.structure import Inputs, place
+from .form import Form, Rewrites
+from .registry import FORMS
+from .same import computed, same, tolerance
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """A copy of a user's model in plain modules, what was rewritten in it, and why other modules were not."""
+
+    model: nn.Module
+    rewrites: Rewrites
+    reasons: Mapping[str, str]
+
+
+def rewrite(model: nn.Module, samples: Sequence[Inputs], options: Collection[str] = ()) -> Rewritten:
+    """Return a copy of ``model`` in which all modules that can be are plain ones; ``model`` stays as it is.
+
+    Args:
+        model: the user's model.
+        samples: what it can be called with; a rewrite is kept where the outputs on all of them stay the same.
+        options: the fields of the task that are True, of those that a form asks for (`Form.option`).
+    """
+    trials = _Trials(copy.deepcopy(model), samples)
+    reasons: dict[str, str] = {}
+    for form in FORMS.values():
+        if not trials.runs:  # the traced pass that follows says why, with the layer's name
+            break
+        found = form.find(trials.model, trials.samples)
+        reasons |= found.reasons
+        if form.option is not None and form.option not in options:
+            reasons |= {path: form.offer(data) for path, data in found.rewrites.items()}
+        else:
+            trials.settle(form, found.rewrites)
+    reasons |= trials.reasons
+    left = {path: reason for path, reason in reasons.items() if path not in trials.rewrites}
+    return Rewritten(trials.model, trials.rewrites, left)
+
+
+class _Trials:
+    """A model that is rewritten step by step, as long as it computes what it did."""
+
+    def __init__(self, model: nn.Module, samples: Sequence[Inputs]) -> None:
+        first = next(iter(model.parameters()), None)
+        self.model = model
+        self.samples = [place(sample, "cpu" if first is None else first.device) for sample in samples]
+        self.rewrites: dict[str, dict[str, Any]] = {}
+        self.reasons: dict[str, str] = {}
+        try:
+            self._expected: list[Tensor] | None = computed(model, self.samples)
+        except Exception:  # whatever the user's forward raises
+            self._expected = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether the model accepts the samples."""
+        return self._expected is not None
+
+    def settle(self, form: Form, rewrites: Mapping[str, Mapping[str, Any]]) -> None:
+        """Make these rewrites; where the outputs change, try halves of them, so that those that change it are left."""
+        if not rewrites:
+            return
+        assert self._expected is not None
+        try:
+            trial = form.rewritten(self.model, rewrites)
+            outputs = computed(trial, self.samples)
+            why = f"its outputs change when it is rewritten ({form.name})"
+            kept = same(self._expected, outputs, tolerance([*self._expected, *self.model.parameters()]))
+        except Exception as error:  # such as a forward that reads an attribute of the user's module
+            kept = False
+            why = f"the model fails when it is rewritten ({form.name}): {type(error).__name__}: {error}"
+            why = why.splitlines()[0][:160]
+        else:
+            if kept:
+                self.model = trial
+                self.rewrites |= {path: {"form": form.name, **data} for path, data in rewrites.items()}
+                return
+        if len(rewrites) == 1:
+            self.reasons |= dict.fromkeys(rewrites, why)
+            return
+        paths = list(rewrites)
+        for part in (paths[: len(paths) // 2], paths[len(paths) // 2 :]):
+            self.settle(form, {path: rewrites[path] for path in part})
