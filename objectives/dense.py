@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from .data.structure import Inputs
+from .data.randomness import fixed_seed
+from .data.structure import Inputs, length
 from .errors import RankfrontError
 from .kinds.kind import Kind
 from .kinds.probe import without_inapplicable, without_unreplaceable
@@ -16,6 +17,7 @@ from .model.finding import Layers, find_layers
 from .model.plain.form import Rewrites
 from .model.plain.repeat import repeated
 from .model.plain.rewriting import Rewritten, rewrite
+from .model.trace import SAMPLES
 
 if TYPE_CHECKING:
     from .task import Task
@@ -51,7 +53,8 @@ def dense_of(task: Task, example: Inputs, rewrites: Rewrites | None = None) -> D
         raise RankfrontError(f"the model must be one that copy.deepcopy copies, but: {error}") from error
     model = plain.model.cpu().eval()
     kinds = kinds_named(task.kinds)
-    found = without_inapplicable(find_layers(model, example, task.exclude), kinds)
+    singles, together = _drawn(task)
+    found = without_inapplicable(find_layers(model, example, task.exclude, singles, together), kinds)
     found = without_unreplaceable(model, found, example, kinds)
     layers = replace(found, left_dense={**found.left_dense, **plain.reasons})
     taking = {layer.name: tuple(kind for kind in kinds if kind.applies(layer)[0]) for layer in layers}
@@ -62,3 +65,10 @@ def _plain(task: Task, example: Inputs, rewrites: Rewrites | None) -> Rewritten:
     if rewrites is not None:
         return Rewritten(repeated(task.model, rewrites), rewrites, {})
     return rewrite(task.model, [example])
+
+
+def _drawn(task: Task) -> tuple[list[Inputs], Inputs]:
+    """Return the inputs of a few training samples: each but the first, and all of them as a batch."""
+    with fixed_seed(0):
+        batch = next(iter(task.train.batches(SAMPLES, limit=SAMPLES)))
+    return [batch[at : at + 1].inputs for at in range(1, length(batch.targets))], batch.inputs

@@ -72,7 +72,7 @@ class Objective:
         self.dense, self.rewrites, self.layers = dense.model, dense.rewrites, dense.layers
         self.by_name: dict[str, Layer] = {layer.name: layer for layer in self.layers}
         self.decompositions = Decompositions(self.by_name, dense.kinds)
-        self.costs = Costs(self.dense, self.layers, self.example, task.int8)
+        self.costs = Costs(self.dense, self.layers, self.layers.example, task.int8)
         check_some_layer_saves(self.layers, dense.kinds)
         check_loss_and_score(task, self.dense)
         self._cache = cache
@@ -216,7 +216,7 @@ class Objective:
         )
         score = scale.minimised(least)
         model = model.to("cpu", memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
-        metrics = measure(model, self.example, self.costs.saved)
+        metrics = measure(model, self.layers.example, self.costs.saved)
         if self.task.int8:
             model = quantized(model)
             score = self.score(model)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batch import Batch
-from ..data.structure import apply
+from ..data.structure import apply, length
 from ..errors import RankfrontError
 from ..model.layer import Layer, first_input
 from ..progress import CountCallback
@@ -33,6 +33,9 @@ def calibrate(
         batches: of training data, where the model is.
         progress: called with the number of batches read, and of all.
 
+    Returns:
+        The moments by key; a layer that fewer than two rows reach, as where the data decides what is called, has none.
+
     Raises:
         RankfrontError: what a layer takes or gives is not finite.
     """
@@ -49,6 +52,8 @@ def calibrate(
             layer: Layer = layer,
             statistic: Statistic = statistic,
         ) -> None:
+            if not output.numel():  # an expert that no token of this batch was sent to
+                return
             if statistic == "inputs":
                 rows = input_rows(layer.module, first_input(inputs, keywords))
             else:
@@ -72,10 +77,13 @@ def calibrate(
         model.train(was_training)
         for hook in hooks:
             hook.remove()
-    moments = {key: total.moments() for key, total in sums.items()}
+    drawn = sum(length(batch.targets) for batch in batches)
+    moments = {key: total.moments() for key, total in sums.items() if total.count > 1}
     for key, (layer, statistic) in layers.items():
-        if moments[key].samples < 2:
-            raise RankfrontError(f"calibration must give every layer 2 samples or more, but layer {layer} saw 1")
+        if key not in moments:
+            if drawn < 2 and sums[key].count:
+                raise RankfrontError(f"calibration must give every layer 2 samples or more, but layer {layer} saw 1")
+            continue
         if not bool(torch.isfinite(moments[key].covariance).all()):
             raise RankfrontError(
                 f"calibration {statistic} must be finite, but those of layer {layer} are not: it, what comes before "

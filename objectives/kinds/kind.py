@@ -21,7 +21,7 @@ class Cost(NamedTuple):
     """What one choice for one layer costs: parameters, and operations for one input (2 per multiply-add)."""
 
     params: int
-    flops: int
+    flops: float
 
 
 class Decomposition(Protocol):

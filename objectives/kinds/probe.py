@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -25,7 +26,7 @@ def without_inapplicable(layers: Layers, kinds: Sequence[Kind]) -> Layers:
         if not any(kind.applies(layer)[0] for kind in kinds)
     }
     found = tuple(layer for layer in layers if layer.name not in refused)
-    return Layers(found, {**layers.left_dense, **refused})
+    return replace(layers, found=found, left_dense={**layers.left_dense, **refused})
 
 
 def without_unreplaceable(model: nn.Module, layers: Layers, example: Inputs, kinds: Sequence[Kind]) -> Layers:
@@ -50,7 +51,7 @@ def without_unreplaceable(model: nn.Module, layers: Layers, example: Inputs, kin
             name: f"the model fails when it is replaced: {why}" for name, (runs, why) in tried.items() if not runs
         }
     found = tuple(layer for layer in layers if layer.name not in refused)
-    return Layers(found, {**layers.left_dense, **refused})
+    return replace(layers, found=found, left_dense={**layers.left_dense, **refused})
 
 
 def _can_carry(layer: Layer, kinds: Sequence[Kind]) -> tuple[bool, str]:

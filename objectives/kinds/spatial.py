@@ -94,9 +94,10 @@ class Spatial(Factorization):
         return SpatialDecomposition(layer, *(tensors[name].to(device) for name in names))
 
 
-def columns(layer: Layer) -> int:
+def columns(layer: Layer) -> float:
     """Return at how many places one input passes the vertical factor: output rows, input columns."""
-    return sum(shape.numel() // (layer.out_features * shape[-1]) * taken[-1] for taken, shape in layer.calls)
+    places = sum(shape.numel() // (layer.out_features * shape[-1]) * taken[-1] for taken, shape in layer.calls)
+    return layer.per_input(places)
 
 
 @final

@@ -13,6 +13,7 @@ from ..export.int8 import entries_of_quantized
 from ..io.saved import Entry, entries
 from ..model.finding import Layers
 from ..model.layer import Layer
+from ..model.trace import Several
 from ..plan import Choice, Plan
 from .metric import Subject
 from .registry import METRICS, SIZE, measure
@@ -22,7 +23,7 @@ from .values import Metrics
 class Costs:
     """The dense model's costs, and those of every plan in the metrics that can be known before building."""
 
-    def __init__(self, model: nn.Module, layers: Layers, example: Inputs, int8: bool = False) -> None:
+    def __init__(self, model: nn.Module, layers: Layers, example: Inputs | Several, int8: bool = False) -> None:
         self.dense = measure(model, example)
         """Of the dense model as it is: every metric."""
         self.layers = {layer.name: layer for layer in layers}

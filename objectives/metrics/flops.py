@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, final
 
 from .amounts import SI
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..data.structure import Inputs
     from ..model.layer import Layer
+    from ..model.trace import Several
 
 
 @final
@@ -25,9 +29,11 @@ class Flops(Metric):
     unit = "FLOP"
     units = SI
     example = "flops=30% or flops=10M"
-    note = "Flops count 2 per multiply-add, on one input."
+    note = (
+        "Flops count 2 per multiply-add, on one input; the mean over several where the data decides what is computed."
+    )
 
-    def measure(self, subject: Subject) -> int:
+    def measure(self, subject: Subject) -> float:
         """Return torch's count of one forward pass."""
         return count_flops(subject.model, subject.example)
 
@@ -38,32 +44,64 @@ class Flops(Metric):
         return Additive(self.measure(subject), layers, lambda layer, cost: cost.flops - layer.flops)
 
 
-def count_flops(model: nn.Module, example: Inputs) -> int:
-    """Return torch's own count of operations for one input, on the meta device.
+def count_flops(model: nn.Module, example: Inputs | Several) -> float:
+    """Return torch's own count of operations for one input, on the meta device: a mean over `Several` inputs.
 
-    Only there are fused attention and the like taken apart and counted. A model that cannot run there (its forward
-    pass looks at values) is counted on its own device.
+    A model that cannot run there (its forward pass looks at values, as a mixture of experts does) is counted on its own
+    device, by slower functions that are counted as on the meta device: fused ones count as nothing.
     """
     import torch
 
     from ..data.structure import place
+    from ..model.trace import Several
 
+    inputs = example.inputs if isinstance(example, Several) else (example,)
     try:
-        return _counted(copy.deepcopy(model).to("meta"), place(example, "meta"))
+        counts = [_counted(copy.deepcopy(model).to("meta"), place(one, "meta")) for one in inputs]
     except Exception:
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        return _counted(copy.deepcopy(model), place(example, device))
+        with _unfused():
+            counts = [_counted(copy.deepcopy(model), place(one, device)) for one in inputs]
+    total = sum(counts)
+    return total // len(counts) if total % len(counts) == 0 else total / len(counts)
 
 
 def _counted(model: nn.Module, example: Inputs) -> int:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from ..data.randomness import fixed_seed
     from ..data.structure import apply
 
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten._grouped_mm: _grouped_mm_flops})
+    with fixed_seed(0), counter, torch.no_grad():
         apply(model.eval(), example)
     return counter.get_total_flops()
+
+
+def _grouped_mm_flops(a: Sequence[int], b: Sequence[int], *_: object, out_shape: object = None, **__: object) -> int:
+    """Return the operations of products of two stacks of matrices, given their shapes ``(…, m, k)``, ``(…, k, n)``.
+
+    An operand that is a single matrix holds the matrices of its stack side by side.
+    """
+    return 2 * math.prod(a[-2:] if len(b) == 2 else a) * b[-1]
+
+
+@contextlib.contextmanager
+def _unfused() -> Iterator[None]:
+    """Turn off what torch's counter does not know: oneDNN's LSTM, the encoder layer's fast path."""
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch's own, on flags of devices that are not there
+            with torch.backends.mkldnn.flags(enabled=False), sdpa_kernel(SDPBackend.MATH):
+                yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 FLOPS = Flops()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..data.structure import Inputs
     from ..io.saved import Entry
     from ..model.layer import Layer
+    from ..model.trace import Several
     from ..plan import Choice, Plan
 
 _AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Z]*)")
@@ -32,8 +33,8 @@ class Subject:
     """A network to be measured."""
 
     model: nn.Module
-    example: Inputs
-    """The inputs of one sample: a batch of one."""
+    example: Inputs | Several
+    """The inputs of one sample, a batch of one; or of several, of which amounts are the mean."""
     saved: Callable[[nn.Module], Sequence[Entry]]
     """Returns the tensors that the network's file holds."""
 

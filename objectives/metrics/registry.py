@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..data.structure import Inputs
     from ..io.saved import Entry
+    from ..model.trace import Several
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in (PARAMS, FLOPS, BYTES)}
 
@@ -34,12 +35,14 @@ def metric_named(name: str) -> Metric:
     return METRICS[name]
 
 
-def measure(model: nn.Module, example: Inputs, saved: Callable[[nn.Module], Sequence[Entry]] | None = None) -> Metrics:
+def measure(
+    model: nn.Module, example: Inputs | Several, saved: Callable[[nn.Module], Sequence[Entry]] | None = None
+) -> Metrics:
     """Return every metric's amount of a network.
 
     Args:
         model: the network.
-        example: the inputs of one sample, a batch of one.
+        example: the inputs of one sample, a batch of one; or of several, of which amounts are the mean.
         saved: returns the tensors that its file holds; those of its state dict if not given.
 
     >>> from torch import nn, zeros

@@ -1,21 +1,22 @@
-"""The layers of a dense model that can be factorized, found by one traced forward pass, and why the others stay."""
+"""The layers of a dense model that can be factorized, found by traced passes (see `trace`), and why the others stay."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from ..data.structure import Inputs, apply
+from ..data.structure import Inputs
 from ..errors import RankfrontError
-from .layer import TYPES, Layer, first_input
+from .layer import TYPES, Layer
 from .replace import can_replace
+from .trace import Refused, Several, Trace, trace
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class Layers:
 
     found: tuple[Layer, ...]
     left_dense: dict[str, str]
+    """Path of a module that stays dense → why."""
+    example: Inputs | Several = None
+    """What amounts for one input are counted on: the example, or several samples where the data decides what runs."""
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.found)
@@ -32,19 +36,27 @@ class Layers:
         return len(self.found)
 
 
-def find_layers(model: nn.Module, example: Inputs, exclude: Iterable[str] = ()) -> Layers:
+def find_layers(
+    model: nn.Module,
+    example: Inputs,
+    exclude: Iterable[str] = (),
+    samples: Sequence[Inputs] = (),
+    together: Inputs | None = None,
+) -> Layers:
     """Find the layers that can be factorized.
 
     Args:
-        model: the dense model; it is run once in eval mode on ``example`` and left as it was.
+        model: the dense model; it is run in eval mode, a copy of it in training mode, and left as it was.
         example: inputs of one sample, a batch of one.
         exclude: name patterns (``fnmatch``: ``*``, ``?``, ``[…]``) of layers to leave dense.
+        samples: inputs of further samples, each a batch of one: the example may not reach every layer.
+        together: a batch of samples for a pass in training mode; none if not given.
 
     Raises:
         RankfrontError: the model refuses the example, or a pattern matches no layer.
     """
     uses = _uses_of_weights(model)
-    calls = _trace(model, example)
+    traced = _traced(model, example, samples, together)
     patterns = tuple(exclude)
     names = [path for paths in uses.values() for path, _ in paths]
     for pattern in patterns:
@@ -53,20 +65,18 @@ def find_layers(model: nn.Module, example: Inputs, exclude: Iterable[str] = ()) 
     found: list[Layer] = []
     left_dense: dict[str, str] = {}
     for users in uses.values():
-        modules = _distinct(users)
         paths = tuple(path for path, _ in users)
-        possible, reason = _can_factorize(model, modules, calls)
+        possible, reason = _can_factorize(model, users, traced)
         excluding = next((p for p in patterns if any(fnmatchcase(path, p) for path in paths)), None)
         if possible and excluding is not None:
             possible, reason = False, f"excluded by {excluding!r}"
         if not possible:
             left_dense.update(dict.fromkeys(paths, reason))
             continue
-        module = modules[0]
+        module = users[0][1]
         assert isinstance(module, TYPES)
-        seen = tuple(call for m in modules for call in calls[id(m)])
-        found.append(Layer(paths[0], paths, module, seen))
-    return Layers(tuple(found), left_dense)
+        found.append(Layer(paths[0], paths, module, *traced.seen(paths)))
+    return Layers(tuple(found), left_dense, traced.measured)
 
 
 def _uses_of_weights(model: nn.Module) -> dict[int, list[tuple[str, nn.Module]]]:
@@ -79,55 +89,30 @@ def _uses_of_weights(model: nn.Module) -> dict[int, list[tuple[str, nn.Module]]]
     return uses
 
 
-def _distinct(users: list[tuple[str, nn.Module]]) -> list[nn.Module]:
-    return list({id(module): module for _, module in users}.values())
-
-
-def _trace(model: nn.Module, example: Inputs) -> dict[int, list[tuple[torch.Size, torch.Size]]]:
-    """Run the model once and note, per module, input and output shape of each call."""
-    calls: dict[int, list[tuple[torch.Size, torch.Size]]] = defaultdict(list)
-    entered: list[tuple[nn.Module, torch.Size]] = []
-
-    def enter(module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor]) -> None:
-        entered.append((module, first_input(inputs, keywords).shape))
-
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], keywords: dict[str, Tensor], output: Tensor) -> None:
-        calls[id(module)].append((entered.pop()[1], output.shape))
-
-    watched = [m for m in model.modules() if isinstance(m, TYPES)]
-    # After the user's own pre-hooks and before his forward hooks: what the linear map itself takes and gives.
-    hooks = [m.register_forward_pre_hook(enter, with_kwargs=True) for m in watched]
-    hooks += [m.register_forward_hook(note, with_kwargs=True, prepend=True) for m in watched]
-    modes = {m: m.training for m in model.modules()}
+def _traced(model: nn.Module, example: Inputs, samples: Iterable[Inputs], together: Inputs | None) -> Trace:
     try:
-        with torch.no_grad():
-            apply(model.eval(), example)
-    except Exception as error:
+        return trace(model, example, lambda module: isinstance(module, TYPES), samples, together)
+    except Refused as refused:
         where = ""
-        if entered:
-            module, shape = entered[-1]
-            where = f"layer {_named(model, module)}, given {tuple(shape)}: "
-        raise RankfrontError(f"the model must accept a sample of the training data, but: {where}{error}") from error
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for module, training in modes.items():
-            module.training = training
-    return calls
+        if refused.module is not None and refused.shape is not None:
+            where = f"layer {_named(model, refused.module)}, given {tuple(refused.shape)}: "
+        raise RankfrontError(
+            f"the model must accept a sample of the training data, but: {where}{refused}"
+        ) from refused.__cause__
 
 
-def _can_factorize(
-    model: nn.Module, modules: list[nn.Module], calls: dict[int, list[tuple[torch.Size, torch.Size]]]
-) -> tuple[bool, str]:
-    """Return whether the weight that these modules share can be factorized, and why not."""
+def _can_factorize(model: nn.Module, users: list[tuple[str, nn.Module]], traced: Trace) -> tuple[bool, str]:
+    """Return whether the weight that modules share can be factorized, and why not; ``users`` by path."""
+    modules = list({id(module): module for _, module in users}.values())
     module = modules[0]
     for m in modules:
         if type(m) not in TYPES:
             return False, f"{type(m).__name__} is a subclass with a behaviour of its own"
         if m._parameters.get("weight") is None:
             return False, "its weight is computed from others (weight norm, pruning …)"
-        if not calls[id(m)]:
-            return False, "not called by the forward pass"
+        reached, reason = traced.reached([path for path, user in users if user is m])
+        if not reached:
+            return False, reason
     assert isinstance(module, TYPES)
     possible, reason = can_replace(modules)
     if not possible:

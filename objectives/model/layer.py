@@ -26,7 +26,9 @@ class Layer:
     paths: tuple[str, ...]
     module: Linear = field(compare=False, repr=False)
     calls: tuple[tuple[torch.Size, torch.Size], ...] = field(compare=False, repr=False)
-    """Input and output shape of each call in one forward pass on a batch of one."""
+    """Input and output shape of each call in one forward pass on a batch of one, or in the passes of `inputs` such."""
+    inputs: int = field(default=1, compare=False, repr=False)
+    """Of how many inputs the calls are: several where the data decides which layers are called (see `trace`)."""
 
     @property
     def out_features(self) -> int:
@@ -64,14 +66,20 @@ class Layer:
         return self.module.weight.numel()
 
     @property
-    def positions(self) -> int:
+    def positions(self) -> float:
         """At how many positions (pixels, tokens) one input passes the layer, over all its calls."""
-        return sum(out.numel() // self.out_features for _, out in self.calls)
+        return self.per_input(sum(out.numel() // self.out_features for _, out in self.calls))
 
     @property
-    def input_positions(self) -> int:
+    def input_positions(self) -> float:
         """How many positions one input to a convolution has before it, over all its calls."""
-        return sum(taken.numel() // self.module.weight.shape[1] // self.groups for taken, _ in self.calls)
+        return self.per_input(
+            sum(taken.numel() // self.module.weight.shape[1] // self.groups for taken, _ in self.calls)
+        )
+
+    def per_input(self, amount: int) -> float:
+        """Return the mean for one input of an amount over all calls; an integer where it is one."""
+        return amount // self.inputs if amount % self.inputs == 0 else amount / self.inputs
 
     @property
     def params(self) -> int:
@@ -84,7 +92,7 @@ class Layer:
         return 0 if self.module.bias is None else self.out_features
 
     @property
-    def flops(self) -> int:
+    def flops(self) -> float:
         """Number of operations for one input, 2 per multiply-add, biases not counted (as torch counts)."""
         return 2 * self.positions * self.module.weight.numel()
 

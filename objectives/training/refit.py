@@ -44,10 +44,11 @@ def refit(model: nn.Module, dense: nn.Module, layers: Iterable[Layer], batches: 
     Args:
         model: the factorized network, of plain factors (see `Decomposition.factors`).
         dense: the dense network that ``layers`` were found in.
-        layers: those that are factorized. One that runs more than once per input is left as it is.
+        layers: those that are factorized. One that runs more than once per input, or where
+            the data decides whether it runs, is left as it is.
         batches: unlabelled samples, a few hundred, where the networks are.
     """
-    once = [layer for layer in layers if len(layer.calls) == 1]
+    once = [layer for layer in layers if len(layer.calls) == 1 and layer.inputs == 1]
     factors = {layer.name: model.get_submodule(layer.name) for layer in once}
     last = {name: last_map(module) for name, module in factors.items()}
     targets: dict[str, list[Tensor]] = {layer.name: [] for layer in once}

@@ -16,7 +16,9 @@ def uniform(candidates: Candidates, limits: Mapping[str, float]) -> Choices | No
     """Return the choices that keep the same share of every layer, the largest share that fits."""
     layers = [candidates.costs.layers[name] for name in candidates.names]
     dense = np.array([[getattr(layer, metric) for metric in LAYER_METRICS] for layer in layers], float)
-    kept = (1 + candidates.changes[:, :, candidates.columns(LAYER_METRICS)] / dense[:, None, :]).max(2)
+    changes = candidates.changes[:, :, candidates.columns(LAYER_METRICS)]
+    # A layer that costs nothing in a metric has no share of it: an expert that no traced sample reaches.
+    kept = np.where(dense[:, None, :] > 0, 1 + changes / dense.clip(1)[:, None, :], -np.inf).max(2)
     cheapest = np.where(np.isfinite(candidates.errors), kept, np.inf).argmin(1)
 
     def at(share: float) -> Choices:

@@ -114,7 +114,7 @@ def _checks_of(trial: Scored, result: Result, objective: Objective, here: dict[s
     checks: list[Check] = []
     # A trial measures its network before its weights become int8, with the tensors that the file will hold.
     measured = dequantized(model, objective.dense, trial.plan) if result.int8 else model
-    subject = Subject(measured, objective.example, objective.costs.saved)
+    subject = Subject(measured, objective.layers.example, objective.costs.saved)
     for name in result.dense.costs:
         stored = trial.metrics.get(name)
         if stored is not None:
