@@ -18,7 +18,7 @@ from .data.batch import Batch
 from .data.probe import SAMPLES, Probe, read_probe
 from .data.randomness import fixed_seed
 from .data.split import Split
-from .data.structure import apply, length, place
+from .data.structure import apply, mapped, place
 from .identity_keys import CONTENT, SPLITS, WEIGHTS
 from .io.fingerprint import fingerprint
 from .io.sketch import Sketch, agree, common, sketch
@@ -145,7 +145,7 @@ def _computed(function: Callable[[], Any]) -> tuple[Any, Sketch]:
 
 
 def _thinned(batch: Batch, samples: int) -> Batch:
-    return batch[:: -(-length(batch.targets) // samples)]
+    return batch[:: -(-batch.samples // samples)]
 
 
 def _outputs(dense: nn.Module, batch: Batch) -> Any:
@@ -163,8 +163,4 @@ def _values(function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> 
 
 
 def _rolled(item: Any) -> Any:
-    if isinstance(item, Tensor):
-        return item.roll(1, 0) if item.ndim else item
-    if isinstance(item, dict):
-        return {key: _rolled(part) for key, part in item.items()}
-    return tuple(_rolled(part) for part in item) if isinstance(item, tuple | list) else item
+    return mapped(item, lambda tensor: tensor.roll(1, 0) if tensor.ndim else tensor)

@@ -27,9 +27,10 @@ LEAST_CALIBRATION = 16
 class Task:
     """A trained model and all that is needed to score a compressed copy of it.
 
-    ``train``, ``validation`` and ``test`` are each a pair of tensors ``(inputs, targets)``, a ``Dataset``
-    or a ``DataLoader`` of such pairs. The search sees training and validation data only; ``test`` is
-    read once, for the final front.
+    ``train``, ``validation`` and ``test`` are each a pair of tensors ``(inputs, targets)``, a ``Dataset``, a
+    ``DataLoader`` or whatever else gives batches each time it is looped over; batches are pairs, or mappings with
+    labels. Inputs and targets are any nesting of tensors and containers. The search sees training and validation data
+    only; ``test`` is read once, for the final front.
 
     Raises:
         RankfrontError: something is not what it must be.
@@ -70,6 +71,13 @@ class Task:
     """The study's total of trials where ``run`` is not told another."""
     budget: str | tuple[str, ...] = ()
     """The budget where ``run`` is not told another, such as ``"params=5%"``."""
+    collate: Callable[[Any], tuple[Any, Any]] | None = None
+    """``collate(batch)`` returns ``(inputs, targets)`` of whatever the data gives for a batch.
+
+    It is needed where that is neither a pair nor a mapping with ``labels``, ``label``, ``targets`` or ``target``.
+    """
+    batch_dim: int | None = None
+    """Along which dimension inputs, outputs and targets hold their samples; found from the data if not given."""
 
     def __post_init__(self) -> None:
         """Read the data splits and check every field."""
@@ -80,7 +88,9 @@ class Task:
             if name == "test" and source is None:
                 continue
             try:
-                object.__setattr__(self, name, Split(source))
+                own = source.collate if isinstance(source, Split) else None
+                split = Split(source, collate=own or self.collate, batch_dim=self.batch_dim)
+                object.__setattr__(self, name, split)
             except RankfrontError as error:
                 raise RankfrontError(f"{name} {error}") from None
         if not isinstance(self.calibration, int) or self.calibration < LEAST_CALIBRATION:

@@ -34,6 +34,6 @@ def draw(data: Split, size: int, seed: int, device: torch.device) -> Samples:
     batch_size = min(BATCH, max(2, (size + held_out) // 5))  # at least one batch is to be held out
     with fixed_seed(seed):
         order = torch.Generator().manual_seed(seed)
-        batches = list(data.batches(batch_size, device=device, shuffle=order, limit=size + held_out))
+        batches = data.drawn(size + held_out, batch_size, device=device, order=order)
     keep = max(1, round(len(batches) * size / (size + held_out)))
     return Samples(batches[:keep], batches[keep:] or batches[-1:])

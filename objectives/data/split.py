@@ -1,4 +1,4 @@
-"""A data split, in whatever form the user has it: tensors, a ``Dataset`` or a ``DataLoader``.
+"""A data split, in whatever form the user has it: tensors, a ``Dataset``, a ``DataLoader``, a stream of batches.
 
 >>> split = Split((torch.zeros(10, 3), torch.zeros(10, dtype=torch.long)))
 >>> [tuple(batch.inputs.shape) for batch in split.batches(4)]
@@ -7,35 +7,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from ..errors import RankfrontError
 from ..io.fingerprint import fingerprint, fingerprints, named
 from .batch import Batch
-from .structure import Inputs, length, place, tensors_of
+from .batch_dim import found_in_batch, found_in_samples
+from .forms import source_of
+from .loaders import Loader, generators
+from .memory import InMemory
+from .pairs import paired
+from .randomness import fixed_seed
+from .reservoir import reservoir
+from .samples import told
+from .source import Read
+from .structure import Inputs, place, tensors_of
 
-RESIDENT_SHARE = 0.4
-"""Share of the free device memory that one split's tensors may take."""
+Collate = Callable[[Any], Any]
+"""What makes a pair (inputs, targets) of what the data gives for a batch."""
 
 
 class Split:
     """One split of the data, read in batches.
 
-    Tensors (a pair, or a ``TensorDataset``) are moved to the device once where they fit; any other
-    ``Dataset`` is read through a ``DataLoader``; a user's own ``DataLoader`` is iterated as it is,
-    with its own batch size and order.
+    Tensors are moved to the device once where they fit; a ``Dataset`` is read through a ``DataLoader``; a user's own
+    ``DataLoader`` is iterated as it is, with its own batch size and order. See `forms` for what else is taken.
 
     Args:
         source: the data.
         transform: ``transform(inputs)`` of every batch, on the device; such as bytes to normalised floats.
         augment: ``augment(inputs, generator)`` of every batch that a network is trained on, after
             ``transform``; the generator is on the CPU.
+        collate: ``collate(batch)`` of whatever the data gives for a batch, where that is no pair ``(inputs, targets)``
+            nor a mapping with labels; returns the pair.
+        batch_dim: along which dimension tensors hold their samples where they have such a dimension; found if not
+            given: 1 for sequence-first models.
     """
 
     def __init__(
@@ -43,47 +55,51 @@ class Split:
         source: Any,
         transform: Callable[[Inputs], Inputs] | None = None,
         augment: Callable[[Inputs, torch.Generator], Inputs] | None = None,
+        collate: Collate | None = None,
+        batch_dim: int | None = None,
     ) -> None:
         if isinstance(source, Split):
-            source, transform, augment = source.source, transform or source.transform, augment or source.augment
+            transform, augment = transform or source.transform, augment or source.augment
+            collate = collate or source.collate
+            batch_dim = source.batch_dim if batch_dim is None else batch_dim
+            source = source.source
         self.transform = transform
         self.augment = augment
-        if isinstance(source, TensorDataset):
-            source = source.tensors
-        if isinstance(source, (tuple, list)):
-            source = _checked_pair(source)
-        elif not isinstance(source, (Dataset, DataLoader)):
-            raise RankfrontError(
-                "data must be a pair of tensors (inputs, targets), a Dataset or a DataLoader, "
-                f"but got {type(source).__name__}"
-            )
-        self.source: tuple[Tensor, Tensor] | Dataset[Any] | DataLoader[Any] = source
-        self._resident: dict[torch.device, tuple[Tensor, Tensor]] = {}
-        if len(self) == 0:
+        self.collate = collate
+        self.batch_dim = batch_dim
+        self._form = source_of(source, dim=batch_dim, collated=collate is not None)
+        self.source: Any = self._form.source if isinstance(self._form, InMemory) else source
+        self._dim = self._form.dim if isinstance(self._form, InMemory) else batch_dim
+        if self._form.size == 0:
             raise RankfrontError("data must hold at least one sample, but it is empty")
 
     def __len__(self) -> int:
-        if isinstance(self.source, tuple):
-            return len(self.source[0])
-        held = self.source.sampler if isinstance(self.source, DataLoader) else self.source
-        try:
-            return len(held)  # pyright: ignore[reportArgumentType]  # map-style sets have a length
-        except TypeError:
-            raise RankfrontError(
-                f"data must know its length, but {type(held).__name__} has none (an iterable-style Dataset?)"
-            ) from None
+        if self._form.size is None:
+            raise RankfrontError(f"data must know its length, but {told(self.source)} has none")
+        return self._form.size
 
     @property
     def indexed(self) -> bool:
         """Whether a sample is the same at every training step, so that a model's outputs on it can be kept."""
-        return isinstance(self.source, tuple) and self.augment is None
+        return isinstance(self._form, InMemory) and self.augment is None and self.collate is None
+
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """The random generators that reading draws from, besides the global ones."""
+        return generators(self._form.loader) if isinstance(self._form, Loader) else []
 
     def steps(self, batch_size: int) -> int:
-        """Return the number of shuffled batches; a user's loader has its own."""
-        if isinstance(self.source, DataLoader):
-            return len(self.source)
-        whole, rest = divmod(len(self), batch_size)
-        return max(1, whole + (rest > 1))
+        """Return the number of batches in an epoch of training; of a user's loader or stream, those that it gives.
+
+        Raises:
+            RankfrontError: the data has no end.
+        """
+        return self._form.steps(batch_size)
+
+    def check_ends(self, batch_size: int) -> None:
+        """Raise `RankfrontError` where the data has no end; a stream that does not tell its length is read for that."""
+        if self._form.size is None:
+            self._form.steps(batch_size)
 
     def batches(
         self,
@@ -96,75 +112,101 @@ class Split:
     ) -> Iterator[Batch]:
         """Yield batches on ``device``: in order, or shuffled by the generator; at most ``limit`` samples.
 
-        Shuffled batches are for training: no last one of a single sample, which batch norm refuses.
-        With ``augmented`` they pass ``augment``, which draws from the same generator.
+        Shuffled batches are for training: those made here have no last one of a single sample, which batch norm
+        refuses. With ``augmented`` they pass ``augment``, which draws from the same generator. The last batch is
+        longer than ``limit`` allows where it cannot be cut.
         """
-        device = torch.device(device)
-        if limit is None:
-            yield from self._all(batch_size, device, shuffle, augmented)
-            return
-        left = limit
-        for batch in self._all(batch_size, device, shuffle, augmented):
-            if left <= 0:
-                return
-            size = length(batch.targets)
+        device, left, empty = torch.device(device), limit, True
+        for read in self._form.read(batch_size, shuffle, device):
+            batch = self._ready(self._pair(read), device)
+            if augmented and self.augment is not None and shuffle is not None:
+                batch = replace(batch, inputs=self.augment(batch.inputs, shuffle))
+            empty = False
+            if left is None:
+                yield batch
+                continue
+            size = batch.samples
             yield batch if size <= left else batch[:left]
             left -= size
+            if left <= 0:
+                return
+        if empty:
+            raise RankfrontError("data must give at least one batch each time it is read, but gave none")
 
-    def _all(
-        self, batch_size: int, device: torch.device, shuffle: torch.Generator | None, augmented: bool
-    ) -> Iterator[Batch]:
-        for batch in self._read(batch_size, device, shuffle):
-            inputs = batch.inputs if self.transform is None else self.transform(batch.inputs)
-            if augmented and self.augment is not None and shuffle is not None:
-                inputs = self.augment(inputs, shuffle)
-            yield replace(batch, inputs=inputs)
+    def drawn(self, samples: int, batch_size: int, *, device: torch.device, order: torch.Generator) -> list[Batch]:
+        """Return about so many samples drawn over all of the data, in batches, without augmentation.
 
-    def _read(self, batch_size: int, device: torch.device, shuffle: torch.Generator | None) -> Iterator[Batch]:
-        if isinstance(self.source, tuple):
-            inputs, targets = self._on(device)
-            n = len(inputs)
-            order = torch.arange(n) if shuffle is None else torch.randperm(n, generator=shuffle)
-            if shuffle is not None and n > batch_size and n % batch_size == 1:
-                order = order[:-1]
-            for index in order.split(batch_size):
-                here = index.to(inputs.device)
-                yield Batch(place(inputs[here], device), place(targets[here], device), index)
-            return
-        loader = self.source
-        if not isinstance(loader, DataLoader):
-            single_left = shuffle is not None and len(self) > batch_size and len(self) % batch_size == 1
-            loader = DataLoader(loader, batch_size, shuffle is not None, generator=shuffle, drop_last=single_left)
-        for item in loader:
-            if not isinstance(item, (tuple, list)) or len(item) != 2:
-                raise RankfrontError(
-                    f"a batch must be a pair (inputs, targets), but the data gave {type(item).__name__}"
-                )
-            yield Batch(place(item[0], device), place(item[1], device))
+        Of a loader they are drawn from its ``Dataset`` and put together by its own function. Where that cannot be, as
+        of a stream, an epoch is read, up to a bound, and parts of its batches are kept at random.
+        """
+        if isinstance(self._form, Loader):
+            try:
+                given = list(self._form.drawn(samples, batch_size, order))
+                return [self._ready(self._pair(Read(one)), device) for one in given]
+            except Exception:  # samples of different lengths, whole batches: whatever else it is, reading will say it
+                pass
+        elif self._form.size is not None:
+            return list(self.batches(batch_size, device=device, shuffle=order, limit=samples))
+        read = (self._pair(one) for one in self._form.read(batch_size, order, torch.device("cpu")))
+        return [self._ready(batch, device) for batch in reservoir(read, samples, batch_size, order)]
 
-    def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        assert isinstance(self.source, tuple)
-        if device.type != "cuda":
-            return self.source
-        if device not in self._resident:
-            free, _ = torch.cuda.mem_get_info(device)
-            size = sum(t.numel() * t.element_size() for t in self.source)
-            fits = size <= RESIDENT_SHARE * free
-            inputs, targets = self.source
-            self._resident[device] = (inputs.to(device), targets.to(device)) if fits else self.source
-        return self._resident[device]
+    def few(self, samples: int) -> Batch:
+        """Return at most so many samples, always the same, read in this process; after ``transform``, on the CPU.
+
+        They are evenly spaced among those that the data gives; of a stream, the first. Whatever the user's code raises
+        passes.
+        """
+        return self._ready(self._pair(Read(self._form.few(samples))), torch.device("cpu"))[:samples]
 
     def example(self) -> Inputs:
-        """Return the first sample's inputs as a batch of one, on the CPU."""
-        for batch in self.batches(1, limit=1):
-            return batch[:1].inputs
-        raise RankfrontError("data must give at least one batch, but it gave none")
+        """Return the first sample's inputs as a batch of one, on the CPU.
+
+        Raises:
+            RankfrontError: the data gives no batch, or one that cannot be cut into samples.
+        """
+        with fixed_seed(0):
+            try:
+                return self._ready(self._pair(Read(self._form.repeated(1))), torch.device("cpu")).inputs
+            except Exception:  # a Dataset that works in a loader's workers only, a stream
+                pass
+        batch = next(self.batches(1, limit=1))
+        possible, reason = batch.can_cut()
+        if batch.samples > 1 and not possible:
+            raise RankfrontError(f"data must give batches that can be cut into samples, but {reason}")
+        return batch[:1].inputs
+
+    def _pair(self, read: Read) -> Batch:
+        """Return what was read as a batch."""
+        given = read.given if self.collate is None else self.collate(read.given)
+        columns = self._form.columns and self.collate is None
+        inputs, targets, label = paired(given, columns=columns, collated=self.collate is not None)
+        if self._dim is None:
+            self._dim = self._found_dim(inputs, targets)
+        return Batch(inputs, targets, read.index, self._dim, label)
+
+    def _found_dim(self, inputs: Any, targets: Any) -> int:
+        """Return along which dimension this data holds its samples."""
+        if self._form.columns and self.collate is None:
+            return 0
+
+        def repeated(times: int) -> Any:
+            given = self._form.repeated(times)
+            return paired(given if self.collate is None else self.collate(given), columns=False).inputs
+
+        found = found_in_samples(repeated)
+        return found_in_batch(inputs, targets) if found is None else found
+
+    def _ready(self, batch: Batch, device: torch.device) -> Batch:
+        """Return a batch on a device, transformed."""
+        inputs, targets = place(batch.inputs, device), place(batch.targets, device)
+        return replace(batch, inputs=inputs if self.transform is None else self.transform(inputs), targets=targets)
 
     def check_classes(self, classes: int, ignored: int) -> None:
         """Refuse targets that are no class from 0 to ``classes - 1`` nor the ``ignored`` one, where all are at hand."""
-        if not isinstance(self.source, tuple) or self.source[1].is_floating_point():
+        held = self.source[-1] if self.indexed else None
+        if not isinstance(held, Tensor) or held.is_floating_point():
             return
-        targets = self.source[1][self.source[1] != ignored]
+        targets = held[held != ignored]
         if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
             raise RankfrontError(
                 f"targets must be classes from 0 to {classes - 1}, as many as the model's outputs, "
@@ -176,35 +218,26 @@ class Split:
 
         None for a Dataset or DataLoader: reading all of it may take long.
         """
-        if not isinstance(self.source, tuple):
+        if not isinstance(self._form, InMemory):
             return None
         augment = () if self.augment is None else (getattr(self.augment, "__qualname__", type(self.augment)),)
-        return fingerprint(self._hashed(self.source), *augment)[:16]
+        return fingerprint(self._hashed, *augment)[:16]
 
     def fingerprints(self) -> tuple[str, str, str] | None:
-        """Return short hashes of the input tensor, of it and the targets, and of these and a transformed sample.
+        """Return short hashes of the input tensors, of them and the targets, and of these and a transformed sample.
 
         None for a Dataset or DataLoader.
         """
-        if not isinstance(self.source, tuple):
+        if not isinstance(self._form, InMemory):
             return None
-        _, inputs, both, *more = (found[:16] for found in fingerprints(self._hashed(self.source)))
-        return inputs, both, more[-1] if more else both
+        inputs = len(tensors_of(self.source[0]))
+        both = len(tensors_of(self.source))
+        found = [digest[:16] for digest in fingerprints(self._hashed)]
+        return found[inputs], found[both], found[-1]
 
-    def _hashed(self, source: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        """Return what is hashed: a transform is recognised by its result for the first sample."""
-        transformed = () if self.transform is None else tensors_of(self.transform(source[0][:1]))
-        return named([*source, *transformed])
-
-
-def _checked_pair(source: Sequence[Any]) -> tuple[Tensor, Tensor]:
-    if len(source) != 2 or not all(isinstance(t, Tensor) for t in source):
-        kinds = ", ".join(type(t).__name__ for t in source[:4])
-        hint = "; torch.from_numpy makes tensors of arrays" if "ndarray" in kinds else ""
-        raise RankfrontError(f"data must be a pair of tensors (inputs, targets), but got ({kinds}){hint}")
-    inputs, targets = source
-    if inputs.ndim == 0 or targets.ndim == 0 or len(inputs) != len(targets):
-        raise RankfrontError(
-            f"inputs and targets must have the same length, but got {tuple(inputs.shape)} and {tuple(targets.shape)}"
-        )
-    return inputs, targets
+    @functools.cached_property
+    def _hashed(self) -> dict[str, Tensor]:
+        """What is hashed: a transform is recognised by its result for the first sample."""
+        plain = self.transform is None and self.collate is None
+        transformed = () if plain else tensors_of(self.few(1).inputs)
+        return named([*tensors_of(self.source), *transformed])

@@ -1,80 +1,67 @@
-"""Nested structures of tensors, dicts and tuples: what models are called with, what they give, and targets.
+"""Nested structures: what models are called with, what they give, and targets.
+
+Any nesting of tensors, containers (see `containers`), numbers, texts and None; NumPy arrays, which `place` turns into
+tensors; a ``PackedSequence``; objects that have a ``to(device)`` of their own, such as graph batches.
+
+A **list** holds one item a sample (images of different sizes, texts), or one part a column where its length is not the
+number of samples. A **tuple** holds columns, each with all samples.
 
 >>> length({"tokens": torch.zeros(3, 7), "mask": torch.ones(3, 7)})
 3
+>>> length([torch.zeros(3, 40, 30), torch.zeros(3, 20, 50)])
+2
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
-Inputs = Any
-"""What a model is called with: a tensor, a tuple (positional) or a dict (keywords) of tensors."""
-
-
-def apply(model: nn.Module, inputs: Inputs) -> Any:
-    """Call ``model`` on a batch's inputs: a tuple as positional arguments, a dict as keywords."""
-    if isinstance(inputs, (tuple, list)):
-        return model(*inputs)
-    if isinstance(inputs, dict):
-        return model(**inputs)
-    return model(inputs)
-
-
-def parts_of(item: Any) -> dict[str, Any] | None:
-    """Return what a container holds, by key, field or position; None for whatever is no container.
-
-    Containers are mappings (a Hugging Face ``ModelOutput`` or ``BatchEncoding`` too), lists, tuples, named tuples and
-    dataclasses. A cache, a number, a string is none.
-    """
-    if isinstance(item, Mapping):
-        return {str(key): value for key, value in item.items()}
-    if isinstance(item, tuple | list):
-        return dict(zip(getattr(item, "_fields", map(str, range(len(item)))), item, strict=True))
-    if is_dataclass(item) and not isinstance(item, type):
-        return {field.name: getattr(item, field.name) for field in fields(item)}
-    return None
-
-
-def rebuilt(item: Any, values: Sequence[Any]) -> Any:
-    """Return a container of the same type as ``item`` with other parts, in the order of `parts_of`."""
-    if isinstance(item, Mapping):
-        try:
-            copied: Any = copy.copy(item)
-            for key, value in zip(item, values, strict=True):
-                copied[key] = value
-        except Exception:  # a mapping that is read-only
-            return dict(zip(item, values, strict=True))
-        return copied
-    if isinstance(item, tuple | list):
-        made: Any = type(item)
-        return getattr(made, "_make", made)(values)
-    copied = copy.copy(item)
-    for field, value in zip(fields(item), values, strict=True):
-        object.__setattr__(copied, field.name, value)
-    return copied
+from .calling import Inputs as Inputs
+from .calling import apply as apply
+from .containers import parts_of as parts_of
+from .containers import rebuilt as rebuilt
+from .samples import cut as cut
+from .samples import join as join
+from .samples import length as length
 
 
 def mapped(item: Any, function: Callable[[Tensor], Any]) -> Any:
     """Return the structure with every tensor replaced by the function's value; containers keep their types."""
-    if isinstance(item, Tensor):
-        return function(item)
+
+    def leaf(value: Any) -> Any:
+        if isinstance(value, PackedSequence):
+            return value._replace(data=function(value.data))
+        return function(value) if isinstance(value, Tensor) else value
+
+    return with_leaves(item, leaf)
+
+
+def with_leaves(item: Any, function: Callable[[Any], Any]) -> Any:
+    """Return the structure with every leaf, tensor or not, replaced by the function's value."""
     parts = parts_of(item)
-    if parts is None:
-        return item
-    return rebuilt(item, [mapped(part, function) for part in parts.values()])
+    return function(item) if parts is None else rebuilt(item, [with_leaves(part, function) for part in parts.values()])
 
 
 def place(item: Any, device: torch.device | str) -> Any:
-    """Move every tensor of a structure to ``device``; whatever is no tensor stays as it is."""
+    """Move a structure to ``device``: tensors, arrays as tensors, and what has a ``to`` of its own."""
     device = torch.device(device)
-    return mapped(item, lambda tensor: tensor.to(device, non_blocking=device.type == "cuda"))  # from CUDA it must wait
+
+    def put(leaf: Any) -> Any:
+        if isinstance(leaf, Tensor):
+            return leaf.to(device, non_blocking=device.type == "cuda")  # from CUDA it must wait
+        if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "biufc":
+            return torch.from_numpy(leaf.copy()).to(device)  # the copy may be written to, and has no negative strides
+        own: Any = getattr(leaf, "to", None)
+        moved = own(device) if callable(own) else None
+        return leaf if moved is None else moved
+
+    return with_leaves(item, put)
 
 
 def full_precision(item: Any) -> Any:
@@ -82,36 +69,14 @@ def full_precision(item: Any) -> Any:
     return mapped(item, lambda tensor: tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor)
 
 
-def join(parts: Sequence[Any]) -> Any:
-    """Concatenate structures of the same form, tensor by tensor, along the first dimension."""
-    first = parts[0]
-    if isinstance(first, Tensor):
-        return torch.cat(list(parts))
-    if isinstance(first, dict):
-        return {key: join([part[key] for part in parts]) for key in first}
-    return tuple(join(list(column)) for column in zip(*parts, strict=True))
-
-
-def length(item: Any) -> int:
-    """Return the number of samples in a structure: the length of its first tensor."""
-    if isinstance(item, dict):
-        return length(next(iter(item.values())))
-    if isinstance(item, (tuple, list)):
-        return length(item[0])
-    return len(item)
-
-
-def cut(item: Any, part: slice) -> Any:
-    """Return some of the samples of every tensor in a structure."""
-    if isinstance(item, dict):
-        return {key: cut(value, part) for key, value in item.items()}
-    if isinstance(item, (tuple, list)):
-        return tuple(cut(value, part) for value in item)
-    return item[part]
-
-
 def tensors_of(item: Any) -> list[Tensor]:
-    """Return the tensors of a structure, in order."""
+    """Return the tensors of a structure, in order; of an object with a ``to`` those among its attributes."""
     if isinstance(item, Tensor):
         return [item]
-    return [tensor for part in (parts_of(item) or {}).values() for tensor in tensors_of(part)]
+    if isinstance(item, PackedSequence):
+        return [tensor for tensor in item if tensor is not None]
+    parts = parts_of(item)
+    if parts is None:
+        held = callable(getattr(item, "to", None)) and hasattr(item, "__dict__")
+        return [value for value in vars(item).values() if isinstance(value, Tensor)] if held else []
+    return [tensor for part in parts.values() for tensor in tensors_of(part)]

@@ -8,6 +8,8 @@ large as the numbers themselves, and changes when any value changes.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -33,10 +35,12 @@ def sketch(value: Any) -> Sketch:
         return {"value": value}
     if isinstance(value, float):
         return _of_tensor(torch.tensor([value], dtype=torch.float64))
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {"items": {str(key): sketch(part) for key, part in value.items()}}
     if isinstance(value, tuple | list):
         return {"parts": [sketch(part) for part in value]}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"items": {field.name: sketch(getattr(value, field.name)) for field in fields(value)}}
     return None
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch
 from ..data.split import Split
-from ..data.structure import apply, full_precision, length
+from ..data.structure import apply, full_precision
 from ..device import autocast
 from ..errors import RankfrontError, TrialError
 from ..io.checkpoint import Checkpoint
@@ -96,7 +96,7 @@ def finetune(
                         batch_loss = _backward(model, batch.parts(parts), loss, device)
                         break
                     except torch.OutOfMemoryError:
-                        if parts >= length(batch.targets):
+                        if parts >= batch.samples:
                             raise
                         parts *= 2
                         if device.type == "cuda":
@@ -134,14 +134,14 @@ def _backward(
     model: nn.Module, parts: list[Batch], loss: Callable[[Any, Batch], Tensor], device: torch.device
 ) -> Tensor:
     """Add up the gradients of a batch that is passed in parts; return its loss."""
-    samples = sum(length(part.targets) for part in parts)
+    samples = sum(part.samples for part in parts)
     total = torch.zeros((), device=device)
     for part in parts:
         with autocast(device):
             outputs = apply(model, part.inputs)
         value = loss(full_precision(outputs), part)
         if len(parts) > 1:
-            value = value * (length(part.targets) / samples)
+            value = value * (part.samples / samples)
         value.backward()
         total += value.detach()
     return total

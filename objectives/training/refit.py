@@ -24,6 +24,7 @@ from torch.utils.hooks import RemovableHandle
 from ..calibration.patches import input_rows, output_rows
 from ..data.batch import Batch
 from ..data.structure import apply, join, length
+from ..errors import RankfrontError
 from ..kinds.factors import last_map
 from ..model.layer import Layer, Linear
 
@@ -76,7 +77,7 @@ def refit(model: nn.Module, dense: nn.Module, layers: Iterable[Layer], batches: 
     inputs = [batch.inputs for batch in batches[: max(1, ELEMENTS // (widest * size))]]
     try:
         together = join(inputs)
-    except RuntimeError:  # batches padded to different lengths
+    except RankfrontError:  # batches padded to different lengths
         inputs, together = inputs[:1], inputs[0]
     _run(dense, inputs, [note(layer) for layer in once])
     _run(model, [together], [solve(layer) for layer in once])

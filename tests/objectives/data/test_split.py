@@ -81,7 +81,6 @@ def test_inputs_may_be_dicts_and_tuples() -> None:
         ((X,), "a pair of tensors"),
         ((X, [1]), "but got \\(Tensor, list\\)"),
         ((X[:0], Y[:0]), "it is empty"),
-        (Stream(), "must know its length"),
     ],
 )
 def test_says_what_is_wrong(source: Any, said: str) -> None:

@@ -1,0 +1,65 @@
+"""How a model is called with a batch's inputs: by position, by keywords, or with the whole as one argument.
+
+* A **mapping** is passed as keywords; where none of its keys is a parameter of ``forward``, as one argument.
+* A **tuple** is passed by position, unless ``forward`` cannot take so many and can take one. A named tuple is passed
+  whole to a ``forward`` that asks for one argument and for none by the name of a field.
+* Anything else (a tensor, a list of images, a dataclass, a graph batch) is passed as it is.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence
+
+Inputs = Any
+"""What a model is called with: a tensor, or any structure of tensors."""
+
+_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def apply(model: nn.Module, inputs: Inputs) -> Any:
+    """Return what ``model`` gives for a batch's inputs."""
+    if isinstance(inputs, tuple) and not isinstance(inputs, PackedSequence):
+        return model(*inputs) if _by_position(model, inputs) else model(inputs)
+    if isinstance(inputs, Mapping):
+        return model(**inputs) if _by_keywords(model, inputs) else model(inputs)
+    return model(inputs)
+
+
+def _by_keywords(model: nn.Module, inputs: Mapping[Any, Any]) -> bool:
+    if not all(isinstance(key, str) for key in inputs):
+        return False
+    signature = _signature(model)
+    if signature is None or _binds(signature, **inputs):
+        return True
+    return any(key in signature.parameters for key in inputs) or not _binds(signature, inputs)
+
+
+def _by_position(model: nn.Module, inputs: tuple[Any, ...]) -> bool:
+    signature = _signature(model)
+    if signature is None:
+        return True
+    if not _binds(signature, *inputs):
+        return not _binds(signature, inputs)
+    fields = getattr(inputs, "_fields", ())
+    required = [p for p in signature.parameters.values() if p.default is p.empty and p.kind in _BY_POSITION]
+    return not fields or len(required) != 1 or len(fields) == 1 or required[0].name in fields
+
+
+def _signature(model: nn.Module) -> inspect.Signature | None:
+    try:
+        return inspect.signature(model.forward)
+    except (TypeError, ValueError):  # of compiled code
+        return None
+
+
+def _binds(signature: inspect.Signature, *arguments: Any, **keywords: Any) -> bool:
+    try:
+        signature.bind(*arguments, **keywords)
+    except TypeError:
+        return False
+    return True

@@ -1,0 +1,98 @@
+"""Data that is in memory: tensors, or structures of tensors, with all samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import RankfrontError
+from .containers import parts_of
+from .evenly import evenly
+from .samples import axis_of, count, cut, told
+from .source import Read
+from .structure import place, tensors_of
+
+RESIDENT_SHARE = 0.4
+"""Share of the free device memory that one split's tensors may take."""
+
+
+class InMemory:
+    """A pair of inputs and targets, or any other tuple of columns for a ``collate`` of the user's.
+
+    The tensors are moved to a GPU once where they fit.
+
+    Raises:
+        RankfrontError: it is no pair of tensors, or they differ in length.
+    """
+
+    columns = False
+
+    def __init__(self, source: Sequence[Any], *, dim: int | None, pair: bool) -> None:
+        placed = [place(part, "cpu") if isinstance(part, np.ndarray) else part for part in source]
+        if (pair and len(placed) != 2) or not placed or not all(map(_holds_tensors, placed)):
+            kinds = ", ".join(type(part).__name__ for part in source[:4])
+            hint = f"; a tuple of {len(source)} needs a collate" if pair and len(source) > 2 else ""
+            raise RankfrontError(f"data must be a pair of tensors (inputs, targets), but got ({kinds}){hint}")
+        self.source = tuple(placed)
+        self.dim = _dim_of(self.source) if dim is None else dim
+        lengths = {count(part, self.dim) for part in self.source}
+        if len(lengths) > 1 or None in lengths:
+            sizes = [tuple(part.shape) if isinstance(part, Tensor) else told(part) for part in self.source]
+            raise RankfrontError(
+                f"inputs and targets must have the same length, but got {' and '.join(map(str, sizes))}"
+            )
+        (self.size,) = lengths
+        self._resident: dict[torch.device, tuple[Any, ...]] = {}
+
+    def __len__(self) -> int:
+        return self.size or 0
+
+    def steps(self, batch_size: int) -> int:
+        """Return the number of shuffled batches: no last one of a single sample."""
+        whole, rest = divmod(len(self), batch_size)
+        return max(1, whole + (rest > 1))
+
+    def read(self, batch_size: int, shuffle: torch.Generator | None, device: torch.device) -> Iterator[Read]:
+        """Yield tuples of columns, in order or shuffled, with the samples' positions."""
+        source, n = self._on(device), len(self)
+        order = torch.arange(n) if shuffle is None else torch.randperm(n, generator=shuffle)
+        if shuffle is not None and n > batch_size and n % batch_size == 1:
+            order = order[:-1]
+        for index in order.split(batch_size):
+            yield Read(cut(source, index, self.dim, n), index)
+
+    def few(self, samples: int) -> Any:
+        """Return evenly spaced samples."""
+        return cut(self.source, torch.tensor(evenly(len(self), samples)), self.dim, len(self))
+
+    def repeated(self, times: int) -> Any:
+        """Return the first sample so many times."""
+        return cut(self.source, torch.zeros(times, dtype=torch.long), self.dim, len(self))
+
+    def _on(self, device: torch.device) -> tuple[Any, ...]:
+        if device.type != "cuda":
+            return self.source
+        if device not in self._resident:
+            free, _ = torch.cuda.mem_get_info(device)
+            size = sum(t.numel() * t.element_size() for t in tensors_of(self.source))
+            fits = size <= RESIDENT_SHARE * free
+            self._resident[device] = place(self.source, device) if fits else self.source
+        return self._resident[device]
+
+
+def _holds_tensors(item: Any) -> bool:
+    """Return whether an item is a tensor, or a structure of nothing but tensors with samples."""
+    if isinstance(item, Tensor):
+        return item.ndim > 0
+    parts = parts_of(item)
+    return bool(parts) and all(map(_holds_tensors, parts.values()))
+
+
+def _dim_of(source: tuple[Any, ...]) -> int:
+    """Return along which dimension the samples lie: 1 where the first column is as long there as the last one."""
+    first, last = tensors_of(source[0])[0], tensors_of(source[-1])[0]
+    return int(len(first) != len(last) and axis_of(first, len(last), 1) == 1)

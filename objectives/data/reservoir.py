@@ -1,0 +1,70 @@
+"""Samples drawn at random from batches that come one after the other, without knowing how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from ..errors import RankfrontError
+from .batch import Batch
+from .samples import join
+from .structure import mapped
+
+PIECE = 8
+"""Samples that are drawn together, next to each other in a batch: it limits how often batches are cut."""
+
+REACH = 64
+"""At most so many times the samples wanted are read: it limits the time that a long stream takes."""
+
+
+def reservoir(batches: Iterable[Batch], samples: int, batch_size: int, order: torch.Generator) -> list[Batch]:
+    """Return about so many samples, in batches of at most ``batch_size`` where they can be put together.
+
+    Pieces of the batches are kept with equal probability (Vitter, ACM TOMS 1985, algorithm R). A batch that cannot be
+    cut is a piece as it is.
+
+    Args:
+        batches: an epoch of them, on the CPU; read until it ends or has given `REACH` times the samples wanted.
+        samples: how many are wanted.
+        batch_size: the largest batch.
+        order: what is drawn from.
+    """
+    kept: list[Batch] = []
+    passed = read = 0
+    for batch in batches:
+        n = batch.samples
+        size = PIECE if batch.can_cut()[0] else max(1, n)
+        most = max(2, -(-samples // min(size, max(1, n))))
+        for start in range(0, n, size):
+            at = passed if passed < most else int(torch.randint(passed + 1, (), generator=order))
+            passed += 1
+            if at < most:
+                piece = _copied(batch[start : start + size])
+                kept[at : at + 1] = [piece]
+        read += n
+        if read >= REACH * samples:
+            break
+    shuffled = [kept[i] for i in torch.randperm(len(kept), generator=order).tolist()]
+    return _together(shuffled, max(1, batch_size // PIECE))
+
+
+def _copied(batch: Batch) -> Batch:
+    """Return a batch whose tensors do not keep those of a larger batch in memory."""
+    inputs, targets = (mapped(item, lambda tensor: tensor.clone()) for item in (batch.inputs, batch.targets))
+    return Batch(inputs, targets, batch.index, batch.dim, batch.label)
+
+
+def _together(pieces: list[Batch], count: int) -> list[Batch]:
+    """Put so many pieces together, those that fit; the others stay as they are."""
+    found: list[Batch] = []
+    for start in range(0, len(pieces), count):
+        group = pieces[start : start + count]
+        first = group[0]
+        try:
+            whole = join([(piece.inputs, piece.targets) for piece in group], first.dim)
+        except RankfrontError:  # of different lengths
+            found += group
+            continue
+        found.append(Batch(whole[0], whole[1], None, first.dim, first.label))
+    return found

@@ -1,0 +1,164 @@
+"""The samples of a structure: how many there are, some of them, several structures put together.
+
+A tensor holds its samples along ``dim`` (0, or 1 for sequence-first models) where it is as long there as there are
+samples; else along the first dimension that is. A tensor without such a dimension belongs to all samples and is never
+cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
+
+from ..errors import RankfrontError
+from .containers import parts_of, rebuilt
+
+Part = slice | Tensor
+"""Which samples: a slice, or their positions ``(k,)``."""
+
+
+def count(item: Any, dim: int = 0) -> int | None:
+    """Return the number of samples in a structure, or None where nothing in it tells.
+
+    That is the length of its first tensor, or of a list where there is no tensor outside of lists.
+    """
+    if isinstance(item, PackedSequence):
+        return int(item.batch_sizes[0])
+    if isinstance(item, Tensor | np.ndarray):
+        return item.shape[dim if dim < item.ndim else 0] if item.ndim else None
+    if isinstance(item, list):
+        return len(item)
+    parts = parts_of(item)
+    if parts is None:
+        return _of_object(item)
+    values = sorted(parts.values(), key=lambda part: isinstance(part, list))  # stable: lists come last
+    found = next((n for part in values if (n := count(part, dim)) is not None), None)
+    if found is None and isinstance(item, tuple) and item and not hasattr(item, "_fields"):
+        return len(item)  # of texts, numbers, Nones
+    return found
+
+
+def length(item: Any, dim: int = 0) -> int:
+    """Return the number of samples in a structure.
+
+    Raises:
+        RankfrontError: nothing in it tells.
+    """
+    found = count(item, dim)
+    if found is None:
+        raise RankfrontError(
+            f"a batch must hold a tensor or a list that tells its number of samples, but {told(item)} holds none"
+        )
+    return found
+
+
+def axis_of(tensor: Tensor | np.ndarray[Any, Any], samples: int, dim: int = 0) -> int | None:
+    """Return along which dimension a tensor holds so many samples; None where it belongs to all of them."""
+    order = dict.fromkeys((dim, 0, *((1,) if tensor.ndim > 2 else ())))  # (layers, N, H): states of an RNN
+    return next((axis for axis in order if axis < tensor.ndim and tensor.shape[axis] == samples), None)
+
+
+def can_cut(item: Any, samples: int, dim: int = 0) -> tuple[bool, str]:
+    """Return ``(True, "")`` where every part of a structure can be cut into samples, else False and what cannot."""
+    parts = parts_of(item)
+    if parts is not None and not (isinstance(item, list) and len(item) == samples):
+        return next((found for part in parts.values() if not (found := can_cut(part, samples, dim))[0]), (True, ""))
+    opaque = callable(getattr(item, "to", None)) and not isinstance(item, Tensor | PackedSequence)
+    if opaque and not (hasattr(item, "__getitem__") and _of_object(item) == samples):
+        return False, f"a {type(item).__name__} cannot be cut into samples"
+    return True, ""
+
+
+def cut(item: Any, part: Part, dim: int = 0, samples: int | None = None) -> Any:
+    """Return some of the samples of a structure; ``samples`` says how many it holds, where it does not tell itself."""
+    n = length(item, dim) if samples is None else samples
+    if isinstance(item, Tensor | np.ndarray):
+        axis = axis_of(item, n, dim)
+        chosen = part.to(item.device) if isinstance(part, Tensor) and isinstance(item, Tensor) else part
+        return item if axis is None else item[(slice(None),) * axis + (chosen,)]
+    if isinstance(item, PackedSequence):
+        return pack_sequence(_picked(unpack_sequence(item), part), enforce_sorted=False)
+    parts = parts_of(item)
+    if parts is None:
+        return item[part] if can_cut(item, n, dim)[0] and _of_object(item) == n else item
+    if isinstance(item, list) and len(item) == n:
+        return rebuilt(item, _picked(item, part))
+    if type(item) is tuple and len(item) == n and all(count(value, dim) is None for value in item):
+        return tuple(_picked(item, part))
+    return rebuilt(item, [cut(value, part, dim, n) for value in parts.values()])
+
+
+def join(parts: Sequence[Any], dim: int = 0) -> Any:
+    """Put structures of the same form together: tensors along the dimension of their samples, lists end to end.
+
+    Numbers and tensors without dimensions are stacked, one a part.
+
+    Raises:
+        RankfrontError: they are of different forms, or of sizes that do not fit.
+    """
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return _joined_tensors(parts, dim)
+    if isinstance(first, PackedSequence):
+        return pack_sequence([one for part in parts for one in unpack_sequence(part)], enforce_sorted=False)
+    if isinstance(first, list) and not (_are_columns(first, dim) and all(len(part) == len(first) for part in parts)):
+        return rebuilt(first, [one for part in parts for one in part])
+    columns = [parts_of(part) for part in parts]
+    if columns[0] is None:
+        if isinstance(first, bool | int | float):
+            return torch.tensor(parts)
+        return first if all(part is None or part == first for part in parts) else list(parts)
+    if any(other is None or other.keys() != columns[0].keys() for other in columns):
+        raise RankfrontError(f"batches of different forms cannot be put together: {told(first)}, {told(parts[-1])}")
+    return rebuilt(first, [join([other[key] for other in columns if other is not None], dim) for key in columns[0]])
+
+
+def told(item: Any) -> str:
+    """Return what an item is, in a few words for an error."""
+    if isinstance(item, Tensor | np.ndarray):
+        return f"a {'tensor' if isinstance(item, Tensor) else 'NumPy array'} {tuple(item.shape)}"
+    if isinstance(item, Mapping):
+        return f"a {type(item).__name__} of {', '.join(map(str, item)) or 'nothing'}"
+    if isinstance(item, tuple | list) and not isinstance(item, PackedSequence):
+        return f"a {type(item).__name__} of {len(item)}"
+    return f"a {type(item).__name__}"
+
+
+def _joined_tensors(parts: Sequence[Tensor], dim: int) -> Tensor:
+    if any(not isinstance(part, Tensor) or part.ndim != parts[0].ndim for part in parts):
+        raise RankfrontError(
+            f"tensors must be of one form to be put together, but are {', '.join(map(told, parts[:3]))}"
+        )
+    if parts[0].ndim == 0:
+        return torch.stack(list(parts))
+    axis = dim if dim < parts[0].ndim else 0
+    shapes = {(*part.shape[:axis], *part.shape[axis + 1 :]) for part in parts}
+    if len(shapes) > 1:
+        sizes = sorted({tuple(part.shape) for part in parts})
+        raise RankfrontError(f"batches of different sizes cannot be put together: {sizes[0]} and {sizes[-1]}")
+    return torch.cat(list(parts), axis)
+
+
+def _are_columns(items: list[Any], dim: int) -> bool:
+    """Return whether a list holds tensors with as many samples each, rather than one item a sample."""
+    return (
+        bool(items) and all(isinstance(one, Tensor) for one in items) and len({count(one, dim) for one in items}) == 1
+    )
+
+
+def _of_object(item: Any) -> int | None:
+    """Return the number of samples that an object of another library tells: of a graph batch, its graphs."""
+    for name in ("num_graphs", "batch_size"):
+        if isinstance(found := getattr(item, name, None), int):
+            return found
+    sized = hasattr(type(item), "__len__") and hasattr(type(item), "__getitem__") and not isinstance(item, str | bytes)
+    return len(item) if sized else None
+
+
+def _picked(items: Sequence[Any], part: Part) -> list[Any]:
+    return list(items[part]) if isinstance(part, slice) else [items[int(i)] for i in part]
