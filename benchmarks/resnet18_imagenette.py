@@ -29,7 +29,8 @@ from torch.utils.benchmark import Timer
 from rankfront import Choice, FineTune, Plan, Task
 from rankfront.objectives.device import choose_device
 from rankfront.objectives.kinds.registry import KINDS
-from rankfront.objectives.metrics.score import ACCURACY, evaluate
+from rankfront.objectives.metrics.evaluation import evaluate
+from rankfront.objectives.metrics.score import ACCURACY
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.training.finetune import finetune
 from rankfront.search.allocation.knapsack import knapsack

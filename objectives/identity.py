@@ -22,6 +22,7 @@ from .data.structure import apply, mapped, place
 from .identity_keys import CONTENT, SPLITS, WEIGHTS
 from .io.fingerprint import fingerprint
 from .io.sketch import Sketch, agree, common, sketch
+from .metrics.whole_split import joined
 
 if TYPE_CHECKING:
     from .task import Task
@@ -36,13 +37,14 @@ LEAST_PASSED = 8
 """Least number of samples of the probe that are passed through the network, whatever the FLOP limit."""
 
 
-def identity_of(task: Task, dense: nn.Module, flops: float = 0.0) -> dict[str, Any]:
+def identity_of(task: Task, dense: nn.Module, flops: float = 0.0, batch_size: int = SAMPLES) -> dict[str, Any]:
     """Return a task's identity, as plain data for JSON.
 
     Args:
         task: the task.
         dense: its model, as it is factorized, in eval mode.
         flops: operations of the model for one input; 0 if unknown.
+        batch_size: largest batch that is passed through it.
 
     Returns:
         ``dense model``: a hash of the weights. ``train data`` …: the hash of a split of tensors, for old studies.
@@ -55,16 +57,20 @@ def identity_of(task: Task, dense: nn.Module, flops: float = 0.0) -> dict[str, A
     content: dict[str, Any] = {name: _data(splits[name], probes[name], hashes[name]) for name in splits}
     fixed = [name for name in ("train", "validation") if (probe := probes[name]) is not None and probe.fixed]
     batches = {name: _thinned(probe.batch, passed) for name in fixed if (probe := probes[name]) is not None}
-    outputs = {name: _computed(lambda batch=batch: _outputs(dense, batch)) for name, batch in batches.items()}
+    outputs = {
+        name: _computed(lambda batch=batch: _outputs(dense, batch, batch_size)) for name, batch in batches.items()
+    }
     content["outputs"] = {name: known for name, (_, known) in outputs.items()}
     if fixed:
         functions = (
-            ("loss", fixed[0], task.loss or nn.functional.cross_entropy),
+            ("loss", fixed[0], task.criterion),
             ("score", fixed[-1], lambda ours, theirs: task.score.of([(ours, theirs)])),
         )
         for name, split, function in functions:
             ours, targets = outputs[split][0], batches[split].targets
             content[name] = {split: _computed(functools.partial(_values, function, ours, targets))[1]}
+        if task.loss == "model":  # it belongs to the model, whose outputs without labels hold none
+            content["loss"] = {fixed[0]: sketch("model")}
     return {
         WEIGHTS: fingerprint(task.model.state_dict())[:16],
         # Old studies hold the augmentation's name in this hash, which is no content.
@@ -148,9 +154,11 @@ def _thinned(batch: Batch, samples: int) -> Batch:
     return batch[:: -(-batch.samples // samples)]
 
 
-def _outputs(dense: nn.Module, batch: Batch) -> Any:
+def _outputs(dense: nn.Module, batch: Batch, batch_size: int) -> Any:
     device = next((p.device for p in dense.parameters()), torch.device("cpu"))
-    return place(apply(dense, place(batch.inputs, device)), "cpu")
+    parts = batch.parts(-(-batch.samples // batch_size))
+    passed = [place(apply(dense, place(part.inputs, device)), "cpu") for part in parts]
+    return joined(passed, [part.samples for part in parts])
 
 
 def _values(function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> Tensor | Any:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from .calibration.calibrate import calibrate
 from .calibration.moments import Moments, Statistic
@@ -28,10 +27,11 @@ from .io.checkpoint import Checkpoint
 from .kinds.cache import DecompositionCache, key_of
 from .kinds.decompositions import Decompositions, Wanted
 from .metrics.costs import Costs
+from .metrics.evaluation import Evaluation, evaluate
 from .metrics.registry import measure
-from .metrics.score import Evaluation, evaluate
 from .metrics.values import Metrics
 from .model.layer import Layer
+from .model.pass_size import pass_size
 from .model.plain.form import Rewrites
 from .outcome import Outcome
 from .plan import DENSE, Choice, Plan
@@ -74,10 +74,12 @@ class Objective:
         self.decompositions = Decompositions(self.by_name, dense.kinds)
         self.costs = Costs(self.dense, self.layers, self.layers.example, task.int8)
         check_some_layer_saves(self.layers, dense.kinds)
-        check_loss_and_score(task, self.dense)
+        self.batch_size = task.eval_batch_size or pass_size(self.dense, self.example, task.batch_size)
+        """Largest batch of the passes without gradients."""
+        check_loss_and_score(task, self.dense, self.batch_size)
         self._cache = cache
         self._samples = Samples([], [])
-        self._soft = SoftTargets(self.dense, task.train)
+        self._soft = SoftTargets(self.dense, task.train, self.batch_size)
 
     @property
     def smallest(self) -> Metrics:
@@ -97,13 +99,13 @@ class Objective:
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
         """What the model, the data, the loss and the score are known by (see `identity`); plain data."""
-        return identity_of(self.task, self.dense, float(self.costs.dense["flops"]))
+        return identity_of(self.task, self.dense, float(self.costs.dense["flops"]), self.batch_size)
 
     def prepare(self, progress: WorkCallback | None = None) -> None:
         """Calibrate, and decompose every layer by every kind; what is cached on disk is not done again."""
         tell = progress or (lambda what, done, total: None)
         to_device(self.dense, self.device)
-        self._samples = draw(self.task.train, self.task.calibration, self.seed, self.device)
+        self._samples = draw(self.task.train, self.task.calibration, self.seed, self.device, self.batch_size)
         key = key_of(self.dense, self._samples.calibration, self.task.whiten)
 
         def gather(wanted: Wanted) -> dict[tuple[str, Statistic], Moments]:
@@ -188,48 +190,47 @@ class Objective:
             TrialError: a loss or score that is not finite.
         """
         notes: list[str] = []
-        scores: list[float] = []
-        scale = self.task.score.scale
+        scores: list[Evaluation] = []
+        scale, criterion = self.task.score.scale, self.task.criterion
 
         def validate(model: nn.Module) -> float:
-            scores.append(self.score(model))
-            return scale.minimised(scores[-1])
+            scores.append(self.scored(model))
+            return scale.minimised(scores[-1].score)
 
         least = finetune(
             model,
             self.task.train,
-            functools.partial(
-                mixed_loss,
-                loss=self.task.loss or functional.cross_entropy,
-                soft=self._soft,
-                classes=self.task.classifies,
-                by=settings,
-            ),
+            functools.partial(mixed_loss, loss=criterion, soft=self._soft, by=settings),
             validate,
             settings,
             seed=seed,
             device=self.device,
             progress=progress,
             checkpoint=checkpoint,
-            stop=None if stop is None else lambda epoch: stop(epoch, scores[-1]),
+            stop=None if stop is None else lambda epoch: stop(epoch, scores[-1].score),
             note=notes.append,
+            forward=criterion.forward,
         )
         score = scale.minimised(least)
+        best = next((found for found in reversed(scores) if found.score == score), None)
         model = model.to("cpu", memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
         metrics = measure(model, self.layers.example, self.costs.saved)
         if self.task.int8:
             model = quantized(model)
-            score = self.score(model)
+            best = self.scored(model)
+            score = best.score
             model = model.cpu()
-        return Outcome(score, metrics, model, score_before_finetuning=scores[0], notes=tuple(notes))
+        before, interval = scores[0].score, None if best is None else best.interval
+        return Outcome(score, metrics, model, score_before_finetuning=before, notes=tuple(notes), interval=interval)
 
     def score(self, model: nn.Module, split: str = "validation") -> float:
         """Return a network's score on the named split."""
         return self.scored(model, split).score
 
     def scored(self, model: nn.Module, split: str = "validation") -> Evaluation:
-        """Return a network's score on the named split, and the number of samples that it was computed on."""
-        return evaluate(model.to(self.device), getattr(self.task, split), self.task.score, device=self.device)
+        """Return a network's score on the named split, on how much it was computed, and its interval."""
+        data, device = getattr(self.task, split), self.device
+        return evaluate(model.to(device), data, self.task.score, device=device, batch_size=self.batch_size)
 
     def _refitted_where_it_helps(self, model: nn.Module, factors: nn.Module, plan: Plan) -> nn.Module:
         """Return the network of refitted ``factors``, or ``model`` where that is no better on held-out data."""
@@ -243,4 +244,4 @@ class Objective:
         return refitted if better else model
 
     def _distance_to_dense(self, model: nn.Module) -> float:
-        return distance(model, self.dense, self._samples.held_out, classes=self.task.classifies)
+        return distance(model, self.dense, self._samples.held_out, self.task.criterion)

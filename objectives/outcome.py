@@ -21,3 +21,5 @@ class Outcome:
     """The validation score before fine-tuning; None where it is not known."""
     notes: tuple[str, ...] = ()
     """What was unusual."""
+    interval: tuple[float, float] | None = None
+    """The score's 95 % interval, where it has one."""

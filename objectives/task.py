@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from .data.split import Split
 from .errors import RankfrontError
@@ -17,6 +16,7 @@ from .export.int8 import check_installed
 from .kinds.registry import KINDS, kinds_named
 from .metrics.registry import METRICS
 from .metrics.score import ACCURACY, Score
+from .training.criterion import Criterion, Loss
 from .training.settings import FineTune
 
 LEAST_CALIBRATION = 16
@@ -40,15 +40,16 @@ class Task:
     train: Any
     validation: Any
     test: Any = None
-    loss: Callable[[Any, Any], Tensor] | None = None
-    """``loss(outputs, targets)``, averaged over the batch; cross entropy if not given.
+    loss: Loss = None
+    """``loss(outputs, targets)``, averaged over the batch; cross entropy if not given; ``"model"``: the model's own.
 
-    With a cross entropy the soft targets of distillation are compared by KL divergence, with any other
-    loss by mean squared difference.
+    Outputs are those that the model gives in training (see `Criterion`). With a cross entropy the soft targets of
+    distillation are compared by KL divergence, with any other loss by mean squared difference.
     """
     score: Any = None
-    """A `Score`, or ``score(outputs, targets)`` of a whole split, higher is better; accuracy if not given.
+    """A metric object such as those of torchmetrics, a `Score`, or a function; accuracy if not given.
 
+    A function ``score(outputs, targets)`` gets the whole split, higher is better: all its outputs must fit in memory.
     On the task it always is a `Score`.
     """
     exclude: tuple[str, ...] = ()
@@ -78,6 +79,11 @@ class Task:
     """
     batch_dim: int | None = None
     """Along which dimension inputs, outputs and targets hold their samples; found from the data if not given."""
+    eval_batch_size: int | None = None
+    """Largest batch of the passes without gradients.
+
+    If not given, it is the training batch size, or more where a pass takes very little memory (see `pass_size`).
+    """
 
     def __post_init__(self) -> None:
         """Read the data splits and check every field."""
@@ -101,24 +107,42 @@ class Task:
         for name in ("exclude", "budget", "kinds"):
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value.split(",")) if isinstance(value, str) else tuple(value))
-        given: Any = self.score
-        if given is not None and not callable(given) and not isinstance(given, Score):
-            raise RankfrontError(f"score must be a function or a rankfront.Score, but got {given!r:.60}")
-        score = ACCURACY if given is None else given if isinstance(given, Score) else Score.of_split(given)
+        if self.loss is not None and self.loss != "model" and not callable(self.loss):
+            raise RankfrontError(f'loss must be a function, or "model", but got {self.loss!r:.60}')
+        score = Score.given(self.score, self.criterion.ignored)
         object.__setattr__(self, "score", score)
         object.__setattr__(self, "files", checked_files(self.files))
         if not isinstance(self.finetune, FineTune):
             raise RankfrontError(f"finetune must be a rankfront.FineTune, but got {type(self.finetune).__name__}")
         if score.scale.name in METRICS:
             raise RankfrontError(f"a score's name must not be a metric's, but got {score.scale.name!r}")
+        size: object = self.eval_batch_size
+        if size is not None and (not isinstance(size, int) or size < 1):
+            raise RankfrontError(f"eval_batch_size must be an integer of 1 or more, but got {size!r:.20}")
         if self.int8:
             check_installed()
         object.__setattr__(self, "kinds", tuple(kind.name for kind in kinds_named(self.kinds)))
 
     @property
+    def batch_size(self) -> int:
+        """The batch size of training: the user's own loader's, else the fine-tune's."""
+        own = getattr(self.train.source, "batch_size", None)
+        return own if isinstance(own, int) and own > 0 else self.finetune.batch_size
+
+    @property
+    def criterion(self) -> Criterion:
+        """The true loss."""
+        return Criterion(self.loss)
+
+    @property
+    def score_is_default(self) -> bool:
+        """Whether the score is accuracy because none was given."""
+        return self.score.scale is ACCURACY.scale
+
+    @property
     def classifies(self) -> bool:
-        """Whether the loss is a cross entropy: outputs are then logits ``(N, classes, …)``."""
-        return self.loss in (None, functional.cross_entropy) or isinstance(self.loss, nn.CrossEntropyLoss)
+        """Whether the loss is a cross entropy: outputs are then logits of classes."""
+        return self.criterion.is_cross_entropy
 
     def settings(self) -> dict[str, Any]:
         """Return what changes a trial's result besides model, data, loss, score, budget and seed; plain data."""

@@ -21,7 +21,7 @@ class Samples(NamedTuple):
     held_out: list[Batch]
 
 
-def draw(data: Split, size: int, seed: int, device: torch.device) -> Samples:
+def draw(data: Split, size: int, seed: int, device: torch.device, largest: int = BATCH) -> Samples:
     """Draw samples of a training split, always the same under a seed.
 
     Args:
@@ -29,9 +29,10 @@ def draw(data: Split, size: int, seed: int, device: torch.device) -> Samples:
         size: number of calibration samples.
         seed: of the order of the samples, and of whatever a Dataset draws.
         device: where they are to be.
+        largest: largest batch that the model takes without gradients.
     """
     held_out = max(1, size // 4)
-    batch_size = min(BATCH, max(2, (size + held_out) // 5))  # at least one batch is to be held out
+    batch_size = min(BATCH, largest, max(2, (size + held_out) // 5))  # at least one batch is to be held out
     with fixed_seed(seed):
         order = torch.Generator().manual_seed(seed)
         batches = data.drawn(size + held_out, batch_size, device=device, order=order)

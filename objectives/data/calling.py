@@ -21,13 +21,13 @@ Inputs = Any
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def apply(model: nn.Module, inputs: Inputs) -> Any:
-    """Return what ``model`` gives for a batch's inputs."""
+def apply(model: nn.Module, inputs: Inputs, **more: Any) -> Any:
+    """Return what ``model`` gives for a batch's inputs; ``more`` are further keywords, such as its labels."""
     if isinstance(inputs, tuple) and not isinstance(inputs, PackedSequence):
-        return model(*inputs) if _by_position(model, inputs) else model(inputs)
+        return model(*inputs, **more) if _by_position(model, inputs) else model(inputs, **more)
     if isinstance(inputs, Mapping):
-        return model(**inputs) if _by_keywords(model, inputs) else model(inputs)
-    return model(inputs)
+        return model(**{**inputs, **more}) if _by_keywords(model, inputs) else model(inputs, **more)
+    return model(inputs, **more)
 
 
 def _by_keywords(model: nn.Module, inputs: Mapping[Any, Any]) -> bool:

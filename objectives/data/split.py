@@ -79,6 +79,11 @@ class Split:
         return self._form.size
 
     @property
+    def size(self) -> int | None:
+        """The number of samples; None where the data does not know it."""
+        return self._form.size
+
+    @property
     def indexed(self) -> bool:
         """Whether a sample is the same at every training step, so that a model's outputs on it can be kept."""
         return isinstance(self._form, InMemory) and self.augment is None and self.collate is None

@@ -1,4 +1,6 @@
+from .accuracy import accuracy as accuracy
 from .costs import Costs as Costs
+from .evaluation import evaluate as evaluate
 from .metric import Metric as Metric
 from .metric import Predictor as Predictor
 from .registry import METRICS as METRICS
@@ -7,6 +9,4 @@ from .registry import metric_named as metric_named
 from .scale import Scale as Scale
 from .score import ACCURACY as ACCURACY
 from .score import Score as Score
-from .score import accuracy as accuracy
-from .score import evaluate as evaluate
 from .values import Metrics as Metrics

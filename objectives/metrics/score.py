@@ -1,34 +1,107 @@
-"""How good a network is on a split: accuracy, or a score of the user's own."""
+"""How good a network is on a split: accuracy, a metric object such as torchmetrics', or a score of the user's own."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ..data.split import Split
-from ..data.structure import apply, join, length, place
 from ..errors import RankfrontError, TrialError
+from ..model.outputs import IGNORED
+from .accuracy import right_of
+from .measured import Measured
+from .pair import Batches, samples_in
 from .scale import ACCURACY as ACCURACY_SCALE
 from .scale import Scale
-
-Batches = Iterable[tuple[Any, Any]]
-"""Pairs ``(outputs, targets)``, on the CPU, as the model and the data gave them."""
+from .streamed import NEEDED, Select, StreamedMean, StreamedMetric, is_metric, main_and_targets
+from .whole_split import joined
 
 
 @dataclass(frozen=True)
 class Score:
     """One number that says how good a network is.
 
-    ``of_batches`` gets the pairs one after the other, so a score that needs no more than sums holds no split in memory.
+    ``of_batches`` gets pairs ``(outputs, targets)`` one after the other, on the CPU, as the model and the data gave
+    them, so a score that needs no more than sums holds no split in memory. It returns a number, or a `Measured`.
     """
 
     scale: Scale
     of_batches: Callable[[Batches], Any]
+    keeps_outputs: bool = field(default=False, kw_only=True)
+    """Whether it holds the outputs of the whole split at once: then they must fit in memory."""
+
+    @classmethod
+    def of_metric(
+        cls,
+        metric: Any,
+        name: str | None = None,
+        *,
+        select: Select = main_and_targets,
+        key: str | None = None,
+        higher_is_better: bool | None = None,
+        form: str = ".4g",
+    ) -> Score:
+        """Return the score that a metric object computes, batch by batch: any of torchmetrics, or one like these.
+
+        Args:
+            metric: an object with ``update``, ``compute`` and ``reset``.
+            name: in tables, plots and files; from the object's class if not given.
+            select: ``select(outputs, targets)`` returns what ``update`` is called with: a tuple, or a dict of keywords;
+                the main output (such as ``logits``) and the targets if not given.
+            key: which entry, where ``compute`` returns a mapping; which metric of a ``MetricCollection``.
+            higher_is_better: the metric's own if not given.
+            form: how it is shown.
+
+        Raises:
+            RankfrontError: it is no such object, or does not say whether higher is better.
+
+        >>> from torchmetrics import MeanSquaredError
+        >>> Score.of_metric(MeanSquaredError()).scale
+        Scale(name='mean_squared_error', higher_is_better=False, proportion=False, form='.4g')
+        """
+        if not is_metric(metric):
+            what = f"the class {metric.__name__}" if isinstance(metric, type) else repr(metric)
+            raise RankfrontError(f"a metric must be an object with {', '.join(NEEDED)}, but got {what:.60}")
+        if isinstance(metric, nn.ModuleDict):  # a MetricCollection
+            if key is None or key not in metric:
+                raise RankfrontError(
+                    f"a score must be one metric, but got a {type(metric).__name__} of {', '.join(metric)}: "
+                    "pick one by rankfront.Score.of_metric(collection, key=…)"
+                )
+            metric, key = metric[key], None
+        if higher_is_better is None:
+            higher_is_better = getattr(metric, "higher_is_better", None)
+        if not isinstance(higher_is_better, bool):
+            raise RankfrontError(
+                f"a score must have a direction, but {type(metric).__name__} does not say whether higher is better: "
+                "rankfront.Score.of_metric(metric, higher_is_better=…) does"
+            )
+        scale = Scale(_snake_case(type(metric).__name__) if name is None else name, higher_is_better, form=form)
+        return cls(scale, StreamedMetric(metric, select, key))
+
+    @classmethod
+    def of_mean(
+        cls,
+        function: Callable[[Any, Any], Any],
+        name: str = "score",
+        *,
+        higher_is_better: bool = True,
+        form: str = ".4g",
+    ) -> Score:
+        """Return the mean over samples of ``function(outputs, targets)`` of each batch.
+
+        Args:
+            function: returns a value a sample, or one number: the batch's mean.
+            name: in tables, plots and files.
+            higher_is_better: False for a loss, an error.
+            form: how it is shown.
+        """
+        return cls(Scale(name, higher_is_better, form=form), StreamedMean(function))
 
     @classmethod
     def of_split(
@@ -42,6 +115,9 @@ class Score:
     ) -> Score:
         """Return the score ``function(outputs, targets)`` of a whole split, its batches joined.
 
+        All outputs of the split must fit in memory. Each tensor is joined along the dimension of the samples; a part of
+        the outputs that cannot be joined may be there as long as the function does not use it.
+
         Args:
             function: returns one number.
             name: in tables, plots and files.
@@ -51,99 +127,65 @@ class Score:
         """
 
         def of_batches(batches: Batches) -> Any:
-            outputs, targets = zip(*batches, strict=True)
-            return function(join(outputs), join(targets))
+            pairs = list(batches)
+            outputs, targets = map(list, zip(*pairs, strict=True))
+            lengths = [samples_in(pair) for pair in pairs]
+            return function(joined(outputs, lengths), joined(targets, lengths, "the target"))
 
-        return cls(Scale(name, higher_is_better, proportion, form), of_batches)
+        return cls(Scale(name, higher_is_better, proportion, form), of_batches, keeps_outputs=True)
 
-    def of(self, batches: Batches) -> float:
-        """Return the score.
+    def measured(self, batches: Batches) -> Measured:
+        """Return the score, and what its interval is computed from.
 
         Raises:
             RankfrontError: it is not one number.
             TrialError: it is not finite.
         """
-        value = self.of_batches(batches)
+        found = self.of_batches(batches)
+        found = found if isinstance(found, Measured) else Measured(found)
         try:
-            value = float(value)
+            value = float(found.value)
         except (TypeError, ValueError, RuntimeError):
-            raise RankfrontError(f"a score must be one number, but got {value!r:.60}") from None
+            raise RankfrontError(f"a score must be one number, but got {found.value!r:.60}") from None
         if not math.isfinite(value):
             raise TrialError(f"a score must be a finite number, but got {value}")
-        return value
+        return replace(found, value=value)
 
+    def of(self, batches: Batches) -> float:
+        """Return the score; raises what `measured` raises."""
+        return self.measured(batches).value
 
-def accuracy(outputs: Tensor, targets: Tensor) -> float:
-    """Return the share of samples whose largest output ``(N, classes)`` is the target ``(N,)``.
+    @classmethod
+    def given(cls, score: Any, ignored: int = IGNORED) -> Score:
+        """Return what a task's ``score`` means: None is accuracy, a function is one of the whole split.
 
-    >>> accuracy(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
-    0.5
-    """
-    return _accuracy([(outputs, targets)])
+        Args:
+            score: None, a score, a metric object or a function.
+            ignored: the target that accuracy does not count, besides -100.
 
-
-def _accuracy(batches: Batches) -> float:
-    right = total = 0
-    for outputs, targets in batches:
-        shapes = [tuple(t.shape) if isinstance(t, Tensor) else type(t).__name__ for t in (outputs, targets)]
-        if isinstance(shapes[0], str) or len(shapes[0]) != 2 or shapes[1] != shapes[0][:1]:
+        Raises:
+            RankfrontError: it is none of these.
+        """
+        if score is None:
+            counts = right_of if ignored == IGNORED else partial(right_of, ignored=(IGNORED, ignored))
+            return replace(ACCURACY, of_batches=counts)
+        if isinstance(score, Score):
+            return score
+        if is_metric(score):
+            return cls.of_metric(score)
+        if isinstance(score, type) and all(hasattr(score, name) for name in NEEDED):
+            raise RankfrontError(f"score must be a metric object, but got the class {score.__name__}: make one of it")
+        if not callable(score):
             raise RankfrontError(
-                "accuracy needs outputs (N, classes) and targets (N,), "
-                f"but got {shapes[0]} and {shapes[1]}: give the task a score of its own"
+                "score must be a function or a rankfront.Score, or a metric object (torchmetrics), "
+                f"but got {score!r:.60}"
             )
-        right += int((outputs.argmax(1) == targets).sum())
-        total += len(targets)
-    return right / total
+        return cls.of_split(score)
 
 
-ACCURACY = Score(ACCURACY_SCALE, _accuracy)
+ACCURACY = Score(ACCURACY_SCALE, right_of)
 
 
-class Evaluation(NamedTuple):
-    """A network's score on a split, and the number of samples that it was computed on."""
-
-    score: float
-    samples: int
-
-
-@torch.no_grad()
-def evaluate(
-    model: nn.Module, data: Split, score: Score, *, device: torch.device | str = "cpu", batch_size: int = 512
-) -> Evaluation:
-    """Return a network's score on a split, in eval mode, without autocast, in full precision.
-
-    Samples are counted as the score reads them: a loader may give fewer than its data has.
-
-    Raises:
-        TrialError: the score is not a finite number.
-    """
-    samples = 0
-
-    def counted() -> Iterator[tuple[Any, Any]]:
-        nonlocal samples
-        for outputs, targets in _passed(model, data, device, batch_size):
-            samples += length(targets)
-            yield outputs, targets
-
-    was_training = model.training
-    model.eval()
-    try:
-        return Evaluation(score.of(counted()), samples)
-    finally:
-        model.train(was_training)
-
-
-def _passed(model: nn.Module, data: Split, device: torch.device | str, batch_size: int) -> Iterator[tuple[Any, Any]]:
-    """Yield outputs and targets, batch by batch; where memory does not suffice, in smaller parts."""
-    parts = 1
-    for batch in data.batches(batch_size, device=device):
-        while True:
-            try:
-                passed = [place(apply(model, part.inputs), "cpu") for part in batch.parts(parts)]
-                break
-            except torch.OutOfMemoryError:
-                if parts >= length(batch.targets):
-                    raise
-                parts *= 2
-        targets = place(batch.targets, "cpu")
-        yield (passed[0] if len(passed) == 1 else join(passed)), targets
+def _snake_case(name: str) -> str:
+    """Return ``mean_squared_error`` of ``MeanSquaredError``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -1,4 +1,4 @@
-"""Soft targets: the dense model's outputs on each training sample (Hinton et al., 2015)."""
+"""Soft targets: the dense model's outputs on each training sample (Hinton et al., 2015), and the distance to them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,29 @@ from torch.nn import functional
 
 from ..data.batch import Batch
 from ..data.split import Split
-from ..data.structure import apply, full_precision
+from ..data.structure import apply, full_precision, parts_of
 from ..device import autocast
+from ..model.outputs import IGNORED, by_position, class_dimension, main_output, named_output
 
 MEMORY_LIMIT = 2**31
 """Bytes of soft targets that are kept; beyond that they are computed anew for each batch."""
 
 
 class SoftTargets:
-    """The dense model's outputs, computed once where the data is the same at every step."""
+    """The dense model's outputs, computed once where the data is the same at every step.
 
-    def __init__(self, dense: nn.Module, data: Split) -> None:
+    Of a structured output only the main one is kept, where it is named (``logits``, ``out``).
+
+    Args:
+        dense: the dense model.
+        data: the training split.
+        batch_size: of the passes that compute them.
+    """
+
+    def __init__(self, dense: nn.Module, data: Split, batch_size: int = 128) -> None:
         self.dense = dense
         self.data = data
+        self.batch_size = batch_size
         self._kept: Tensor | None = None
         self._keeps = data.indexed
 
@@ -34,38 +44,83 @@ class SoftTargets:
         if self._kept is None:
             sample = self._outputs(batch)
             self._keeps = isinstance(sample, Tensor) and (
-                sample[0].numel() * sample.element_size() * len(self.data) <= MEMORY_LIMIT
+                sample.ndim > 0
+                and batch.dim == 0
+                and len(sample) == len(batch.index)
+                and sample[0].numel() * sample.element_size() * len(self.data) <= MEMORY_LIMIT
             )
             if not self._keeps:
                 return sample
-            self._kept = torch.cat([self._outputs(b) for b in self.data.batches(512, device=sample.device)])
+            whole = self.data.batches(self.batch_size, device=sample.device)
+            self._kept = torch.cat([self._outputs(b) for b in whole])
         return self._kept[batch.index.to(self._kept.device)]
 
     def _outputs(self, batch: Batch) -> Any:
         device = next(self.dense.parameters()).device
         with autocast(device):
-            return full_precision(apply(self.dense.eval(), batch.inputs))
+            outputs = apply(self.dense.eval(), batch.inputs)
+        named = named_output(outputs)
+        return full_precision(outputs if named is None else named)
 
 
-def distillation_loss(outputs: Any, soft: Any, *, classes: bool, temperature: float) -> Tensor:
-    """Return the distance to the dense model's outputs, averaged over samples (and positions).
+def distillation_loss(
+    outputs: Any,
+    soft: Any,
+    *,
+    classes: bool,
+    temperature: float,
+    targets: Any = None,
+    ignored: int = IGNORED,
+) -> Tensor | None:
+    """Return the distance to the dense model's outputs, averaged over samples (and positions); None if none compare.
 
-    With ``classes``, outputs are logits ``(N, classes, …)`` and it is
-    ``T² · KL(softmax(soft/T) ‖ softmax(outputs/T))``; else the mean squared difference, over all tensors
-    of a structured output.
+    With ``classes``, main outputs are compared as logits: ``T² · KL(softmax(soft/T) ‖ softmax(outputs/T))`` over the
+    class dimension. That is the dimension which the targets lack: the last one of ``(N, T, classes)`` against
+    ``(N, T)``, 1 of ``(N, classes, …)`` against ``(N, …)``; the rule is `class_dimension`'s. Positions whose target is
+    ignored are left out.
+
+    Else it is the mean squared difference: of the main outputs where they are named, else over all floating-point
+    tensors of equal place and shape. Losses, caches, and auxiliary outputs that only training gives are not compared.
     """
-    if classes:
-        log_p = functional.log_softmax(outputs / temperature, 1)
-        log_q = functional.log_softmax(soft / temperature, 1)
-        divergence = functional.kl_div(log_p, log_q, reduction="none", log_target=True).sum(1)
-        return divergence.mean() * temperature**2
-    pairs = zip(_floats(outputs), _floats(soft), strict=True)
-    return torch.stack([functional.mse_loss(ours, theirs) for ours, theirs in pairs]).mean()
+    pairs = _pairs(outputs, soft, main_only=classes)
+    if not pairs:
+        return None
+    if not classes:
+        return torch.stack([functional.mse_loss(ours, theirs) for ours, theirs in pairs]).mean()
+    ((ours, theirs),) = pairs
+    dimension = class_dimension(outputs, targets)
+    log_p = functional.log_softmax(ours / temperature, dimension)
+    log_q = functional.log_softmax(theirs / temperature, dimension)
+    divergence = functional.kl_div(log_p, log_q, reduction="none", log_target=True).sum(dimension)
+    matched = by_position(outputs, targets)
+    if matched is not None and matched[1].shape == divergence.shape and not matched[1].is_floating_point():
+        counted = matched[1] != ignored
+        divergence = divergence.where(counted, 0.0).sum() / counted.sum().clamp_min(1)
+    return divergence.mean() * temperature**2
 
 
-def _floats(outputs: Any) -> list[Tensor]:
-    """Return the floating-point tensors of a structured output."""
+def _pairs(outputs: Any, soft: Any, *, main_only: bool) -> list[tuple[Tensor, Tensor]]:
+    """Return what is compared: the network's tensors, each with the dense model's."""
+    theirs = main_output(soft) if main_only or isinstance(soft, Tensor) else named_output(soft)
+    if theirs is None:
+        return [] if main_only else _alike(outputs, soft)
+    ours = main_output(outputs)
+    if ours is None or ours.shape != theirs.shape:
+        # In training the main output may stand anywhere among auxiliary ones.
+        same = [part for part in (parts_of(outputs) or {}).values() if _compares(part, theirs)]
+        return [(same[0], theirs)] if same else []
+    return [(ours, theirs)] if ours.is_floating_point() else []
+
+
+def _alike(outputs: Any, soft: Any) -> list[tuple[Tensor, Tensor]]:
+    """Return the floating-point tensors of equal place and shape; single numbers are losses."""
     if isinstance(outputs, Tensor):
-        return [outputs] if outputs.is_floating_point() else []
-    parts = outputs.values() if isinstance(outputs, dict) else outputs
-    return [tensor for part in parts for tensor in _floats(part)] if isinstance(outputs, (dict, tuple, list)) else []
+        return [(outputs, soft)] if outputs.ndim and _compares(outputs, soft) else []
+    ours, theirs = parts_of(outputs) or {}, parts_of(soft) or {}
+    return [pair for name in ours if name in theirs for pair in _alike(ours[name], theirs[name])]
+
+
+def _compares(ours: Any, theirs: Any) -> bool:
+    if not isinstance(ours, Tensor) or not isinstance(theirs, Tensor):
+        return False
+    return ours.is_floating_point() and theirs.is_floating_point() and ours.shape == theirs.shape

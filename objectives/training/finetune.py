@@ -27,6 +27,10 @@ FORMAT = 2
 FROZEN = "every parameter is frozen (requires_grad is False): there is nothing to fine-tune"
 
 
+def _forward(model: nn.Module, batch: Batch) -> Any:
+    return apply(model, batch.inputs)
+
+
 def finetune(
     model: nn.Module,
     data: Split,
@@ -40,6 +44,7 @@ def finetune(
     checkpoint: Checkpoint | None = None,
     stop: Callable[[int], bool] | None = None,
     note: Callable[[str], None] | None = None,
+    forward: Callable[[nn.Module, Batch], Any] = _forward,
 ) -> float:
     """Train ``model`` in place and leave it as it was at its best.
 
@@ -57,6 +62,7 @@ def finetune(
         stop: called after every epoch but the last, with its number from 1; returns whether to stop.
         note: called with a sentence on whatever was unusual. Where memory does not suffice, batches are passed in
             halves, quarters … whose gradients are added up (batch norm then sees smaller batches).
+        forward: returns the model's outputs on a batch; called on its inputs alone if not given.
 
     Returns:
         The least value of ``validate``; the model's weights and statistics are those that reached it.
@@ -93,7 +99,7 @@ def finetune(
                 while True:
                     optimizer.zero_grad(set_to_none=True)
                     try:
-                        batch_loss = _backward(model, batch.parts(parts), loss, device)
+                        batch_loss = _backward(model, batch.parts(parts), forward, loss, device)
                         break
                     except torch.OutOfMemoryError:
                         if parts >= batch.samples:
@@ -131,14 +137,18 @@ def finetune(
 
 
 def _backward(
-    model: nn.Module, parts: list[Batch], loss: Callable[[Any, Batch], Tensor], device: torch.device
+    model: nn.Module,
+    parts: list[Batch],
+    forward: Callable[[nn.Module, Batch], Any],
+    loss: Callable[[Any, Batch], Tensor],
+    device: torch.device,
 ) -> Tensor:
     """Add up the gradients of a batch that is passed in parts; return its loss."""
     samples = sum(part.samples for part in parts)
     total = torch.zeros((), device=device)
     for part in parts:
         with autocast(device):
-            outputs = apply(model, part.inputs)
+            outputs = forward(model, part)
         value = loss(full_precision(outputs), part)
         if len(parts) > 1:
             value = value * (part.samples / samples)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,39 +11,62 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch
 from ..data.structure import apply
+from ..errors import RankfrontError
+from ..model.outputs import described
+from .criterion import Criterion
 from .distillation import SoftTargets, distillation_loss
 from .settings import FineTune
 
 
-def mixed_loss(
-    outputs: Any, batch: Batch, *, loss: Callable[[Any, Any], Tensor], soft: SoftTargets, classes: bool, by: FineTune
-) -> Tensor:
+def mixed_loss(outputs: Any, batch: Batch, *, loss: Criterion, soft: SoftTargets, by: FineTune) -> Tensor:
     """Return ``(1 - distill) · loss + distill · distance to the dense model``.
 
     Args:
-        outputs: of the network on the batch.
+        outputs: of the network on the batch, in training.
         batch: of training data.
-        loss: ``loss(outputs, targets)``.
+        loss: the true loss. It is taken alone where the outputs hold nothing that the dense model gives, too: such as
+            those of torchvision's detection models, which in training are losses.
         soft: the dense model's outputs.
-        classes: whether outputs are logits (see `distillation_loss`).
         by: the settings; ``distill`` is the weight.
+
+    Raises:
+        RankfrontError: ``distill`` is 1, and there is nothing to compare.
     """
     if by.distill == 0:
         return loss(outputs, batch.targets)
-    distilled = distillation_loss(outputs, soft.of(batch), classes=classes, temperature=by.temperature)
-    if by.distill == 1:
+    theirs = soft.of(batch)
+    distilled = _distance(outputs, theirs, batch, loss, by.temperature)
+    if distilled is None and by.distill == 1:
+        raise RankfrontError(
+            "distillation alone needs outputs that training and evaluation have in common, but the model gave "
+            f"{described(outputs)} in training and {described(theirs)} in evaluation: set finetune distill below 1"
+        )
+    if by.distill == 1 and distilled is not None:
         return distilled
-    return (1 - by.distill) * loss(outputs, batch.targets) + by.distill * distilled
+    true = loss(outputs, batch.targets)
+    return true if distilled is None else (1 - by.distill) * true + by.distill * distilled
 
 
 @torch.no_grad()
-def distance(model: nn.Module, dense: nn.Module, batches: Sequence[Batch], *, classes: bool) -> float:
-    """Return the distillation loss at temperature 1, summed over batches; infinity where it is not finite."""
+def distance(model: nn.Module, dense: nn.Module, batches: Sequence[Batch], loss: Criterion) -> float:
+    """Return the distillation loss at temperature 1, summed over batches; infinity where there is none."""
     was_training = model.training
     model.eval()
     total = 0.0
     for batch in batches:
         outputs, soft = apply(model, batch.inputs), apply(dense, batch.inputs)
-        total += float(distillation_loss(outputs, soft, classes=classes, temperature=1.0))
+        found = _distance(outputs, soft, batch, loss, 1.0)
+        total += math.inf if found is None else float(found)
     model.train(was_training)
     return total if math.isfinite(total) else math.inf
+
+
+def _distance(outputs: Any, soft: Any, batch: Batch, loss: Criterion, temperature: float) -> Tensor | None:
+    return distillation_loss(
+        outputs,
+        soft,
+        classes=loss.classifies(outputs, batch.targets),
+        temperature=temperature,
+        targets=batch.targets,
+        ignored=loss.ignored,
+    )

@@ -74,6 +74,7 @@ def _content(result: Result) -> dict[str, Any]:
         },
         "counts": ", ".join(f"{count} {state}" for state, count in states.items()),
         "samples": dense.samples,
+        "intervals": result.has_intervals,
         "int8": result.int8,
         "tested": any(f"test_{scale.name}" in row for row in rows),
         "figures": figures,

@@ -137,6 +137,11 @@ class Result:
         """Return a trial's score on the test split (the dense model's for None), once it was taken."""
         return self.study.user_attrs.get(TEST, {}).get("dense" if trial is None else str(trial))
 
+    @cached_property
+    def has_intervals(self) -> bool:
+        """Whether scores have intervals: those of proportions, and whatever the study stores one of."""
+        return self.scale.proportion or any(trial.interval is not None for trial in self.scored)
+
     def interval(self, trial: Scored) -> Interval | None:
         """Return the 95 % interval of a trial's validation score; None for a score that has none."""
         return trial.interval or self.scale.interval(trial.score, self.dense.samples["validation"])

@@ -45,7 +45,7 @@ def front_rows(result: Result) -> list[dict[str, float]]:
 
 def _ends(result: Result, column: str, interval: Interval | None) -> dict[str, float]:
     """Return the 95 % interval's two columns; none for a score that has no intervals."""
-    if not result.scale.proportion:
+    if not result.has_intervals:
         return {}
     low, high = interval or (math.nan, math.nan)
     return {f"{column}_low": low, f"{column}_high": high}

@@ -34,12 +34,12 @@ def score_on_test(study: Study, objective: Objective, folder: Folder, worker: Wo
             trial = wanted[name]
             try:
                 model = objective.dense if trial is None else result.load(trial, objective.task.model)
-                score, samples = objective.scored(model, "test")
+                found = objective.scored(model, "test")
+                score, samples, interval = found.score, found.samples, found.interval
             except Exception as error:  # the user's score may raise anything
                 what = name if trial is None else f"trial {name}"
                 progress.say(f"no test score for {what}: {type(error).__name__}: {error}")
-                score = samples = None
-            interval = None if samples is None else result.scale.interval(score, samples)
+                score = samples = interval = None
             with worker.exclusive():
                 if samples is not None:
                     note_samples(study, "test", samples)

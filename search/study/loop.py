@@ -147,7 +147,7 @@ class TrialLoop:
         seconds = time.monotonic() - began
         found = {
             SCORE: outcome.score,
-            INTERVAL: self.dense.scale.interval(outcome.score, self.dense.samples["validation"]),
+            INTERVAL: outcome.interval,
             SCORE_BEFORE_FINETUNING: outcome.score_before_finetuning,
             MACHINE: machine(self.objective.device),
             METRICS: dict(outcome.metrics),

@@ -180,8 +180,8 @@ def _note_dense_model(study: Study, objective: Objective, settings: RunSettings,
     """Score the dense model once, and say what there is to compress."""
     task = objective.task
     if not is_noted(study):
-        score, samples = objective.scored(objective.dense)
-        DenseModel(score, objective.costs.dense, {"validation": samples}, task.score.scale).note(study)
+        found = objective.scored(objective.dense)
+        DenseModel(found.score, objective.costs.dense, {"validation": found.samples}, task.score.scale).note(study)
     dense = DenseModel.of(study)
     costs = ", ".join(f"{name} {METRICS[name].show(dense.metrics[name])}" for name in dense.costs)
     progress.say(f"dense model: validation {dense.scale.name} {dense.scale.show(dense.score)}, {costs}")

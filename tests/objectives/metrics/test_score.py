@@ -6,7 +6,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler, TensorDataset
 
 from rankfront import RankfrontError, Score, Split, TrialError
-from rankfront.objectives.metrics.score import ACCURACY, accuracy, evaluate
+from rankfront.objectives.metrics.accuracy import accuracy
+from rankfront.objectives.metrics.evaluation import evaluate
+from rankfront.objectives.metrics.score import ACCURACY
 
 
 def test_accuracy() -> None:
@@ -29,7 +31,8 @@ def test_the_score_sees_the_whole_split_at_once() -> None:
 
     x, y = torch.randn(10, 3), torch.arange(10)
     model = nn.Linear(3, 2).train()
-    assert evaluate(model, Split((x, y)), Score.of_split(score), batch_size=4) == (0.5, len(x))
+    found = evaluate(model, Split((x, y)), Score.of_split(score), batch_size=4)
+    assert (found.score, found.samples) == (0.5, len(x))
     ((outputs, targets),) = seen
     torch.testing.assert_close(outputs, model(x).detach())
     assert torch.equal(targets, y)
@@ -43,7 +46,7 @@ def test_outputs_may_be_dicts_and_tuples() -> None:
 
     x = torch.arange(5.0).view(5, 1)
     total = evaluate(Two(), Split((x, x)), Score.of_split(lambda out, y: float((out["b"][1] - y).sum())), batch_size=2)
-    assert total == (5, 5)
+    assert (total.score, total.samples) == (5, 5)
 
 
 def test_a_score_that_is_no_number_fails_the_trial() -> None:

@@ -1,0 +1,66 @@
+"""The default score: the share of predictions that are right."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import RankfrontError
+from ..model.outputs import IGNORED, by_position, described, labels_of, main_output
+from .measured import Measured
+from .pair import Batches
+
+
+def accuracy(outputs: Any, targets: Any) -> float:
+    """Return the share of samples (or positions) whose largest output is the target.
+
+    Args:
+        outputs: logits ``(N, classes)``, ``(N, classes, …)`` or ``(N, T, classes)``, or a structure with such a main
+            output (see `main_output`, `class_dimension`).
+        targets: ``(N,)``, ``(N, …)`` or ``(N, T)``; those of class -100 are not counted.
+
+    >>> accuracy(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1]))
+    0.5
+    """
+    return right_of([(outputs, targets)]).value
+
+
+def right_of(batches: Batches, ignored: Collection[int] = (IGNORED,)) -> Measured:
+    """Return the share of predictions that are right, and how many were counted.
+
+    Raises:
+        RankfrontError: outputs are no logits of the targets' classes, or every target is ignored.
+    """
+    right = total = 0
+    for outputs, targets in batches:
+        matched = by_position(outputs, targets)
+        if matched is None or matched[0].shape[-1] < 2:
+            raise RankfrontError(_refusal(outputs, targets))
+        logits, labels = matched
+        hits = logits.argmax(-1) == labels
+        counted = torch.ones_like(hits)
+        for one in ignored:
+            counted &= labels != one
+        right += int((hits & counted).sum())
+        total += int(counted.sum())
+    if not total:
+        raise RankfrontError("accuracy needs targets that are counted, but every one is ignored (or there is none)")
+    return Measured(right / total, total)
+
+
+def _refusal(outputs: Any, targets: Any) -> str:
+    main, labels = main_output(outputs), labels_of(targets)
+    got = described(outputs if main is None else main)
+    why = ""
+    if main is not None and isinstance(labels, Tensor):
+        if labels.shape == main.shape and main.ndim > 1:
+            why = " (of several labels a sample, or a regression?)"
+        elif main.ndim == 1 or 1 in (main.shape[1], main.shape[-1]):
+            why = " (of two classes with one output, or a regression?)"
+    return (
+        "accuracy needs outputs (N, classes) and targets (N,), or more dimensions in both, "
+        f"but got {got} and {described(labels)}{why}: give the task a score of its own, such as one of torchmetrics"
+    )

@@ -1,0 +1,105 @@
+"""The true loss of a network on a batch: cross entropy, the user's function, or the model's own.
+
+- None: the cross entropy of the main output, auxiliary outputs left out.
+- A loss of torch's own (``nn.CrossEntropyLoss``, ``functional.mse_loss``): of the main output, since it takes tensors.
+- Any other function: ``loss(outputs, targets)``, outputs as the model gave them in training.
+- ``"model"``: the loss that the model computes. It is called with the targets as ``labels`` (Hugging Face) or
+  ``targets`` (torchvision's detection models); where its inputs hold ``labels``, as they are. Only training does so:
+  scores and soft targets are taken of a model that is called with its inputs alone.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.loss import _Loss
+
+from ..data.batch import Batch
+from ..data.structure import apply
+from ..errors import RankfrontError
+from ..model.outputs import IGNORED, class_dimension, described, labels_of, main_output, own_loss
+
+Loss = Callable[[Any, Any], Tensor] | Literal["model"] | None
+
+LABELS = ("labels", "targets", "label", "target")
+"""Names under which a model's ``forward`` takes its targets, the first that it has."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """The true loss, ``criterion(outputs, targets)``, of what `forward` returns."""
+
+    given: Loss = None
+
+    @property
+    def is_cross_entropy(self) -> bool:
+        """Whether it is torch's cross entropy."""
+        return self.given in (None, functional.cross_entropy) or isinstance(self.given, nn.CrossEntropyLoss)
+
+    @property
+    def ignored(self) -> int:
+        """The target that is not counted."""
+        return int(getattr(self.given, "ignore_index", IGNORED))
+
+    def classifies(self, outputs: Any, targets: Any) -> bool:
+        """Return whether the main output is logits of classes.
+
+        It is under torch's cross entropy; under a model's own loss where labels are integers with one dimension less.
+        """
+        if self.given != "model":
+            return self.is_cross_entropy
+        logits, labels = main_output(outputs), labels_of(targets)
+        if logits is None or not isinstance(labels, Tensor) or labels.is_floating_point() or labels.is_complex():
+            return False
+        return labels.ndim == logits.ndim - 1 > 0 and logits.shape[class_dimension(outputs, targets)] > 1
+
+    def forward(self, model: nn.Module, batch: Batch) -> Any:
+        """Return a network's outputs in training, of which the loss is taken."""
+        if self.given != "model":
+            return apply(model, batch.inputs)
+        return apply(model, batch.inputs, **_labels(model, batch))
+
+    def __call__(self, outputs: Any, targets: Any) -> Tensor:
+        """Return the loss, averaged over the batch; raises `RankfrontError` where the outputs lack what it needs."""
+        if self.given == "model":
+            loss = own_loss(outputs)
+            if loss is None:
+                raise RankfrontError(
+                    f'loss="model" needs a model that returns its loss, but this one gave {described(outputs)}: '
+                    "its forward must take labels (or targets), or its inputs hold them"
+                )
+            return loss
+        function = functional.cross_entropy if self.given is None else self.given
+        if not _is_torchs(function):
+            return function(outputs, targets)
+        main = main_output(outputs)
+        if main is None:
+            raise RankfrontError(
+                f"{getattr(function, '__name__', type(function).__name__)} needs one tensor of outputs, but the model "
+                f"gave {described(outputs)}: give the task a loss(outputs, targets) that picks what it needs"
+            )
+        if not self.is_cross_entropy:
+            return function(main, targets)
+        return function(main.movedim(class_dimension(outputs, targets), min(1, main.ndim - 1)), labels_of(targets))
+
+
+def _is_torchs(loss: Callable[[Any, Any], Tensor]) -> bool:
+    return isinstance(loss, _Loss) or getattr(loss, "__module__", "") == functional.__name__
+
+
+def _labels(model: nn.Module, batch: Batch) -> dict[str, Any]:
+    """Return the keywords by which a model is told the targets of a batch; none where its inputs hold them."""
+    takes = inspect.signature(model.forward).parameters
+    if isinstance(batch.inputs, Mapping) and any(name in batch.inputs for name in LABELS):
+        return {}
+    if isinstance(batch.targets, Mapping) and batch.targets and all(name in takes for name in batch.targets):
+        return dict(batch.targets)
+    for name in LABELS:
+        if name in takes:
+            return {name: batch.targets}
+    return {}
