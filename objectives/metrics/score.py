@@ -177,8 +177,8 @@ class Score:
             raise RankfrontError(f"score must be a metric object, but got the class {score.__name__}: make one of it")
         if not callable(score):
             raise RankfrontError(
-                "score must be a function or a rankfront.Score, or a metric object (torchmetrics), "
-                f"but got {score!r:.60}"
+                f"score must be a function or a rankfront.Score, but got {score!r:.60} "
+                "(an object with update, compute and reset, such as torchmetrics', is taken, too)"
             )
         return cls.of_split(score)
 
