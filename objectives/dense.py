@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from glob import escape
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 from .data.randomness import fixed_seed
 from .data.structure import Inputs, length
-from .errors import RankfrontError
 from .kinds.kind import Kind
 from .kinds.probe import without_inapplicable, without_unreplaceable
 from .kinds.registry import kinds_named
 from .model.finding import Layers, find_layers
+from .model.layer import TYPES
 from .model.plain.form import Rewrites
 from .model.plain.repeat import repeated
 from .model.plain.rewriting import Rewritten, rewrite
@@ -46,25 +49,22 @@ def dense_of(task: Task, example: Inputs, rewrites: Rewrites | None = None) -> D
     Raises:
         RankfrontError: the model cannot be copied, or refuses its data.
     """
-    try:
-        # On the CPU first, wherever it was trained: there the traced passes run.
-        plain = _plain(task, example, rewrites)
-    except RuntimeError as error:  # old-style weight norm and pruning hold tensors that cannot be copied
-        raise RankfrontError(f"the model must be one that copy.deepcopy copies, but: {error}") from error
-    model = plain.model.cpu().eval()
-    kinds = kinds_named(task.kinds)
     singles, together = _drawn(task)
-    found = without_inapplicable(find_layers(model, example, task.exclude, singles, together), kinds)
+    plain = _plain(task, [example, together], rewrites)
+    model = plain.model.cpu().eval()  # wherever it was trained: on the CPU the traced passes run
+    kinds = kinds_named(task.kinds)
+    exclude = _excluding(task.exclude, model, plain.rewrites)
+    found = without_inapplicable(find_layers(model, example, exclude, singles, together), kinds)
     found = without_unreplaceable(model, found, example, kinds)
     layers = replace(found, left_dense={**found.left_dense, **plain.reasons})
     taking = {layer.name: tuple(kind for kind in kinds if kind.applies(layer)[0]) for layer in layers}
     return Dense(model, plain.rewrites, layers, taking)
 
 
-def _plain(task: Task, example: Inputs, rewrites: Rewrites | None) -> Rewritten:
+def _plain(task: Task, samples: list[Inputs], rewrites: Rewrites | None) -> Rewritten:
     if rewrites is not None:
         return Rewritten(repeated(task.model, rewrites), rewrites, {})
-    return rewrite(task.model, [example])
+    return rewrite(task.model, samples, {"fold"} if task.fold else ())
 
 
 def _drawn(task: Task) -> tuple[list[Inputs], Inputs]:
@@ -72,3 +72,16 @@ def _drawn(task: Task) -> tuple[list[Inputs], Inputs]:
     with fixed_seed(0):
         batch = next(iter(task.train.batches(SAMPLES, limit=SAMPLES)))
     return [batch[at : at + 1].inputs for at in range(1, length(batch.targets))], batch.inputs
+
+
+def _excluding(patterns: Iterable[str], model: nn.Module, rewrites: Rewrites) -> list[str]:
+    """Return the patterns of layers to leave dense; one that names a padded convolution names the one inside it."""
+    names = [path for path, module in model.named_modules() if isinstance(module, TYPES)]
+    padded = [path for path, rewrite in rewrites.items() if "pad" in rewrite]
+    found: list[str] = []
+    for pattern in patterns:
+        inside = [escape(f"{path}.conv") for path in padded if fnmatchcase(path, pattern)]
+        found += inside
+        if not inside or any(fnmatchcase(name, pattern) for name in names):
+            found.append(pattern)
+    return found

@@ -64,6 +64,8 @@ class Task:
     """Decompose by the error of the layers' outputs; False: by that of their weights (plain SVD)."""
     refit: bool = True
     """Re-solve the last factors inside the compressed network before fine-tuning (see `refit`)."""
+    fold: bool = False
+    """Fold a weight that is computed from another (weight norm, pruning …) into one that is stored: see `folded`."""
     int8: bool = False
     """Ship, and score, the Linears' weights as int8 (needs torchao)."""
     files: tuple[Path, ...] = ()
@@ -153,6 +155,7 @@ class Task:
             "calibration": self.calibration,
             "whiten": self.whiten,
             "refit": self.refit,
+            "fold": self.fold,
             "int8": self.int8,
             "exclude": list(self.exclude),
         }

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from ..model.layer import TYPES, Layer, Linear
+from ..model.layer import TRANSPOSED, TYPES, Layer, Linear
 
 
 def convolution(
@@ -22,7 +22,7 @@ def convolution(
         inputs: number of channels it takes.
         outputs: number of channels it gives.
         bias: whether it has one.
-        axes: of the image, 0 first; all if not given.
+        axes: of the image, 0 first; all if not given. Along none it is a plain 1×1 one, even of a transposed one.
         groups: number of groups.
     """
     kept = set(range(len(like.kernel_size)) if axes is None else axes)
@@ -36,10 +36,14 @@ def convolution(
         "dilation": along(like.dilation, 1),
         "padding_mode": like.padding_mode if kept else "zeros",
     }
+    kind: type[Any] = type(like)
+    if isinstance(like, TRANSPOSED):
+        if kept:
+            options["output_padding"] = along(like.output_padding, 0)
+        else:
+            kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(like.kernel_size) - 1]
     size = along(like.kernel_size, 1)
-    return type(like)(
-        inputs, outputs, size, groups=groups, bias=bias, device="meta", dtype=like.weight.dtype, **options
-    )
+    return kind(inputs, outputs, size, groups=groups, bias=bias, device="meta", dtype=like.weight.dtype, **options)
 
 
 @torch.no_grad()
@@ -55,6 +59,10 @@ def filled(layer: Layer, skeleton: nn.Module, weights: Sequence[Tensor], lost: T
     skeleton = skeleton.to_empty(device=layer.module.weight.device)
     maps = [m for m in skeleton.modules() if isinstance(m, (nn.Linear, _ConvNd))]
     for part, weight in zip(maps, weights, strict=True):
+        if isinstance(part, TRANSPOSED):  # given as (groups, out/groups, in/groups · kernel)
+            weight = weight.reshape(part.groups, part.out_channels // part.groups, -1, *part.kernel_size).transpose(
+                1, 2
+            )
         part.weight.copy_(weight.reshape(part.weight.shape))
     if layer.module.bias is not None:
         bias = layer.module.bias.double()

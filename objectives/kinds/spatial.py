@@ -34,6 +34,8 @@ class Spatial(Factorization):
 
     def applies(self, layer: Layer) -> tuple[bool, str]:
         """Return whether it is a two-dimensional convolution in one group, of a kernel neither 1×k nor k×1."""
+        if layer.transposed:
+            return False, "it is a transposed convolution"
         applies = isinstance(layer.module, nn.Conv2d) and layer.groups == 1 and min(layer.kernel) > 1
         return (True, "") if applies else (False, "it is no k×k convolution in one group")
 

@@ -1,8 +1,9 @@
 """``svd``: one linear map becomes two, through ``rank`` channels.
 
 A Linear becomes Linear(in → rank), Linear(rank → out); a convolution becomes the same k×k convolution to
-``rank`` channels, then a 1×1 convolution (Zhang et al., TPAMI 2016). Of a grouped convolution each group
-is a map of its own, and gets ``rank`` channels of its own.
+``rank`` channels, then a 1×1 convolution (Zhang et al., TPAMI 2016); a transposed convolution the same transposed
+one to ``rank`` channels, then a 1×1 convolution. Of a grouped convolution each group is a map of its own, and gets
+``rank`` channels of its own.
 
 The factors are the outputs' principal components (see `principal`). Where the layer has a bias, the outputs
 are centred first and ``(I − U_r U_rᵀ) E[y]`` joins the bias: the least error over the second factor and the
@@ -41,8 +42,9 @@ class Svd(Factorization):
 
     def cost(self, layer: Layer, rank: Rank) -> Cost:
         """Return ``rank · (groups · in + out)`` parameters plus the bias, and 2 flops per weight and position."""
-        weights = as_int(rank) * (layer.groups * layer.in_features + layer.out_features)
-        return Cost(weights + layer.bias_params, 2 * layer.positions * weights)
+        first, last = as_int(rank) * layer.groups * layer.in_features, as_int(rank) * layer.out_features
+        at = layer.input_positions if layer.transposed else layer.positions
+        return Cost(first + last + layer.bias_params, 2 * (at * first + layer.positions * last))
 
     def skeleton(self, layer: Layer, rank: Rank) -> nn.Sequential:
         """Return the two modules, on the meta device."""
@@ -54,8 +56,8 @@ class Svd(Factorization):
                 nn.Linear(m.in_features, r, bias=False, **like), nn.Linear(r, m.out_features, bias=bias, **like)
             )
         first = convolution(m, m.in_channels, r * m.groups, groups=m.groups, bias=False)
-        last = type(m)(r * m.groups, m.out_channels, 1, groups=m.groups, bias=bias, **like)
-        return nn.Sequential(first, last)
+        last = convolution(m, r * m.groups, m.out_channels, axes=(), groups=m.groups, bias=bias)
+        return TransposedPair(first, last) if layer.transposed else nn.Sequential(first, last)
 
     def wants(self, layer: Layer) -> Statistic:
         """Return ``outputs``; of a tall Linear the smaller ``inputs``: one is ``W · Wᵀ`` of the other."""
@@ -83,6 +85,15 @@ class Svd(Factorization):
         """Rebuild from the cached components."""
         device = layer.module.weight.device
         return SvdDecomposition(layer, *(tensors[key].to(device) for key in ("components", "energy", "mean")))
+
+
+@final
+class TransposedPair(nn.Sequential):
+    """A transposed convolution and a 1×1 convolution, called as the transposed convolution is."""
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Return ``(N, out, …)``; see ``nn.ConvTranspose2d`` for ``output_size``."""
+        return self[1](self[0](input, output_size))
 
 
 @final

@@ -31,6 +31,8 @@ class SvdIdentity:
 
     def applies(self, layer: Layer) -> tuple[bool, str]:
         """Return whether there is more than one output a group: a single output has no others to compute from it."""
+        if layer.transposed:
+            return False, "it is a transposed convolution"
         return (True, "") if layer.out_features // layer.groups > 1 else (False, "it has a single output")
 
     def smallest(self, layer: Layer) -> int:

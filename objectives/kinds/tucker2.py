@@ -41,6 +41,8 @@ class Tucker2(Factorization):
 
     def applies(self, layer: Layer) -> tuple[bool, str]:
         """Return whether it is a convolution in one group whose kernel has more than one pixel."""
+        if layer.transposed:
+            return False, "it is a transposed convolution"
         applies = isinstance(layer.module, _ConvNd) and layer.groups == 1 and math.prod(layer.kernel) > 1
         return (True, "") if applies else (False, "it is no k×k convolution in one group")
 

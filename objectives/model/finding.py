@@ -124,7 +124,7 @@ def _can_factorize(model: nn.Module, users: list[tuple[str, nn.Module]], traced:
     if isinstance(module, _ConvNd):
         if module.groups > 1 and module.in_channels == module.groups:
             return False, "a depthwise convolution"
-        geometry = {(m.stride, m.padding, m.dilation, m.padding_mode) for m in modules}  # pyright: ignore
+        geometry = {(m.stride, m.padding, m.output_padding, m.dilation, m.padding_mode) for m in modules}  # pyright: ignore
         if len(geometry) > 1:
             return False, "convolutions of different geometry share its weight"
     if len({id(m.bias) for m in modules}) > 1:

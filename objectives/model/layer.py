@@ -12,15 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-TYPES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+"""Transposed convolutions. Their weight is ``(in, out/groups, kernel)``."""
+
+TYPES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
 """The modules that can be factorized; subclasses of them have a behaviour of their own."""
 
-Linear = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+Linear = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
 
 
 @dataclass(frozen=True)
 class Layer:
-    """An ``nn.Linear`` or convolution of the dense model, with the shapes it saw for one input."""
+    """An ``nn.Linear`` or (transposed) convolution of the dense model, with the shapes it saw for one input."""
 
     name: str
     paths: tuple[str, ...]
@@ -33,12 +36,17 @@ class Layer:
     @property
     def out_features(self) -> int:
         """Number of outputs (Linear) or output channels (convolution)."""
-        return self.module.weight.shape[0]
+        return self.module.out_channels if isinstance(self.module, _ConvNd) else self.module.out_features
+
+    @property
+    def transposed(self) -> bool:
+        """Whether it is a transposed convolution."""
+        return isinstance(self.module, TRANSPOSED)
 
     @property
     def in_features(self) -> int:
         """Number of inputs to one output: ``in`` (Linear), ``in/groups · kernel`` (convolution)."""
-        return self.module.weight[0].numel()
+        return self.module.weight.numel() // (self.out_features or 1)
 
     @property
     def width(self) -> int:
@@ -58,7 +66,10 @@ class Layer:
     @property
     def grouped_weight(self) -> Tensor:
         """The weight as one matrix a group, ``(groups, out/groups, in_features)``, float64."""
-        return self.module.weight.detach().double().reshape(self.groups, -1, self.in_features)
+        weight = self.module.weight.detach().double()
+        if self.transposed:
+            weight = weight.unflatten(0, (self.groups, -1)).transpose(1, 2)  # (groups, out/groups, in/groups, kernel)
+        return weight.reshape(self.groups, -1, self.in_features)
 
     @property
     def weights(self) -> int:
@@ -73,9 +84,8 @@ class Layer:
     @property
     def input_positions(self) -> float:
         """How many positions one input to a convolution has before it, over all its calls."""
-        return self.per_input(
-            sum(taken.numel() // self.module.weight.shape[1] // self.groups for taken, _ in self.calls)
-        )
+        channels = self.module.in_channels if isinstance(self.module, _ConvNd) else self.module.in_features
+        return self.per_input(sum(taken.numel() // channels for taken, _ in self.calls))
 
     def per_input(self, amount: int) -> float:
         """Return the mean for one input of an amount over all calls; an integer where it is one."""
@@ -93,8 +103,11 @@ class Layer:
 
     @property
     def flops(self) -> float:
-        """Number of operations for one input, 2 per multiply-add, biases not counted (as torch counts)."""
-        return 2 * self.positions * self.module.weight.numel()
+        """Number of operations for one input, 2 per multiply-add, biases not counted (as torch counts).
+
+        A transposed convolution multiplies at every place of its input.
+        """
+        return 2 * (self.input_positions if self.transposed else self.positions) * self.module.weight.numel()
 
     def __str__(self) -> str:
         return f"{self.name} {type(self.module).__name__}{tuple(self.module.weight.shape)}"

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from ..errors import RankfrontError
+from .copying import copied
 
 HOOKS = (
     "_forward_pre_hooks",
@@ -43,6 +44,9 @@ USUAL: dict[type[nn.Module], Callable[[], nn.Module]] = {
     nn.Conv1d: functools.partial(nn.Conv1d, 1, 1, 1, device="meta"),
     nn.Conv2d: functools.partial(nn.Conv2d, 1, 1, 1, device="meta"),
     nn.Conv3d: functools.partial(nn.Conv3d, 1, 1, 1, device="meta"),
+    nn.ConvTranspose1d: functools.partial(nn.ConvTranspose1d, 1, 1, 1, device="meta"),
+    nn.ConvTranspose2d: functools.partial(nn.ConvTranspose2d, 1, 1, 1, device="meta"),
+    nn.ConvTranspose3d: functools.partial(nn.ConvTranspose3d, 1, 1, 1, device="meta"),
 }
 """The classes that can be replaced, and how one to which the user attached nothing is made."""
 
@@ -77,12 +81,12 @@ def replaced(
         memo[id(old)] = new
         pairs.setdefault(id(new), ((originals or {}).get(path, old), old, new))
         memo |= {id(parameter): parameter for parameter in new.parameters()}
-    copied = copy.deepcopy(model, memo)
+    found = copied(model, memo)
     for original, old, new in pairs.values():
         _carry_over(original, old, new, memo)
         if keep_trained:
             _train_as(original, new)
-    return copied
+    return found
 
 
 def can_replace(modules: Sequence[nn.Module]) -> tuple[bool, str]:

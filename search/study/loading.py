@@ -41,6 +41,9 @@ class Loading:
     kinds: str | None = option(
         None, metavar="NAMES", help=f"Kinds of factorization to choose from: any of {','.join(KINDS)}."
     )
+    fold: bool | None = option(
+        None, reader=bool, help="Fold weights that are computed from others: weight norm, spectral norm, pruning …"
+    )
     int8: bool | None = option(None, reader=bool, help="Ship, and score, Linears as int8 (needs torchao).")
     data: Path | None = option(None, metavar="DIR", reader=Path, help="Where a ready study's data lies.")
     weights: Path | None = option(
@@ -65,7 +68,7 @@ class Loading:
     def asked(self) -> dict[str, Any]:
         """Return what was given of what a study keeps, as its identity says it."""
         kinds = {} if self.kinds is None else {"kinds": [kind.name for kind in kinds_named(self.kinds.split(","))]}
-        return kinds if self.int8 is None else {**kinds, "int8": self.int8}
+        return kinds | {name: value for name in ("fold", "int8") if (value := getattr(self, name)) is not None}
 
 
 @contextlib.contextmanager

@@ -51,14 +51,15 @@ def load_source(source: Source, device: str, progress: object) -> Task:
         RankfrontError: as `load_task`, and where the file is not the one that the source knows.
     """
     given: dict[str, Any] = {name: Path(v) if name in PATHS else v for name, v in source.options.items()}
-    kinds, int8 = given.pop("kinds", None), given.pop("int8", None)
+    kinds = given.pop("kinds", None)
+    switched = {name: value for name in ("fold", "int8") if (value := given.pop(name, None)) is not None}
     offered: dict[str, Any] = {"seed": source.seed, "device": device, "progress": progress}
     if source.study in ready_studies():  # whose data lies in ./data, seen from where the run was started
         offered["data"] = Path(source.folder) / "data"
     task = _task(source, given, offered)
     if kinds is not None:
         task = replace(task, kinds=tuple(kinds.split(",")))
-    return task if int8 is None else replace(task, int8=int8)
+    return replace(task, **switched) if switched else task
 
 
 @contextlib.contextmanager

@@ -9,6 +9,8 @@ from typing import final
 from .form import Form
 
 MODULES = {
+    "folded": "folded",
+    "operation": "operation",
     "attention": "attention",
 }
 """Names of forms, in the order in which they are tried, and the files that hold them."""

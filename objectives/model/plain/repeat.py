@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-
 from torch import nn
 
 from ...errors import RankfrontError
+from ..copying import copied
 from .form import Rewrites
 from .registry import FORMS
 
@@ -33,4 +32,4 @@ def repeated(model: nn.Module, rewrites: Rewrites) -> nn.Module:
                     f"the model must have the modules that were rewritten ({', '.join(list(mine)[:3])}), "
                     f"but rewriting them as {name} failed: {type(error).__name__}: {error} (another architecture?)"
                 ) from error
-    return copy.deepcopy(model) if found is model else found
+    return copied(model) if found is model else found

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
 
 from ...data.structure import Inputs, place
+from ..copying import copied
 from .form import Form, Rewrites
 from .registry import FORMS
 from .same import computed, same, tolerance
@@ -32,18 +33,20 @@ def rewrite(model: nn.Module, samples: Sequence[Inputs], options: Collection[str
         samples: what it can be called with; a rewrite is kept where the outputs on all of them stay the same.
         options: the fields of the task that are True, of those that a form asks for (`Form.option`).
     """
-    trials = _Trials(copy.deepcopy(model), samples)
+    trials = _Trials(copied(model), samples)
     reasons: dict[str, str] = {}
     for form in FORMS.values():
-        if not trials.runs:  # the traced pass that follows says why, with the layer's name
+        try:
+            found = form.find(trials.model, trials.samples)
+        except Exception:  # the model refuses a sample: the traced pass that follows says it, with the layer's name
             break
-        found = form.find(trials.model, trials.samples)
-        reasons |= found.reasons
+        reasons = {**found.reasons, **reasons}
+        new = {path: data for path, data in found.rewrites.items() if path not in trials.rewrites}
         if form.option is not None and form.option not in options:
-            reasons |= {path: form.offer(data) for path, data in found.rewrites.items()}
-        else:
-            trials.settle(form, found.rewrites)
-    reasons |= trials.reasons
+            reasons |= {path: form.offer(data) for path, data in new.items()}
+        elif new and trials.runs:
+            trials.settle(form, new)
+    reasons = {**reasons, **trials.reasons}
     left = {path: reason for path, reason in reasons.items() if path not in trials.rewrites}
     return Rewritten(trials.model, trials.rewrites, left)
 
@@ -57,26 +60,27 @@ class _Trials:
         self.samples = [place(sample, "cpu" if first is None else first.device) for sample in samples]
         self.rewrites: dict[str, dict[str, Any]] = {}
         self.reasons: dict[str, str] = {}
-        try:
-            self._expected: list[Tensor] | None = computed(model, self.samples)
-        except Exception:  # whatever the user's forward raises
-            self._expected = None
+
+    @cached_property
+    def _expected(self) -> list[Tensor]:
+        return computed(self.model, self.samples)
 
     @property
     def runs(self) -> bool:
         """Whether the model accepts the samples."""
-        return self._expected is not None
+        try:
+            return self._expected is not None
+        except Exception:  # whatever the user's forward raises
+            return False
 
     def settle(self, form: Form, rewrites: Mapping[str, Mapping[str, Any]]) -> None:
         """Make these rewrites; where the outputs change, try halves of them, so that those that change it are left."""
-        if not rewrites:
-            return
-        assert self._expected is not None
+        expected = self._expected
         try:
             trial = form.rewritten(self.model, rewrites)
             outputs = computed(trial, self.samples)
             why = f"its outputs change when it is rewritten ({form.name})"
-            kept = same(self._expected, outputs, tolerance([*self._expected, *self.model.parameters()]))
+            kept = same(expected, outputs, tolerance([*expected, *self.model.parameters()]))
         except Exception as error:  # such as a forward that reads an attribute of the user's module
             kept = False
             why = f"the model fails when it is rewritten ({form.name}): {type(error).__name__}: {error}"

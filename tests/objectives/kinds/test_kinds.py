@@ -48,7 +48,15 @@ LAYERS |= {
     "conv, grouped, no bias": (lambda: nn.Conv2d(6, 9, 1, groups=3, bias=False), (6, 6, 6)),
     "conv 1d": (lambda: nn.Conv1d(6, 9, 5, stride=2, padding=2), (6, 17)),
     "conv 3d": (lambda: nn.Conv3d(3, 6, (1, 3, 3), padding=(0, 1, 1), bias=False), (3, 3, 5, 6)),
-}
+    "transposed": (lambda: nn.ConvTranspose2d(6, 8, 4, 2, 1), (6, 5, 4)),
+    "transposed, no bias": (lambda: nn.ConvTranspose2d(5, 9, 3, bias=False), (5, 4, 4)),
+    "transposed, grouped, dilated": (
+        lambda: nn.ConvTranspose2d(8, 12, 3, 2, 1, output_padding=1, groups=2, dilation=2), (8, 4, 5)
+    ),
+    "transposed, tall": (lambda: nn.ConvTranspose2d(2, 20, (1, 2), stride=(1, 2)), (2, 5, 4)),
+    "transposed 1d": (lambda: nn.ConvTranspose1d(6, 9, 5, stride=3, padding=1, output_padding=2), (6, 7)),
+    "transposed 3d": (lambda: nn.ConvTranspose3d(4, 6, (1, 2, 3), stride=(1, 2, 1), bias=False), (4, 3, 3, 4)),
+}  # fmt: skip
 
 
 def takes(kind: Kind, name: str) -> bool:

@@ -1,0 +1,59 @@
+"""Copy a network, or say which part of it cannot be copied."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from torch import Tensor, nn
+
+from ..errors import RankfrontError
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def copied(model: Network, memo: dict[int, Any] | None = None) -> Network:
+    """Return a deep copy.
+
+    A tensor that was computed, such as the weight that old-style weight norm, spectral norm and pruning leave on a
+    module, is copied as its values: its module computes it anew before it is used.
+
+    Args:
+        model: any network.
+        memo: what stands for parts of it, by ``id``; see ``copy.deepcopy``.
+
+    Raises:
+        RankfrontError: a part cannot be copied, such as a lock or a file; it is named.
+    """
+    memo = {} if memo is None else memo
+    for value in (value for module in model.modules() for value in vars(module).values()):
+        if isinstance(value, Tensor) and not value.is_leaf:
+            memo.setdefault(id(value), value.detach().clone())
+    try:
+        return copy.deepcopy(model, memo)
+    except Exception as error:  # whatever a stranger's __deepcopy__ or __reduce__ raises
+        what = next(_cannot_be_copied(model), f"it: {type(error).__name__}: {error}")
+        raise RankfrontError(
+            f"the model must be one that copy.deepcopy copies, but does not copy {what}; remove that before, "
+            "or give its class a __deepcopy__"
+        ) from error
+
+
+def _cannot_be_copied(model: nn.Module) -> Iterator[str]:
+    """Yield the attributes that cannot be copied, by name, module and type."""
+    held = {"_parameters", "_buffers", "_modules"}
+    for path, module in model.named_modules():
+        parts = [(name, value) for name, value in vars(module).items() if name not in held]
+        parts += [*module._parameters.items(), *module._buffers.items()]
+        for name, value in parts:
+            # What points back to a module of the model is copied with the model.
+            known = {id(part): part for part in (*model.modules(), *model.parameters(), *model.buffers())}
+            known.pop(id(value), None)
+            if isinstance(value, Tensor) and not value.is_leaf and name not in module._buffers:
+                continue
+            try:
+                copy.deepcopy(value, known)
+            except Exception as error:
+                where = f"{type(module).__name__} {path}".rstrip()
+                yield f"{name!r} of {where}, a {type(value).__name__} ({type(error).__name__}: {error})"
