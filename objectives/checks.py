@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from .boundary import sentence
 from .data.batch import Batch
 from .data.randomness import fixed_seed
 from .data.structure import apply, tensors_of
+from .data.targets import check_classes
 from .errors import RankfrontError
 from .metrics.broadcast import broadcasts
 from .metrics.evaluation import evaluate
@@ -75,7 +77,7 @@ def _accepted(data: str, run: Callable[[], Any]) -> Any:
     except RankfrontError:
         raise
     except Exception as error:
-        raise RankfrontError(f"the model must accept a sample of the {data} data, but: {error}") from error
+        raise RankfrontError(f"the model must accept a sample of the {data} data, but: {sentence(error)}") from error
     main = main_output(outputs)
     if main is not None and not bool(torch.isfinite(main).all()):
         raise RankfrontError(
@@ -92,7 +94,7 @@ def _fits(name: str, run: Callable[[], None]) -> None:
         raise
     except Exception as error:
         raise RankfrontError(
-            f"the {name} must accept the model's outputs and the data's targets, but: {type(error).__name__}: {error}"
+            f"the {name} must accept the model's outputs and the data's targets, but: {sentence(error)}"
         ) from error
 
 
@@ -123,7 +125,7 @@ def _try_loss(task: Task, outputs: Any, targets: Any) -> None:
     _check_shapes("loss", criterion, outputs, targets)
     logits = main_output(outputs)
     if logits is not None and criterion.classifies(outputs, targets):
-        task.train.check_classes(logits.shape[class_dimension(outputs, targets)], criterion.ignored)
+        check_classes(task.train, logits.shape[class_dimension(outputs, targets)], criterion.ignored)
 
 
 def _try_score(task: Task, dense: nn.Module, outputs: Any, batch: Batch, batch_size: int) -> None:

@@ -9,13 +9,17 @@ from typing import Any
 
 from torch import nn
 
+from .boundary import outermost_class
 from .data.split import Split
+from .described import shown
 from .errors import RankfrontError
 from .export.architecture import checked_files
 from .export.int8 import check_installed
+from .given import check_function, flag, paths, text, texts, whole
 from .kinds.registry import KINDS, kinds_named
 from .metrics.registry import METRICS
 from .metrics.score import ACCURACY, Score
+from .model.given import check_model
 from .training.criterion import Criterion, Loss
 from .training.settings import FineTune
 
@@ -23,6 +27,7 @@ LEAST_CALIBRATION = 16
 """Least number of calibration samples."""
 
 
+@outermost_class
 @dataclass(frozen=True)
 class Task:
     """A trained model and all that is needed to score a compressed copy of it.
@@ -89,8 +94,14 @@ class Task:
 
     def __post_init__(self) -> None:
         """Read the data splits and check every field."""
-        if not isinstance(self.model, nn.Module):
-            raise RankfrontError(f"model must be a torch.nn.Module, but got {type(self.model).__name__}")
+        check_model(self.model)
+        check_function("collate", self.collate, "collate(batch)")
+        if self.batch_dim is not None:
+            object.__setattr__(self, "batch_dim", whole("batch_dim", self.batch_dim, least=0, most=1))
+        if not isinstance(self.finetune, FineTune):
+            raise RankfrontError(
+                f"finetune must be a rankfront.FineTune, such as FineTune(epochs=1), but got {shown(self.finetune)}"
+            )
         for name in ("train", "validation", "test"):
             source = getattr(self, name)
             if name == "test" and source is None:
@@ -100,27 +111,32 @@ class Task:
                 split = Split(source, collate=own or self.collate, batch_dim=self.batch_dim)
                 object.__setattr__(self, name, split)
             except RankfrontError as error:
-                raise RankfrontError(f"{name} {error}") from None
-        if not isinstance(self.calibration, int) or self.calibration < LEAST_CALIBRATION:
-            raise RankfrontError(
-                f"calibration must be an integer of {LEAST_CALIBRATION} samples or more, "
-                f"but got {self.calibration!r:.20}: with fewer, moments say nothing"
-            )
-        for name in ("exclude", "budget", "kinds"):
-            value = getattr(self, name)
-            object.__setattr__(self, name, tuple(value.split(",")) if isinstance(value, str) else tuple(value))
-        if self.loss is not None and self.loss != "model" and not callable(self.loss):
-            raise RankfrontError(f'loss must be a function, or "model", but got {self.loss!r:.60}')
+                raise RankfrontError(f"{name} {error}") from error
+        if not isinstance(self.loss, str) or self.loss != "model":
+            check_function("loss", self.loss, 'loss(outputs, targets), or "model"')
+        read: dict[str, Any] = {
+            "calibration": whole(
+                "calibration",
+                self.calibration,
+                least=LEAST_CALIBRATION,
+                why=" samples: with fewer, moments say nothing",
+            ),
+            "trials": whole("trials", self.trials, least=1),
+            "name": text("name", self.name),
+            "exclude": texts("exclude", self.exclude, "('head', 'blocks.*.norm')"),
+            "budget": texts("budget", () if self.budget is None else self.budget, "'params=5%'"),
+            "kinds": texts("kinds", self.kinds, "'svd,tt'"),
+            **{name: flag(name, getattr(self, name)) for name in ("whiten", "refit", "int8")},
+        }
+        for name, value in read.items():
+            object.__setattr__(self, name, value)
         score = Score.given(self.score, self.criterion.ignored)
         object.__setattr__(self, "score", score)
-        object.__setattr__(self, "files", checked_files(self.files))
-        if not isinstance(self.finetune, FineTune):
-            raise RankfrontError(f"finetune must be a rankfront.FineTune, but got {type(self.finetune).__name__}")
+        object.__setattr__(self, "files", checked_files(paths("files", self.files)))
         if score.scale.name in METRICS:
             raise RankfrontError(f"a score's name must not be a metric's, but got {score.scale.name!r}")
-        size: object = self.eval_batch_size
-        if size is not None and (not isinstance(size, int) or size < 1):
-            raise RankfrontError(f"eval_batch_size must be an integer of 1 or more, but got {size!r:.20}")
+        if self.eval_batch_size is not None:
+            object.__setattr__(self, "eval_batch_size", whole("eval_batch_size", self.eval_batch_size, least=1))
         if self.int8:
             check_installed()
         object.__setattr__(self, "kinds", tuple(kind.name for kind in kinds_named(self.kinds)))
@@ -159,3 +175,11 @@ class Task:
             "int8": self.int8,
             "exclude": list(self.exclude),
         }
+
+
+def check_task(task: object) -> None:
+    """Raise `RankfrontError` for what is no task."""
+    if not isinstance(task, Task):
+        raise RankfrontError(
+            f"task must be a rankfront.Task, but got {shown(task)}: Task(model, train=…, validation=…) makes one"
+        )

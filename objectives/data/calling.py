@@ -15,6 +15,8 @@ from typing import Any
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
+from ..boundary import note_on
+
 Inputs = Any
 """What a model is called with: a tensor, or any structure of tensors."""
 
@@ -23,11 +25,15 @@ _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_
 
 def apply(model: nn.Module, inputs: Inputs, **more: Any) -> Any:
     """Return what ``model`` gives for a batch's inputs; ``more`` are further keywords, such as its labels."""
-    if isinstance(inputs, tuple) and not isinstance(inputs, PackedSequence):
-        return model(*inputs, **more) if _by_position(model, inputs) else model(inputs, **more)
-    if isinstance(inputs, Mapping):
-        return model(**{**inputs, **more}) if _by_keywords(model, inputs) else model(inputs, **more)
-    return model(inputs, **more)
+    try:
+        if isinstance(inputs, tuple) and not isinstance(inputs, PackedSequence):
+            return model(*inputs, **more) if _by_position(model, inputs) else model(inputs, **more)
+        if isinstance(inputs, Mapping):
+            return model(**{**inputs, **more}) if _by_keywords(model, inputs) else model(inputs, **more)
+        return model(inputs, **more)
+    except Exception as error:
+        note_on(error, "the model", inputs, *filter(None, [more]))
+        raise
 
 
 def _by_keywords(model: nn.Module, inputs: Mapping[Any, Any]) -> bool:

@@ -19,6 +19,7 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 from ..errors import RankfrontError
 from .loaders import Loader, Samples
 from .memory import InMemory
+from .refused import check_form, refused
 from .samples import told
 from .source import Source
 from .stream import Stream
@@ -35,6 +36,7 @@ def source_of(data: Any, *, dim: int | None, collated: bool) -> Source:
     Raises:
         RankfrontError: it is no data, or can be read only once.
     """
+    check_form(data)
     if isinstance(data, TensorDataset):
         data = data.tensors
     if _is_read_once(data):
@@ -62,10 +64,7 @@ def source_of(data: Any, *, dim: int | None, collated: bool) -> Source:
         return Samples(data)
     if isinstance(data, Iterable) and not isinstance(data, str | bytes | Mapping):
         return Stream(data)
-    raise RankfrontError(
-        "data must be a pair of tensors (inputs, targets), a Dataset, a DataLoader or a loop over batches, "
-        f"but got {type(data).__name__}"
-    )
+    raise refused(data)
 
 
 def _is_read_once(data: Any) -> bool:

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..boundary import in_users_code
+
 
 def endless(what: str, batches: int) -> str:
     """Return the error of data without an end."""
@@ -54,3 +56,9 @@ class Source(Protocol):
     def repeated(self, times: int) -> Any:
         """Return one sample so many times as a batch; raises `LookupError` where none can be had by itself."""
         ...
+
+
+def noted(batches: Iterator[Read]) -> Iterator[Read]:
+    """Yield batches as they come; what the user's code raises is noted to be the data's."""
+    with in_users_code("the data"):
+        yield from batches

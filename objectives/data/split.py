@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..boundary import in_users_code
 from ..errors import RankfrontError
 from ..io.fingerprint import fingerprint, fingerprints, named
 from .batch import Batch
@@ -26,7 +27,7 @@ from .pairs import paired
 from .randomness import fixed_seed
 from .reservoir import reservoir
 from .samples import told
-from .source import Read
+from .source import Read, noted
 from .structure import Inputs, place, tensors_of
 
 Collate = Callable[[Any], Any]
@@ -122,10 +123,11 @@ class Split:
         longer than ``limit`` allows where it cannot be cut.
         """
         device, left, empty = torch.device(device), limit, True
-        for read in self._form.read(batch_size, shuffle, device):
+        for read in noted(self._form.read(batch_size, shuffle, device)):
             batch = self._ready(self._pair(read), device)
             if augmented and self.augment is not None and shuffle is not None:
-                batch = replace(batch, inputs=self.augment(batch.inputs, shuffle))
+                with in_users_code("the data's augment", batch.inputs):
+                    batch = replace(batch, inputs=self.augment(batch.inputs, shuffle))
             empty = False
             if left is None:
                 yield batch
@@ -182,7 +184,10 @@ class Split:
 
     def _pair(self, read: Read) -> Batch:
         """Return what was read as a batch."""
-        given = read.given if self.collate is None else self.collate(read.given)
+        given = read.given
+        if self.collate is not None:
+            with in_users_code("the data's collate", given):
+                given = self.collate(given)
         columns = self._form.columns and self.collate is None
         inputs, targets, label = paired(given, columns=columns, collated=self.collate is not None)
         if self._dim is None:
@@ -204,19 +209,10 @@ class Split:
     def _ready(self, batch: Batch, device: torch.device) -> Batch:
         """Return a batch on a device, transformed."""
         inputs, targets = place(batch.inputs, device), place(batch.targets, device)
-        return replace(batch, inputs=inputs if self.transform is None else self.transform(inputs), targets=targets)
-
-    def check_classes(self, classes: int, ignored: int) -> None:
-        """Refuse targets that are no class from 0 to ``classes - 1`` nor the ``ignored`` one, where all are at hand."""
-        held = self.source[-1] if self.indexed else None
-        if not isinstance(held, Tensor) or held.is_floating_point():
-            return
-        targets = held[held != ignored]
-        if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
-            raise RankfrontError(
-                f"targets must be classes from 0 to {classes - 1}, as many as the model's outputs, "
-                f"but go from {int(targets.min())} to {int(targets.max())}"
-            )
+        if self.transform is not None:
+            with in_users_code("the data's transform", inputs):
+                inputs = self.transform(inputs)
+        return replace(batch, inputs=inputs, targets=targets)
 
     def fingerprint(self) -> str | None:
         """Return a short hash of tensors, of a transformed sample and of the augmentation's name.

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
+from ..boundary import outermost
+from ..described import named_type
 from ..errors import RankfrontError
 from ..io.saved import entries, unique_state
 from ..io.tensors import read_tensors, write_tensors
@@ -61,6 +63,7 @@ def load_model(
     return model.eval()
 
 
+@outermost
 def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
     """Return a compressed model from its files.
 
@@ -80,7 +83,7 @@ def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
     if not isinstance(path, (str, Path)) or not isinstance(model, (nn.Module, type(None))):
         raise RankfrontError(
             "load takes a path and a network of the dense architecture, such as load('runs/mine', MyNet()), "
-            f"but got {_type_name(path)} and {_type_name(model)}"
+            f"but got {named_type(path)} and {named_type(model)}"
         )
     path = Path(path)
     if not path.exists():
@@ -88,7 +91,3 @@ def load(path: str | Path, model: nn.Module | None = None) -> nn.Module:
     weights, plan, about = read_model_files(path / "best" if (path / "best").is_dir() else path)
     dense = built(weights.parent, about) if model is None else model
     return load_model(dense, plan, weights, int8=about.get("int8") is True, rewrites=rewrites_of(about))
-
-
-def _type_name(given: object) -> str:
-    return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__

@@ -11,6 +11,8 @@ from typing import Any
 
 from torch import nn
 
+from ..boundary import in_users_code
+from ..described import shown
 from ..errors import RankfrontError, TrialError
 from ..model.outputs import IGNORED
 from .accuracy import right_of
@@ -141,12 +143,13 @@ class Score:
             RankfrontError: it is not one number.
             TrialError: it is not finite.
         """
-        found = self.of_batches(batches)
+        with in_users_code("the score"):
+            found = self.of_batches(batches)
         found = found if isinstance(found, Measured) else Measured(found)
         try:
             value = float(found.value)
         except (TypeError, ValueError, RuntimeError):
-            raise RankfrontError(f"a score must be one number, but got {found.value!r:.60}") from None
+            raise RankfrontError(f"a score must be one number, but got {shown(found.value)}") from None
         if not math.isfinite(value):
             raise TrialError(f"a score must be a finite number, but got {value}")
         return replace(found, value=value)
@@ -173,11 +176,13 @@ class Score:
             return score
         if is_metric(score):
             return cls.of_metric(score)
-        if isinstance(score, type) and all(hasattr(score, name) for name in NEEDED):
-            raise RankfrontError(f"score must be a metric object, but got the class {score.__name__}: make one of it")
+        if isinstance(score, type):
+            raise RankfrontError(
+                f"score must be a function or an object, but got the class {score.__name__}: make one of it"
+            )
         if not callable(score):
             raise RankfrontError(
-                f"score must be a function or a rankfront.Score, but got {score!r:.60} "
+                f"score must be a function or a rankfront.Score, but got {shown(score)} "
                 "(an object with update, compute and reset, such as torchmetrics', is taken, too)"
             )
         return cls.of_split(score)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from ..boundary import sentence
 from ..data.structure import Inputs
 from ..errors import RankfrontError
 from .layer import TYPES, Layer
@@ -97,7 +98,7 @@ def _traced(model: nn.Module, example: Inputs, samples: Iterable[Inputs], togeth
         if refused.module is not None and refused.shape is not None:
             where = f"layer {_named(model, refused.module)}, given {tuple(refused.shape)}: "
         raise RankfrontError(
-            f"the model must accept a sample of the training data, but: {where}{refused}"
+            f"the model must accept a sample of the training data, but: {where}{sentence(refused.__cause__ or refused)}"
         ) from refused.__cause__
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.loss import _Loss
 
+from ..boundary import in_users_code
 from ..data.batch import Batch
 from ..data.structure import apply
 from ..errors import RankfrontError
@@ -76,16 +77,18 @@ class Criterion:
             return loss
         function = functional.cross_entropy if self.given is None else self.given
         if not _is_torchs(function):
-            return function(outputs, targets)
+            with in_users_code("the loss", outputs, targets):
+                return function(outputs, targets)
         main = main_output(outputs)
         if main is None:
             raise RankfrontError(
                 f"{getattr(function, '__name__', type(function).__name__)} needs one tensor of outputs, but the model "
                 f"gave {described(outputs)}: give the task a loss(outputs, targets) that picks what it needs"
             )
-        if not self.is_cross_entropy:
-            return function(main, targets)
-        return function(main.movedim(class_dimension(outputs, targets), min(1, main.ndim - 1)), labels_of(targets))
+        with in_users_code("the loss", main, targets):
+            if not self.is_cross_entropy:
+                return function(main, targets)
+            return function(main.movedim(class_dimension(outputs, targets), min(1, main.ndim - 1)), labels_of(targets))
 
 
 def _is_torchs(loss: Callable[[Any, Any], Tensor]) -> bool:

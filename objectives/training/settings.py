@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from ..boundary import outermost_class
+from ..described import shown
 from ..errors import RankfrontError
+from ..given import number, whole
 
 if TYPE_CHECKING:
     from ..data.split import Split
 
 
+@outermost_class
 @dataclass(frozen=True)
 class FineTune:
     """How long and how a factorized network is trained.
@@ -36,21 +40,22 @@ class FineTune:
 
     def __post_init__(self) -> None:
         """Check every value; raises `RankfrontError`."""
-        rules: list[tuple[str, float, bool, str]] = [
-            ("epochs", self.epochs, self.epochs >= 0, "0 or more"),
-            ("steps", self.steps or 0, self.steps is None or self.steps >= 0, "0 or more"),
-            ("lr", self.lr, self.lr > 0, "positive"),
-            ("batch_size", self.batch_size, self.batch_size >= 1, "1 or more"),
-            ("warmup", self.warmup, 0 <= self.warmup < 1, "at least 0 and below 1"),
-            ("distill", self.distill, 0 <= self.distill <= 1, "from 0 to 1"),
-            ("temperature", self.temperature, self.temperature > 0, "positive"),
-            ("clip", self.clip, self.clip > 0, "positive"),
-        ]
-        for name, value, holds, rule in rules:
-            if not holds:
-                raise RankfrontError(f"finetune {name} must be {rule}, but got {value}")
-        if self.optimizer not in ("adamw", "sgd"):
-            raise RankfrontError(f"finetune optimizer must be adamw or sgd, but got {self.optimizer!r}")
+        read: dict[str, Any] = {
+            "epochs": whole("finetune epochs", self.epochs, least=0),
+            "steps": None if self.steps is None else whole("finetune steps", self.steps, least=0),
+            "batch_size": whole("finetune batch_size", self.batch_size, least=1),
+            "lr": number("finetune lr", self.lr, above=0),
+            "weight_decay": number("finetune weight_decay", self.weight_decay, least=0),
+            "momentum": number("finetune momentum", self.momentum, least=0, below=1),
+            "warmup": number("finetune warmup", self.warmup, least=0, below=1),
+            "temperature": number("finetune temperature", self.temperature, above=0),
+            "clip": number("finetune clip", self.clip, above=0),
+            "distill": number("finetune distill", self.distill, least=0, most=1),
+        }
+        for name, value in read.items():
+            object.__setattr__(self, name, value)
+        if not isinstance(self.optimizer, str) or self.optimizer not in ("adamw", "sgd"):
+            raise RankfrontError(f"finetune optimizer must be adamw or sgd, but got {shown(self.optimizer)}")
 
     def total_steps(self, data: Split) -> int:
         """Return the number of optimizer steps on a training split."""

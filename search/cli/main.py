@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import typer
 
+from ...objectives.boundary import told
 from ...objectives.errors import RankfrontError
 
 STOPPED = "stopped; the same command goes on from here"
@@ -45,8 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(1)
         except Exception as error:
             _explain(error, arguments)
-            sentence = " ".join(f"{type(error).__name__}: {error}".split())
-            _fail(f"error: {sentence} (unexpected: --debug shows where)", 2)
+            _fail(f"error: {told(error)}", 2)
     sys.exit(code or 0)
 
 

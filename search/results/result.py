@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.study import Study
 
+from ...objectives.boundary import outermost
 from ...objectives.errors import RankfrontError
 from ...objectives.export.architecture import read_about
 from ..space.budget import Budget
 from ..storage.database import database_of
-from ..storage.dense import DenseModel, is_noted
+from ..storage.dense import DenseModel
 from ..storage.errors import storage_errors
 from ..storage.folder import Folder
 from ..storage.identity import check_same, identity_in
 from ..storage.rewrites import rewrites_of_study
-from ..storage.studies import load_existing
 from ..storage.trials import TEST, TEST_INTERVALS, Interval, Record, Scored, as_interval, read_trials, scored
 from .finished import FinishedModel, finished_folder, finished_models
 from .front import best_within, front_of, retained_of
 from .model_files import checked_weights, write_model
+from .opening import stored_study
 from .tables import front_table, trial_table
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Result:
         return f"<Result of {self.study.study_name!r}: {len(self.records)} trials, {len(self.on_front)} on the front>"
 
     @classmethod
+    @outermost
     def open(cls, path: str | Path, storage: str | None = None, model: nn.Module | None = None) -> Result:
         """Open a study's folder.
 
@@ -59,14 +61,12 @@ class Result:
         Raises:
             RankfrontError: there is no study, or it has not got beyond its first trial.
         """
-        folder = Folder(Path(path))
-        url = database_of(folder.path, storage)
-        folder.check_holds_study(storage)
-        name = folder.study_name()
-        with storage_errors(url):
-            study = load_existing(url, name)
-            if not is_noted(study):
-                raise RankfrontError(f"{folder.path} must hold trials, but its study has only just begun")
+        if model is not None:
+            from ...objectives.model.given import check_model
+
+            check_model(model)
+        study, folder = stored_study(path, storage)
+        with storage_errors(database_of(folder.path, storage)):
             return cls(study, folder, model)
 
     @property
@@ -230,6 +230,7 @@ class Result:
 
         return figures_of(self)
 
+    @outermost
     def export(
         self, to: str | Path, budget: str | Sequence[str] | Budget | None = None, *, finished: bool = True
     ) -> tuple[Path, Path]:

@@ -9,6 +9,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from ...objectives.described import shown
 from ...objectives.errors import RankfrontError
 from ..allocation.registry import RULES
 
@@ -43,8 +44,8 @@ def check_sampler(sampler: object) -> None:
             raise RankfrontError(f"sampler must be one of {', '.join(SAMPLERS)}, but got {sampler!r:.60}")
     elif isinstance(sampler, type) or not (callable(getattr(sampler, "propose", None)) or _is_optunas(sampler)):
         raise RankfrontError(
-            f"sampler must be a name, an Optuna sampler, or an object with propose(history, slot), "
-            f"but got {sampler!r:.60}"
+            f"sampler must be one of {', '.join(SAMPLERS)}, an Optuna sampler, or an object with "
+            f"propose(history, slot), but got {shown(sampler)}"
         )
 
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...objectives.described import shown
 from ...objectives.errors import RankfrontError
 from ...objectives.metrics.registry import METRICS
 from ...objectives.metrics.values import Metrics
@@ -62,7 +63,7 @@ class Budget:
         texts = [texts] if isinstance(texts, str) else texts
         if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
             raise RankfrontError(
-                f"budget must be text such as params=5%, or a list of such texts, but got {texts!r:.60}"
+                f"budget must be text such as params=5%, or a list of such texts, but got {shown(texts)}"
             )
         parts = [part for text in texts for part in text.split(",")]
         if any(part.strip() == NONE for part in parts):

@@ -13,6 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 
 from ...objectives.errors import RankfrontError
+from ...objectives.given import text
 from .errors import shown_url, storage_errors
 from .folder import Folder
 
@@ -22,7 +23,7 @@ BUSY_TIMEOUT_S = 300
 def database_of(folder: Path, storage: str | None) -> str:
     """Return the storage's URL: the user's own, or ``study.db`` in the study's folder."""
     if storage is not None:
-        return storage
+        return text("storage", storage, "a database URL such as sqlite:///study.db")
     return URL.create("sqlite", database=str(Folder(folder).database)).render_as_string()
 
 

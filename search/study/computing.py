@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ...objectives.described import shown
 from ...objectives.device_name import check_device_name
 from ...objectives.errors import RankfrontError
+from ...objectives.given import number, text, whole
 from ..report.progress import Progress
 from ..space.budget import Budget
 from .options import option, read_as
@@ -33,8 +35,12 @@ class Computing:
 
     def __post_init__(self) -> None:
         """Check every option by itself, before anything else is done."""
+        object.__setattr__(self, "device", str(self.device))  # a torch.device reads as its name
         check_device_name(self.device)
+        if not isinstance(self.progress, (bool, Progress)):
+            raise RankfrontError(f"progress must be True or False, but got {shown(self.progress)}")
         if self.storage is not None:
+            text("storage", self.storage, "a database URL such as sqlite:///study.db")
             from ..storage.database import check_url
 
             check_url(self.storage)
@@ -62,8 +68,9 @@ class FinishSettings(Computing):
     def __post_init__(self) -> None:
         """Check every option by itself."""
         super().__post_init__()
-        if self.epochs < 1:
-            raise RankfrontError(f"epochs must be 1 or more, but got {self.epochs}")
+        object.__setattr__(self, "epochs", whole("epochs", self.epochs, least=1))
+        if self.lr is not None:
+            object.__setattr__(self, "lr", number("lr", self.lr, above=0))
         if self.budget is not None:
             object.__setattr__(self, "budget", Budget.of(self.budget))
 

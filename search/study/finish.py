@@ -12,12 +12,13 @@ from ...objectives.export.architecture import copy_architecture
 from ...objectives.export.int8 import dequantized
 from ...objectives.export.model_files import load_model, save_weights
 from ...objectives.export.plan_files import REWRITES, model_paths, read_model_files_at, save_plan
+from ...objectives.given import folder_path
 from ...objectives.io.checkpoint import Checkpoint
 from ...objectives.io.files import digest
 from ...objectives.io.fingerprint import fingerprint
 from ...objectives.metrics.values import Metrics
 from ...objectives.objective import Objective
-from ...objectives.task import Task
+from ...objectives.task import Task, check_task
 from ...objectives.training.settings import FineTune
 from ..report.format import trial_line
 from ..report.page import write_report
@@ -51,6 +52,12 @@ class FinishArguments(FinishSettings):
 
     task: Task
     out: str | Path
+
+    def __post_init__(self) -> None:
+        """Check every argument by itself."""
+        check_task(self.task)
+        object.__setattr__(self, "out", folder_path("out", self.out))
+        super().__post_init__()
 
 
 @called_with(FinishArguments)

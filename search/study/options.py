@@ -27,6 +27,8 @@ from collections.abc import Callable
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any, ParamSpec, TypeVar
 
+from ...objectives.boundary import outermost
+
 P = ParamSpec("P")
 Arguments = TypeVar("Arguments")
 Returned = TypeVar("Returned")
@@ -81,7 +83,7 @@ def called_with(
         taken = inspect.signature(arguments).parameters.values()
         call.__signature__ = own.replace(parameters=list(taken))  # pyright: ignore[reportAttributeAccessIssue]
         call.__doc__ = documented(function.__doc__, arguments)
-        return call
+        return outermost(call)
 
     return decorate
 

@@ -13,7 +13,7 @@ from ...objectives.io.files import write_json
 from ...objectives.metrics.registry import METRICS
 from ...objectives.objective import Objective
 from ...objectives.plan import Plan
-from ...objectives.task import Task
+from ...objectives.task import Task, check_task
 from ..allocation.knapsack import knapsack
 from ..report.progress import LOW_FIDELITY, Progress, showing
 from ..results.result import Result
@@ -48,6 +48,11 @@ class RunArguments(Settings):
     """The arguments of `run`."""
 
     task: Task
+
+    def __post_init__(self) -> None:
+        """Check every argument by itself."""
+        check_task(self.task)
+        super().__post_init__()
 
 
 @called_with(RunArguments)

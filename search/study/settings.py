@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...objectives.described import shown
 from ...objectives.errors import RankfrontError
+from ...objectives.given import folder_path, texts, whole
 from ...objectives.metrics.registry import METRICS
 from ..samplers.registry import DEFAULT, SAMPLERS, check_sampler, sampler_name
 from ..space.budget import Budget
@@ -83,17 +85,17 @@ class Settings(Computing):
     def __post_init__(self) -> None:
         """Check every option by itself, before anything else is done."""
         super().__post_init__()
-        if self.trials is not None and self.trials < 1:
-            raise RankfrontError(f"trials must be 1 or more, but got {self.trials}")
-        if self.seed is not None and not 0 <= self.seed < 2**32:
-            raise RankfrontError(f"seed must be from 0 to 2^32 - 1, but got {self.seed}")
+        if self.source is not None and not isinstance(self.source, Source):
+            raise RankfrontError(f"source is what the command line passes, but got {shown(self.source)}: leave it out")
         if self.sampler is not None:
             check_sampler(self.sampler)
         seconds(self.timeout)
         checked = {
+            "trials": None if self.trials is None else whole("trials", self.trials, least=1),
+            "seed": None if self.seed is None else whole("seed", self.seed, least=0, most=2**32 - 1),
             "budget": None if self.budget is None else Budget.of(self.budget),
             "objectives": None if self.objectives is None else _objectives(self.objectives),
-            "out": None if self.out is None else Path(self.out),
+            "out": None if self.out is None else folder_path("out", self.out),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -185,7 +187,7 @@ def seconds(timeout: str | float | None) -> float | None:
         return None
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)\s*", str(timeout))
     if match is None or float(match[1]) == 0:
-        raise RankfrontError(f"timeout must be a duration such as 90s, 10m or 2h, but got {str(timeout)!r:.60}")
+        raise RankfrontError(f"timeout must be a duration such as 90s, 10m or 2h, but got {shown(timeout)}")
     return float(match[1]) * _SECONDS[match[2] or "s"]
 
 
@@ -197,7 +199,7 @@ def _known_sampler(name: str) -> str:
 
 def _objectives(names: str | Iterable[str]) -> tuple[str, ...]:
     """Return the score, by `SCORE` or the name it was given, and the metrics, in the registry's order."""
-    names = tuple(name.strip() for name in (names.split(",") if isinstance(names, str) else names))
+    names = tuple(name.strip() for name in texts("objectives", names, "'score,params'"))
     if sum(name not in METRICS for name in names) != 1 or len(set(names)) < len(names):
         got = ", ".join(names) or "none"
         raise RankfrontError(

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...objectives.boundary import place, sentence
 from ...objectives.errors import RankfrontError
 from ..storage.source import Source
 from .ready import ready_studies
@@ -120,8 +121,13 @@ def _called(study: Callable[..., object], name: str, keywords: Mapping[str, Any]
         return study(**keywords)
     except RankfrontError:
         raise
-    except Exception as error:
-        raise RankfrontError(f"study {name} failed: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise _failed(f"study {name}", error) from error
+
+
+def _failed(what: str, error: BaseException) -> RankfrontError:
+    where = place(error)
+    return RankfrontError(f"{what} must run without an error, but raised {sentence(error)}{where and f' ({where})'}")
 
 
 def _study_in(path: Path, content: bytes) -> Task | Callable[..., object]:
@@ -138,8 +144,8 @@ def _study_in(path: Path, content: bytes) -> Task | Callable[..., object]:
         exec(compile(content, str(path), "exec"), module.__dict__)
     except RankfrontError:
         raise
-    except Exception as error:
-        raise RankfrontError(f"{path} must run without an error, but: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise _failed(str(path), error) from error
     found = getattr(module, "study", None)
     if found is None:
         raise RankfrontError(f"{path} must define study, a rankfront.Task or a function that returns one")

@@ -14,10 +14,11 @@ import torch
 from ...objectives.errors import RankfrontError
 from ...objectives.export.int8 import dequantized
 from ...objectives.export.plan_files import model_folders, read_model_files_at
+from ...objectives.given import folder_path
 from ...objectives.metrics.metric import Subject
 from ...objectives.metrics.registry import METRICS
 from ...objectives.objective import Objective
-from ...objectives.task import Task
+from ...objectives.task import Task, check_task
 from ..report.progress import Progress, showing
 from ..results.result import Result
 from ..storage.manifest import machine
@@ -48,6 +49,12 @@ class VerifyArguments(Computing):
 
     task: Task
     out: str | Path
+
+    def __post_init__(self) -> None:
+        """Check every argument by itself."""
+        check_task(self.task)
+        object.__setattr__(self, "out", folder_path("out", self.out))
+        super().__post_init__()
 
 
 @called_with(VerifyArguments)

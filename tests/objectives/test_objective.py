@@ -255,8 +255,8 @@ def test_a_model_that_is_frozen_altogether_is_not_fine_tuned_and_says_so(kind: s
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"calibration": 1}, "calibration must be an integer of 16 samples or more, but got 1"),
-        ({"calibration": 30.5}, "calibration must be an integer of 16 samples or more, but got 30.5"),
+        ({"calibration": 1}, "calibration must be 16 or more, but got 1"),
+        ({"calibration": 30.5}, "calibration must be a whole number, 16 or more, but got 30.5"),
         ({"kinds": "svd,tucker"}, "kinds must be some of svd, .*, tt, but got 'tucker'"),
         ({"kinds": ("dense",)}, "kinds must be some of svd, .*, tt, but got 'dense'"),
         (

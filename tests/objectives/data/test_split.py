@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomS
 from rankfront import RankfrontError, Split
 from rankfront.objectives.data.batch import Batch
 from rankfront.objectives.data.structure import apply
+from rankfront.objectives.data.targets import check_classes
 
 X, Y = torch.arange(30.0).view(10, 3), torch.arange(10)
 
@@ -76,7 +77,7 @@ def test_inputs_may_be_dicts_and_tuples() -> None:
 @pytest.mark.parametrize(
     ("source", "said"),
     [
-        (3, "but got int"),
+        (3, "but got 3"),
         ((X, Y[:4]), "the same length"),
         ((X,), "a pair of tensors"),
         ((X, [1]), "but got \\(Tensor, list\\)"),
@@ -130,6 +131,6 @@ def test_a_whole_batch_may_hold_what_cannot_be_cut() -> None:
 
 def test_classes_that_are_ignored_are_none() -> None:
     split = Split((torch.zeros(3, 2), torch.tensor([0, 255, 1])))
-    split.check_classes(2, 255)
+    check_classes(split, 2, 255)
     with pytest.raises(RankfrontError, match=r"classes from 0 to 1, .* but go from 0 to 255"):
-        split.check_classes(2, -100)
+        check_classes(split, 2, -100)

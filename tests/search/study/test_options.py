@@ -99,7 +99,7 @@ def test_a_wrong_option_is_said_before_the_folder_is_read(
 
 
 def test_an_unknown_option_is_refused(task: Task, tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="unexpected keyword argument 'trails'"):
+    with pytest.raises(RankfrontError, match="run takes no argument 'trails': did you mean trials"):
         go(task, tmp_path / "out", trails=3)
 
 

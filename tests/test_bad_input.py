@@ -1,0 +1,345 @@
+"""Whatever is wrong with what is given ends in one sentence: (wrong thing) × (entry point) → `RankfrontError`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+import rankfront
+from rankfront import FineTune, RankfrontError, Result, Task
+from rankfront.search.storage.folder import Folder
+from rankfront.search.study.computing import FinishSettings
+from rankfront.search.study.settings import Settings
+from tests.conftest import blobs, go, perceptron
+
+LONGEST = 300
+DATA = blobs(64, 1)
+FORBIDDEN = ("Traceback", "unexpected", "positional argument", "object has no attribute", "\n")
+"""What no sentence to a user may say."""
+
+
+def refused(call: Callable[[], object]) -> str:
+    """Return the sentence that a call ends in."""
+    with pytest.raises(RankfrontError) as caught:
+        call()
+    said = str(caught.value)
+    assert len(said) < LONGEST and not any(word in said for word in FORBIDDEN), said
+    return said
+
+
+class Net(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class Frame:
+    """What a pandas frame looks like to who does not import pandas."""
+
+    shape = (3, 2)
+
+
+Frame.__module__ = "pandas.core.frame"
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def generator() -> Iterator[int]:
+    yield 1
+
+
+MODELS: list[tuple[Any, str]] = [
+    (None, "model must be a torch.nn.Module, but got None"),
+    (Net, "got the class Net: make a network of it"),
+    (lambda x: x, "wrap it in a Module"),
+    ("net.pt", "'net.pt', a path: load the network"),
+    (Path("net.pt"), "a path: load the network"),
+    (perceptron().state_dict(), "a state dict: make the network"),
+    (torch.zeros(3), "got Tensor (3,) float32"),
+    (3, "got 3"),
+    (Unprintable(), "got Unprintable"),
+]
+SPLITS: list[tuple[Any, str]] = [
+    ("images/", "'images/': a path is not read"),
+    (Path("images"), "a path is not read"),
+    (np.zeros((3, 2)), "of an autoencoder, give (x, x)"),
+    (torch.zeros(3, 2), "of an autoencoder, give (x, x)"),
+    (Frame(), "frame[columns].to_numpy()"),
+    (generator(), "gives its batches once"),
+    (generator, "call it, and give what it returns"),
+    (Dataset, "got the class Dataset: make one"),
+    ({"x": torch.zeros(3)}, "got {'x': tensor([0., 0., 0.])}"),
+    (3, "got 3"),
+    ((torch.zeros(3), torch.zeros(4)), "must have the same length"),
+    ((torch.zeros(0, 3), torch.zeros(0)), "at least one sample"),
+    ((torch.zeros(3),) * 3, "a tuple of 3 needs a collate"),
+    ([], "data must be a pair of tensors"),
+]
+FIELDS: list[tuple[str, Any, str]] = [
+    ("loss", "mse", "loss must be a function loss(outputs, targets)"),
+    ("loss", nn.CrossEntropyLoss, "the class CrossEntropyLoss: make one"),
+    ("score", 3, "score must be a function"),
+    ("score", Net, "the class Net: make one of it"),
+    ("exclude", None, "exclude must be texts"),
+    ("exclude", [3], "exclude must be texts"),
+    ("exclude", "no.such.layer", ""),
+    ("name", 3, "name must be text"),
+    ("name", "", "name must be text"),
+    ("finetune", {"lr": 1}, "finetune must be a rankfront.FineTune"),
+    ("finetune", FineTune, "got the class FineTune"),
+    ("calibration", "many", "calibration must be a whole number"),
+    ("calibration", 3, "calibration must be 16 or more, but got 3 samples"),
+    ("calibration", True, "calibration must be a whole number"),
+    ("kinds", "svdd", "kinds must be some of svd"),
+    ("kinds", [3], "kinds must be texts"),
+    ("kinds", [], "kinds must be some of svd"),
+    ("whiten", "yes", "whiten must be True or False"),
+    ("refit", 1, "refit must be True or False"),
+    ("int8", None, "int8 must be True or False"),
+    ("trials", "ten", "trials must be a whole number"),
+    ("trials", 0, "trials must be 1 or more"),
+    ("budget", 0.3, "budget must be texts such as 'params=5%'"),
+    ("collate", 3, "collate must be a function"),
+    ("batch_dim", "first", "batch_dim must be a whole number"),
+    ("batch_dim", 2, "batch_dim must be from 0 to 1"),
+    ("trian", DATA, "Task takes no argument 'trian': did you mean train?"),
+]
+OPTIONS: list[tuple[str, Any, str]] = [
+    ("trials", "ten", "trials must be a whole number"),
+    ("trials", 2.5, "trials must be a whole number"),
+    ("trials", 0, "trials must be 1 or more"),
+    ("budget", 0.3, "budget must be text such as params=5%"),
+    ("budget", "params", "budget must read METRIC=AMOUNT"),
+    ("budget", {"params": 5}, "budget must be text"),
+    ("budget", "latency=2ms", "budget must be on one of params"),
+    ("device", 3, "device must be auto, cpu or cuda"),
+    ("device", "cuda:7", "device must be auto, cpu or cuda"),
+    ("device", torch.device("meta"), "device must be auto, cpu or cuda"),
+    ("objectives", 3, "objectives must be texts"),
+    ("objectives", "speed", "objectives must be accuracy and any of"),
+    ("timeout", "soon", "timeout must be a duration"),
+    ("timeout", -1, "timeout must be a duration"),
+    ("timeout", [1], "timeout must be a duration"),
+    ("out", 3, "out must be a path"),
+    ("out", "", "out must be a path"),
+    ("sampler", "best", "sampler must be one of"),
+    ("sampler", 3, "sampler must be one of"),
+    ("seed", -1, "seed must be from 0"),
+    ("seed", "x", "seed must be a whole number"),
+    ("storage", 3, "storage must be a database URL"),
+    ("storage", "study.db", "storage must be a database URL"),
+    ("progress", "yes", "progress must be True or False"),
+    ("source", "mine.py", "source is what the command line passes"),
+    ("epochs", 3, "run takes no argument 'epochs'"),
+]
+FINE_TUNES: list[tuple[str, Any, str]] = [
+    ("epochs", -1, "epochs must be 0 or more"),
+    ("epochs", 1.5, "epochs must be a whole number"),
+    ("steps", "all", "steps must be a whole number"),
+    ("lr", 0, "lr must be positive"),
+    ("lr", float("nan"), "lr must be a number, positive"),
+    ("lr", "1e-3", "lr must be a number, positive"),
+    ("lr", torch.tensor(1e-3), "lr must be a number, positive"),
+    ("batch_size", 0, "batch_size must be 1 or more"),
+    ("optimizer", "adam", "optimizer must be adamw or sgd"),
+    ("optimizer", torch.optim.AdamW, "got the class AdamW"),
+    ("weight_decay", -1, "weight_decay must be 0 or more"),
+    ("momentum", 1, "momentum must be at least 0 and below 1"),
+    ("warmup", 1, "warmup must be at least 0 and below 1"),
+    ("distill", 1.1, "distill must be from 0 to 1"),
+    ("temperature", 0, "temperature must be positive"),
+    ("clip", None, "clip must be a number"),
+    ("learning_rate", 1, "FineTune takes no argument 'learning_rate'"),
+]
+
+
+def task(**changes: Any) -> Task:
+    return Task(**{"model": perceptron(), "train": DATA, "validation": DATA, **changes})
+
+
+@pytest.mark.parametrize(("wrong", "said"), MODELS)
+def test_a_model_that_is_none(wrong: Any, said: str) -> None:
+    assert said in refused(lambda: task(model=wrong))
+
+
+@pytest.mark.parametrize(("wrong", "said"), MODELS)
+def test_an_architecture_that_is_none(tmp_path: Path, wrong: Any, said: str) -> None:
+    refused(lambda: rankfront.load(tmp_path, wrong))
+    if wrong is not None:
+        (tmp_path / "study.db").touch()
+        assert said.partition(":")[0].partition(",")[0][-10:] in refused(lambda: Result.open(tmp_path, model=wrong))
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.parametrize(("wrong", "said"), SPLITS, ids=lambda value: None)
+def test_a_split_that_is_none(split: str, wrong: Any, said: str) -> None:
+    text = refused(lambda: task(**{split: wrong}))
+    assert text.startswith(f"{split} ") and said in text
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_split_that_is_missing(split: str) -> None:
+    assert refused(lambda: task(**{split: None})) == (
+        f"{split} data must be a pair of tensors (inputs, targets), a Dataset, a DataLoader or a loop over batches, "
+        "but got None: give the samples"
+    )
+
+
+@pytest.mark.parametrize(("field", "wrong", "said"), FIELDS)
+def test_a_field_of_a_task(field: str, wrong: Any, said: str) -> None:
+    if said:
+        assert said in refused(lambda: task(**{field: wrong}))
+
+
+@pytest.mark.parametrize(("field", "wrong", "said"), FINE_TUNES)
+def test_a_field_of_a_fine_tune(field: str, wrong: Any, said: str) -> None:
+    assert said in refused(lambda: FineTune(**{field: wrong}))
+
+
+@pytest.mark.parametrize(("option", "wrong", "said"), OPTIONS)
+def test_an_option_of_run(tmp_path: Path, option: str, wrong: Any, said: str) -> None:
+    assert said in refused(lambda: rankfront.run(task(), **{"out": tmp_path / "out", "progress": False, option: wrong}))
+    assert not (tmp_path / "out").exists()
+
+
+SHARED = [known for known in OPTIONS if known[0] in ("budget", "device", "storage", "progress", "out")]
+
+
+@pytest.mark.parametrize("name", ["finish", "verify"])
+@pytest.mark.parametrize(("option", "wrong", "said"), SHARED)
+def test_an_option_of_finish_and_verify(tmp_path: Path, name: str, option: str, wrong: Any, said: str) -> None:
+    given = {"out": tmp_path, "progress": False, **({"epochs": 1} if name == "finish" else {}), option: wrong}
+    text = refused(lambda: getattr(rankfront, name)(task(), **given))
+    assert said in text or (name == "verify" and "verify takes no argument" in text)
+
+
+@pytest.mark.parametrize("name", ["run", "finish", "verify"])
+@pytest.mark.parametrize("wrong", [perceptron(), Task, None, "task.py", {"model": 3}], ids=lambda value: None)
+def test_what_is_no_task(tmp_path: Path, name: str, wrong: Any) -> None:
+    given = {"out": tmp_path, **({"epochs": 1} if name == "finish" else {})}
+    assert "task must be a rankfront.Task" in refused(lambda: getattr(rankfront, name)(wrong, **given))
+
+
+@pytest.mark.parametrize("call", [rankfront.run, rankfront.finish, rankfront.verify, rankfront.load, Task])
+def test_nothing_given(call: Callable[[], object]) -> None:
+    assert "missing a required argument" in refused(call)
+
+
+@pytest.mark.parametrize("wrong", [3, None, b"", [1], "nowhere/at/all"])
+def test_a_folder_that_is_none(wrong: Any) -> None:
+    refused(lambda: Result.open(wrong))
+    refused(lambda: rankfront.load(wrong, perceptron()))
+
+
+ODD = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=9),
+    st.binary(max_size=3),
+    st.lists(st.integers() | st.text(max_size=3), max_size=3),
+    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+    st.sampled_from([Net, perceptron, np.float32(1), np.int64(3), torch.tensor(3.0), object(), 1j]),
+)
+TASK_FIELDS = [f.name for f in fields(Task)]
+ODD_SETTINGS = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+def taken_or_refused(call: Callable[[], object]) -> None:
+    try:
+        call()
+    except RankfrontError as error:
+        assert len(str(error)) < LONGEST and "unexpected" not in str(error) and "\n" not in str(error), error
+
+
+@ODD_SETTINGS
+@given(field=st.sampled_from(TASK_FIELDS), value=ODD)
+def test_odd_values_of_a_task(field: str, value: Any) -> None:
+    taken_or_refused(lambda: task(**{field: value}))
+
+
+@ODD_SETTINGS
+@given(field=st.sampled_from([f.name for f in fields(FineTune)]), value=ODD)
+def test_odd_values_of_a_fine_tune(field: str, value: Any) -> None:
+    taken_or_refused(lambda: FineTune(**{field: value}))
+
+
+@ODD_SETTINGS
+@given(field=st.sampled_from([f.name for f in fields(Settings)]), value=ODD)
+def test_odd_values_of_runs_options(field: str, value: Any) -> None:
+    def read() -> None:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(Folder, "check", lambda self: None)  # which folders can be written is no matter here
+            rankfront.search.study.run.RunArguments(task(), **{field: value})  # pyright: ignore
+
+    taken_or_refused(read)
+
+
+@ODD_SETTINGS
+@given(field=st.sampled_from([f.name for f in fields(FinishSettings)]), value=ODD)
+def test_odd_values_of_finishs_options(field: str, value: Any) -> None:
+    taken_or_refused(lambda: FinishSettings(**{"epochs": 1, field: value}))
+
+
+class Bad(RuntimeError):
+    pass
+
+
+def fails(*_: Any) -> Any:
+    raise Bad("a mistake\nof the user's")
+
+
+class BadNet(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = perceptron()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return fails(self.net(x))
+
+
+class BadData(Dataset[tuple[Tensor, Tensor]]):
+    def __len__(self) -> int:
+        return 64
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return fails()
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"model": BadNet()}, "model"),
+        ({"loss": fails}, "loss"),
+        ({"score": fails}, "score"),
+        ({"train": BadData()}, "data"),
+        ({"validation": BadData()}, "data"),
+        ({"train": rankfront.Split(DATA, transform=fails)}, "transform"),
+    ],
+    ids=lambda value: None,
+)
+def test_what_the_users_own_code_raises(tmp_path: Path, change: Any, what: str) -> None:
+    with pytest.raises(RankfrontError) as caught:
+        go(task(**change), tmp_path / "out", trials=1)
+    said = str(caught.value)
+    assert what in said and "Bad" in said and "a mistake of the user's" in said
+    assert len(said) < LONGEST and "\n" not in said
+    cause: BaseException | None = caught.value
+    while cause is not None and not isinstance(cause, Bad):
+        cause = cause.__cause__
+    assert cause is not None, "the exception is chained"
