@@ -1,14 +1,15 @@
 """Scores that take a split batch by batch, in memory that does not grow with it: metric objects, and means.
 
 A metric object has ``update``, ``compute`` and ``reset``, as every metric of torchmetrics has. Where all its states are
-sums, those over blocks of samples are kept: the score has an interval then (see `bootstrap`).
+sums, those over single batches are kept: the score has an interval then (see `bootstrap`), from 8 batches on.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,7 @@ LARGEST_STATE = 2**17
 """Numbers in a metric's states beyond which no blocks are kept: 128 of them take 128 MiB at most."""
 
 CUTS = 16
-"""A batch is cut into at most so many blocks, so that a bootstrap needs no more than a batch."""
+"""A batch's values are summed over at most so many blocks, so that a bootstrap needs few batches."""
 
 
 def is_metric(item: Any) -> bool:
@@ -59,30 +60,34 @@ class StreamedMetric:
         """Return the metric over all batches. It is reset before and afterwards."""
         metric = self.metric
         metric.reset()
-        blocks = Blocks() if _sums_of(metric) is not None else None
+        blocks, before = Blocks(), _sums_of(metric)
         try:
             for outputs, targets in batches:
                 positional, named = _arguments(self.select(outputs, targets), metric)
-                if blocks is None:
-                    metric.update(*positional, **named)
-                    continue
-                for part in _cut(positional, named):
-                    before = _sums_of(metric) or {}
-                    metric.update(*part[0], **part[1])
-                    after = _sums_of(metric) or {}
+                metric.update(*positional, **named)
+                after = None if before is None else _sums_of(metric)
+                if before is not None and after is not None:
                     blocks.add({name: after[name] - before[name] for name in before})
+                before = after
             value = self._picked(metric.compute())
         finally:
             metric.reset()
-        return Measured(value, blocks=blocks, value_of=self._of_sums)
+        return Measured(value) if before is None else Measured(value, blocks=blocks, value_of=self._of_sums())
 
-    def _of_sums(self, sums: Sums) -> float:
-        metric = copy.deepcopy(self.metric)
-        for name, state in sums.items():
-            setattr(metric, name, state)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that it is computed without an update
-            return float(self._picked(metric.compute()))
+    def _of_sums(self) -> Callable[[Sums], float]:
+        """Return what computes the metric from its states."""
+        own = functools.cache(lambda: copy.deepcopy(self.metric))
+
+        def value_of(sums: Sums) -> float:
+            metric = own()
+            metric.reset()
+            for name, state in sums.items():
+                setattr(metric, name, state)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that it is computed without an update
+                return float(self._picked(metric.compute()))
+
+        return value_of
 
     def _picked(self, computed: Any) -> Any:
         if not isinstance(computed, Mapping):
@@ -127,18 +132,6 @@ def _arguments(selected: Any, metric: Any) -> tuple[tuple[Any, ...], dict[str, A
     if type(selected) is dict:
         return (), selected
     return (selected if type(selected) is tuple else (selected,)), {}
-
-
-def _cut(positional: tuple[Any, ...], named: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """Yield the arguments in parts of some samples each, where all are tensors of equal length; else as they are."""
-    values = [*positional, *named.values()]
-    tensors = [value for value in values if isinstance(value, Tensor) and value.ndim]
-    if len(tensors) < len(values) or len({len(tensor) for tensor in tensors}) != 1 or len(tensors[0]) < 2:
-        yield positional, named
-        return
-    size = -(-len(tensors[0]) // CUTS)
-    for parts in zip(*(tensor.split(size) for tensor in tensors), strict=True):
-        yield parts[: len(positional)], dict(zip(named, parts[len(positional) :], strict=True))
 
 
 def _sums_of(metric: Any) -> Sums | None:
