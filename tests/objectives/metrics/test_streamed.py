@@ -201,7 +201,10 @@ def test_a_detection_metric_takes_lists_of_dicts() -> None:
             torchmetrics.MetricCollection([torchmetrics.MeanSquaredError(), torchmetrics.MeanAbsoluteError()]),
             "must be one metric, but got a MetricCollection of MeanSquaredError, MeanAbsoluteError: pick one",
         ),
-        (torchmetrics.MeanSquaredError, "must be a metric object, but got the class MeanSquaredError"),
+        (
+            torchmetrics.MeanSquaredError,
+            "must be a function or an object, but got the class MeanSquaredError: make one",
+        ),
         (3.5, "score must be a function or a rankfront.Score, but got 3.5"),
     ],
 )
@@ -220,7 +223,7 @@ def test_one_of_a_collection() -> None:
 
 def test_a_metric_of_many_numbers_is_told() -> None:
     score = Score.of_metric(classification.MulticlassF1Score(CLASSES, average=None))
-    with pytest.raises(RankfrontError, match="a score must be one number, but got tensor"):
+    with pytest.raises(RankfrontError, match=r"a score must be one number, but got Tensor \(5,\)"):
         evaluate(Echo(), Split((LOGITS, LABELS)), score)
 
 
