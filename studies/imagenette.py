@@ -17,11 +17,16 @@ from ..objectives.progress import WorkCallback
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, as torchvision's pretrained networks expect them."""
 
+CLASSES = (0, 217, 482, 491, 497, 566, 569, 571, 574, 701)
+"""Imagenette's classes among ImageNet's thousand, in the order of their folders."""
+
 SMALLEST_CROP = 0.35
 """Least share of an image's area that a training crop shows."""
 
 
-def imagenette(root: Path, split: str, size: int, progress: WorkCallback | None = None) -> tuple[Tensor, Tensor]:
+def imagenette(
+    root: Path, split: str, size: int, progress: WorkCallback | None = None, limit: int | None = None
+) -> tuple[Tensor, Tensor]:
     """Return images ``(N, 3, size, size)`` as bytes, and labels ``(N,)``.
 
     Args:
@@ -30,6 +35,7 @@ def imagenette(root: Path, split: str, size: int, progress: WorkCallback | None 
         split: ``train`` or ``val``.
         size: images are resized (shorter side) and cropped in the middle to this many pixels.
         progress: told the images read.
+        limit: read at most so many, drawn at random, always the same of so many; all if not given.
 
     Raises:
         RankfrontError: the images are neither there nor to be had.
@@ -50,12 +56,14 @@ def imagenette(root: Path, split: str, size: int, progress: WorkCallback | None 
                 f"Imagenette must lie in {root.resolve()} as train/ and val/ (--data names that folder), "
                 f"and could not be downloaded there by torchvision: {error}"
             ) from None
-    images = torch.empty(len(found), 3, size, size, dtype=torch.uint8)
-    labels = torch.empty(len(found), dtype=torch.long)
-    for i in range(len(found)):
-        images[i], labels[i] = found[i]
-        if progress is not None and (i % 200 == 0 or i + 1 == len(found)):
-            progress(f"reading the {split} images", i + 1, len(found))
+    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))[:limit]
+    drawn = range(len(found)) if limit is None else order.sort().values.tolist()
+    images = torch.empty(len(drawn), 3, size, size, dtype=torch.uint8)
+    labels = torch.empty(len(drawn), dtype=torch.long)
+    for i, place in enumerate(drawn):
+        images[i], labels[i] = found[place]
+        if progress is not None and (i % 200 == 0 or i + 1 == len(drawn)):
+            progress(f"reading the {split} images", i + 1, len(drawn))
     return images, labels
 
 

@@ -18,13 +18,11 @@ from ..objectives.io.tensors import read_checkpoint
 from ..objectives.progress import WorkCallback
 from ..objectives.task import Task
 from ..objectives.training.settings import FineTune
-from .imagenette import crop_and_flip, imagenette, normalise
+from .imagenette import CLASSES, crop_and_flip, imagenette, normalise
 from .training import Recipe, train_dense
 
 EPOCHS = 20
 HELD_OUT = 969
-CLASSES = (0, 217, 482, 491, 497, 566, 569, 571, 574, 701)
-"""Imagenette's classes among ImageNet's thousand, in the order of their folders."""
 
 
 def network() -> nn.Module:

@@ -35,6 +35,20 @@ def mnist_root() -> Path:
     return SHARED_DATA
 
 
+@pytest.fixture
+def imagenette_root() -> Path:
+    if not (SHARED_DATA / "imagenette2-128" / "train").is_dir():
+        pytest.skip(f"Imagenette is not in {SHARED_DATA.name}/ beside the checkout")
+    return SHARED_DATA / "imagenette2-128"
+
+
+@pytest.fixture
+def wikitext_root() -> Path:
+    if not (SHARED_DATA / "wikitext-2" / "valid.txt").is_file():
+        pytest.skip(f"WikiText-2 is not in {SHARED_DATA.name}/ beside the checkout")
+    return SHARED_DATA
+
+
 def blobs(samples: int, seed: int, features: int = 12, classes: int = 4) -> tuple[Tensor, Tensor]:
     """Gaussian blobs around centres that are the same for every seed."""
     centres = 2 * torch.randn(classes, features, generator=torch.Generator().manual_seed(7))

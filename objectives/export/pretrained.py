@@ -145,7 +145,7 @@ def _instance(kind: type[PreTrainedModel], data: Mapping[str, Any]) -> PreTraine
     config = kind.config_class.from_dict(  # pyright: ignore[reportOptionalMemberAccess]
         _cleaned(data["config"]), **({"attn_implementation": attention} if attention in KNOWN_ATTENTION else {})
     )
-    with _quiet(), torch.random.fork_rng(devices=[]):
+    with quiet(), torch.random.fork_rng(devices=[]):
         model = kind(config)
         if data.get("generation_config") is not None and model.can_generate():
             model.generation_config = GenerationConfig.from_dict(_cleaned(data["generation_config"]))
@@ -193,13 +193,16 @@ def _cast(model: nn.Module, data: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide transformers' remarks on a configuration."""
+def quiet() -> Iterator[None]:
+    """Hide transformers' remarks on configurations and weights, and its progress bars."""
     from transformers.utils import logging
 
-    before = logging.get_verbosity()
+    before, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(before)
+        if shown:
+            logging.enable_progress_bar()

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 def studies(debug: Debug = False) -> None:
     """List the ready studies."""
-    for name, point in ready_studies().items():
-        typer.echo(f"{name:<20} {summary(point)}".rstrip())
+    found = ready_studies()
+    width = max(map(len, found), default=0)
+    for name, point in found.items():
+        typer.echo(f"{name:<{width}}  {summary(point)}".rstrip())
 
 
 @options_of(Settings, only=("budget", "storage"))

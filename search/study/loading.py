@@ -49,6 +49,9 @@ class Loading:
     weights: Path | None = option(
         None, metavar="FILE", reader=Path, help="The dense model's weights, where the study takes some."
     )
+    text: Path | None = option(
+        None, metavar="FILE", reader=Path, help="A text of your own (UTF-8), where the study reads text."
+    )
     image_size: int | None = option(None, metavar="PIXELS", reader=int, help="Of the images, where the study has some.")
 
     def __post_init__(self) -> None:

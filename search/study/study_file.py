@@ -1,7 +1,8 @@
 """From what the user typed to a task: a ready study's name, or a Python file of their own.
 
 Either offers ``study``: a `Task`, or a function that returns one. The function may take any of the
-keywords ``data`` (a Path or None), ``weights`` (a Path), ``image_size``, ``seed``, ``device`` and ``progress``.
+keywords ``data`` (a Path or None), ``weights`` and ``text`` (a Path), ``image_size``, ``seed``, ``device`` and
+``progress``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .ready import ready_studies
 if TYPE_CHECKING:
     from ...objectives.task import Task
 
-PATHS = ("data", "weights")
+PATHS = ("data", "weights", "text")
 """The options of a study that are paths."""
 
 

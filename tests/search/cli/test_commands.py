@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from rankfront.search.cli.main import main
-from rankfront.search.study.ready import GROUP
+from rankfront.search.study.ready import GROUP, ready_studies
 
 STUDY = """
 from rankfront import FineTune, Task
@@ -82,7 +82,7 @@ def test_lists_the_ready_studies(rankfront: Cli) -> None:
     [
         (
             ["run", "nope"],
-            "STUDY must be one of digits, mnist-mlp, resnet18-imagenette or a Python file, but got 'nope'",
+            f"STUDY must be one of {', '.join(sorted(ready_studies()))} or a Python file, but got 'nope'",
         ),
         (["run", "nope.py"], "there is no such file"),
         (["run", "mine.py", "--budget", "params=5"], "must carry % or one of K, M, G, T"),
