@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from .data.randomness import fixed_seed
-from .data.structure import Inputs, length
+from .data.structure import Inputs
 from .kinds.kind import Kind
 from .kinds.probe import without_inapplicable, without_unreplaceable
 from .kinds.registry import kinds_named
@@ -71,7 +71,8 @@ def _drawn(task: Task) -> tuple[list[Inputs], Inputs]:
     """Return the inputs of a few training samples: each but the first, and all of them as a batch."""
     with fixed_seed(0):
         batch = next(iter(task.train.batches(SAMPLES, limit=SAMPLES)))
-    return [batch[at : at + 1].inputs for at in range(1, length(batch.targets))], batch.inputs
+    single = range(1, batch.samples) if batch.can_cut()[0] else ()
+    return [batch[at : at + 1].inputs for at in single], batch.inputs
 
 
 def _excluding(patterns: Iterable[str], model: nn.Module, rewrites: Rewrites) -> list[str]:

@@ -6,10 +6,9 @@ from collections.abc import Iterable
 
 import torch
 
-from ..errors import RankfrontError
 from .batch import Batch
-from .samples import join
 from .structure import mapped
+from .together import together
 
 PIECE = 8
 """Samples that are drawn together, next to each other in a batch: it limits how often batches are cut."""
@@ -46,25 +45,10 @@ def reservoir(batches: Iterable[Batch], samples: int, batch_size: int, order: to
         if read >= REACH * samples:
             break
     shuffled = [kept[i] for i in torch.randperm(len(kept), generator=order).tolist()]
-    return _together(shuffled, max(1, batch_size // PIECE))
+    return together(shuffled, batch_size)
 
 
 def _copied(batch: Batch) -> Batch:
     """Return a batch whose tensors do not keep those of a larger batch in memory."""
     inputs, targets = (mapped(item, lambda tensor: tensor.clone()) for item in (batch.inputs, batch.targets))
     return Batch(inputs, targets, batch.index, batch.dim, batch.label)
-
-
-def _together(pieces: list[Batch], count: int) -> list[Batch]:
-    """Put so many pieces together, those that fit; the others stay as they are."""
-    found: list[Batch] = []
-    for start in range(0, len(pieces), count):
-        group = pieces[start : start + count]
-        first = group[0]
-        try:
-            whole = join([(piece.inputs, piece.targets) for piece in group], first.dim)
-        except RankfrontError:  # of different lengths
-            found += group
-            continue
-        found.append(Batch(whole[0], whole[1], None, first.dim, first.label))
-    return found

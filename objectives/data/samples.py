@@ -93,29 +93,32 @@ def cut(item: Any, part: Part, dim: int = 0, samples: int | None = None) -> Any:
     return rebuilt(item, [cut(value, part, dim, n) for value in parts.values()])
 
 
-def join(parts: Sequence[Any], dim: int = 0) -> Any:
+def join(parts: Sequence[Any], dim: int = 0, samples: Sequence[int] | None = None) -> Any:
     """Put structures of the same form together: tensors along the dimension of their samples, lists end to end.
 
-    Numbers and tensors without dimensions are stacked, one a part.
+    Args:
+        parts: the structures; numbers and tensors without dimensions in them are stacked, one a part.
+        dim: along which dimension tensors hold their samples.
+        samples: how many each part holds, where that is known: then a tensor without samples, such as a mask for all of
+            them, must be the same in every part, and stays as it is.
 
     Raises:
         RankfrontError: they are of different forms, or of sizes that do not fit.
     """
     first = parts[0]
     if isinstance(first, Tensor):
-        return _joined_tensors(parts, dim)
+        return _joined_tensors(parts, dim, samples)
     if isinstance(first, PackedSequence):
         return pack_sequence([one for part in parts for one in unpack_sequence(part)], enforce_sorted=False)
-    if isinstance(first, list) and not (_are_columns(first, dim) and all(len(part) == len(first) for part in parts)):
+    if isinstance(first, list) and _by_sample(parts, dim, samples):
         return rebuilt(first, [one for part in parts for one in part])
     columns = [parts_of(part) for part in parts]
     if columns[0] is None:
-        if isinstance(first, bool | int | float):
-            return torch.tensor(parts)
-        return first if all(part is None or part == first for part in parts) else list(parts)
+        return _joined_leaves(parts)
     if any(other is None or other.keys() != columns[0].keys() for other in columns):
         raise RankfrontError(f"batches of different forms cannot be put together: {told(first)}, {told(parts[-1])}")
-    return rebuilt(first, [join([other[key] for other in columns if other is not None], dim) for key in columns[0]])
+    keys = columns[0].keys()
+    return rebuilt(first, [join([other[key] for other in columns if other is not None], dim, samples) for key in keys])
 
 
 def told(item: Any) -> str:
@@ -129,26 +132,43 @@ def told(item: Any) -> str:
     return f"a {type(item).__name__}"
 
 
-def _joined_tensors(parts: Sequence[Tensor], dim: int) -> Tensor:
-    if any(not isinstance(part, Tensor) or part.ndim != parts[0].ndim for part in parts):
-        raise RankfrontError(
-            f"tensors must be of one form to be put together, but are {', '.join(map(told, parts[:3]))}"
-        )
-    if parts[0].ndim == 0:
+def _joined_tensors(parts: Sequence[Tensor], dim: int, samples: Sequence[int] | None) -> Tensor:
+    first = parts[0]
+    if any(not isinstance(part, Tensor) or part.ndim != first.ndim for part in parts):
+        raise RankfrontError(f"batches of different forms cannot be put together: {', '.join(map(told, parts[:3]))}")
+    if first.ndim == 0:
         return torch.stack(list(parts))
-    axis = dim if dim < parts[0].ndim else 0
-    shapes = {(*part.shape[:axis], *part.shape[axis + 1 :]) for part in parts}
-    if len(shapes) > 1:
+    axis = dim if dim < first.ndim else 0
+    if samples is not None:
+        axes = {axis_of(part, n, dim) for part, n in zip(parts, samples, strict=True)}
+        axis = axes.pop() if len(axes) == 1 else axis
+        if axis is None and all(part.shape == first.shape and bool((part == first).all()) for part in parts):
+            return first
+    shapes = {(*part.shape[:axis], *part.shape[axis + 1 :]) if axis is not None else part.shape for part in parts}
+    if len(shapes) > 1 or axis is None:
         sizes = sorted({tuple(part.shape) for part in parts})
         raise RankfrontError(f"batches of different sizes cannot be put together: {sizes[0]} and {sizes[-1]}")
     return torch.cat(list(parts), axis)
 
 
-def _are_columns(items: list[Any], dim: int) -> bool:
-    """Return whether a list holds tensors with as many samples each, rather than one item a sample."""
-    return (
-        bool(items) and all(isinstance(one, Tensor) for one in items) and len({count(one, dim) for one in items}) == 1
-    )
+def _joined_leaves(parts: Sequence[Any]) -> Any:
+    """Put together what is neither tensor nor container: numbers are stacked, equal things stay one."""
+    first = parts[0]
+    if isinstance(first, bool | int | float):
+        return torch.tensor(parts)
+    if callable(getattr(first, "to", None)):
+        raise RankfrontError(f"batches that hold {told(first)} cannot be put together")
+    return first if all(part is None or part == first for part in parts) else list(parts)
+
+
+def _by_sample(parts: Sequence[list[Any]], dim: int, samples: Sequence[int] | None) -> bool:
+    """Return whether lists hold one item a sample, rather than columns."""
+    if samples is not None:
+        return [len(part) for part in parts] == list(samples)
+    first = parts[0]
+    if any(len(part) != len(first) for part in parts) or not all(isinstance(one, Tensor) for one in first):
+        return True
+    return len({count(one, dim) for one in first}) != 1
 
 
 def _of_object(item: Any) -> int | None:
