@@ -105,7 +105,9 @@ def _in_training(task: Task, dense: nn.Module, batch: Batch) -> Any:
     """
     try:
         with fixed_seed(0):
-            return task.criterion.forward(copy.deepcopy(dense).train(), batch)
+            copied = copy.deepcopy(dense)
+            copied.train()
+            return task.criterion.forward(copied, batch)
     except Exception:
         return task.criterion.forward(dense, batch)
 

@@ -17,6 +17,7 @@ from .kinds.probe import without_inapplicable, without_unreplaceable
 from .kinds.registry import kinds_named
 from .model.finding import Layers, find_layers
 from .model.layer import TYPES
+from .model.mode import in_eval
 from .model.plain.form import Rewrites
 from .model.plain.repeat import repeated
 from .model.plain.rewriting import Rewritten, rewrite
@@ -51,7 +52,7 @@ def dense_of(task: Task, example: Inputs, rewrites: Rewrites | None = None) -> D
     """
     singles, together = _drawn(task)
     plain = _plain(task, [example, together], rewrites)
-    model = plain.model.cpu().eval()  # wherever it was trained: on the CPU the traced passes run
+    model = in_eval(plain.model.cpu())  # wherever it was trained: on the CPU the traced passes run
     kinds = kinds_named(task.kinds)
     exclude = _excluding(task.exclude, model, plain.rewrites)
     found = without_inapplicable(find_layers(model, example, exclude, singles, together), kinds)

@@ -31,6 +31,7 @@ from .metrics.evaluation import Evaluation, evaluate
 from .metrics.registry import measure
 from .metrics.values import Metrics
 from .model.layer import Layer
+from .model.mode import in_eval
 from .model.pass_size import pass_size
 from .model.plain.form import Rewrites
 from .outcome import Outcome
@@ -42,6 +43,7 @@ from .training.distillation import SoftTargets
 from .training.finetune import finetune
 from .training.held_out import is_better
 from .training.loss import distance, mixed_loss
+from .training.norms import frozen_norms
 from .training.refit import refit
 from .training.settings import FineTune
 
@@ -77,8 +79,8 @@ class Objective:
         self.batch_size = task.eval_batch_size or pass_size(self.dense, self.example, task.batch_size)
         """Largest batch of the passes without gradients."""
         check_loss_and_score(task, self.dense, self.batch_size)
-        self._cache = cache
-        self._samples = Samples([], [])
+        self._cache, self._samples = cache, Samples([], [])
+        self._frozen_norms = frozen_norms(self.dense, task.model)
         self._soft = SoftTargets(self.dense, task.train, self.batch_size)
 
     @property
@@ -164,7 +166,8 @@ class Objective:
         model = to_device(self.decompositions.condensed(factors, plan), self.device)
         if self.task.refit:
             model = self._refitted_where_it_helps(model, to_device(factors, self.device), plan)
-        return model, reestimate_where_it_helps(model, self._samples.calibration, self._distance_to_dense)
+        batches, loss = self._samples.calibration, self._distance_to_dense
+        return model, reestimate_where_it_helps(model, batches, loss, self._frozen_norms)
 
     def finetuned(
         self,
@@ -210,10 +213,11 @@ class Objective:
             stop=None if stop is None else lambda epoch: stop(epoch, scores[-1].score),
             note=notes.append,
             forward=criterion.forward,
+            frozen=self._frozen_norms,
         )
         score = scale.minimised(least)
         best = next((found for found in reversed(scores) if found.score == score), None)
-        model = model.to("cpu", memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
+        model = in_eval(model.to("cpu", memory_format=torch.contiguous_format))  # pyright: ignore[reportCallIssue]
         metrics = measure(model, self.layers.example, self.costs.saved)
         if self.task.int8:
             model = quantized(model)
@@ -240,8 +244,7 @@ class Objective:
             refitted = to_device(self.decompositions.condensed(factors, plan), self.device)
         except np.linalg.LinAlgError:  # an identity block became singular
             return model
-        better = is_better(self._distance_to_dense(refitted), self._distance_to_dense(model))
-        return refitted if better else model
+        return refitted if is_better(self._distance_to_dense(refitted), self._distance_to_dense(model)) else model
 
     def _distance_to_dense(self, model: nn.Module) -> float:
         return distance(model, self.dense, self._samples.held_out, self.task.criterion)

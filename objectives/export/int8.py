@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..errors import RankfrontError
 from ..io.saved import Entry, entries, unique_state
 from ..kinds.skeleton import skeleton
+from ..model.mode import in_eval
 from ..plan import Plan
 
 
@@ -102,7 +103,7 @@ def dequantized(model: nn.Module, dense: nn.Module, plan: Plan) -> nn.Module:
         for name, tensor in model.state_dict().items()
     }
     plain.load_state_dict(state)
-    return plain.eval()
+    return in_eval(plain)
 
 
 def _torchao() -> tuple[ModuleType, ModuleType]:

@@ -12,6 +12,7 @@ from ..errors import RankfrontError
 from ..io.saved import entries, unique_state
 from ..io.tensors import read_tensors, write_tensors
 from ..kinds.skeleton import skeleton
+from ..model.mode import in_eval
 from ..model.plain.attention import unpacked_in
 from ..model.plain.form import Rewrites
 from ..model.plain.repeat import repeated
@@ -58,9 +59,9 @@ def load_model(
                 f"{tensor.dtype} in the file and {wanted.shape} {wanted.dtype} in the model"
             )
     if int8:
-        return restored(model, state).eval()
+        return in_eval(restored(model, state))
     model.load_state_dict(state, strict=False)  # names of tied tensors beyond the first are not in the file
-    return model.eval()
+    return in_eval(model)
 
 
 @outermost

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..errors import RankfrontError
 from ..io.files import read_json
 from ..io.saved import entries
+from ..model.mode import in_eval
 from ..model.replace import HOOKS
 from .architecture import CONFIG, GENERATION, KEY, write_architecture
 
@@ -122,7 +123,7 @@ def built(folder: Path, about: Mapping[str, Any]) -> PreTrainedModel:
         raise RankfrontError(
             f"{folder / CONFIG} must describe a {name}, but: {type(error).__name__}: {error}"
         ) from error
-    return model.eval()
+    return in_eval(model)
 
 
 def _class_named(name: str) -> type[PreTrainedModel]:

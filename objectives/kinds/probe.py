@@ -11,6 +11,7 @@ from torch import nn
 from ..data.structure import Inputs, apply, tensors_of
 from ..model.finding import Layers
 from ..model.layer import Layer
+from ..model.mode import in_eval
 from ..model.replace import can_carry
 from ..plan import Choice, Plan
 from .kind import Kind
@@ -69,7 +70,7 @@ def _can_carry(layer: Layer, kinds: Sequence[Kind]) -> tuple[bool, str]:
 def _runs(model: nn.Module, plan: Plan, example: Inputs) -> tuple[bool, str]:
     """Return whether the model runs in a plan's shape, with factors of zero, and why not."""
     try:
-        trial = skeleton(model, plan).eval()
+        trial = in_eval(skeleton(model, plan))
         layers = [trial.get_submodule(name) for name in plan]
         for tensor in (t for layer in layers for t in layer.state_dict(keep_vars=True).values()):
             tensor.zero_()

@@ -72,10 +72,11 @@ def _counted(model: nn.Module, example: Inputs) -> int:
 
     from ..data.randomness import fixed_seed
     from ..data.structure import apply
+    from ..model.mode import in_eval
 
     counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten._grouped_mm: _grouped_mm_flops})
     with fixed_seed(0), counter, torch.no_grad():
-        apply(model.eval(), example)
+        apply(in_eval(model), example)
     return counter.get_total_flops()
 
 

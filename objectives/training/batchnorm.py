@@ -7,7 +7,7 @@ with whitened ones they can lose some. So both are tried on held-out data.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import nn
@@ -16,14 +16,21 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..data.batch import Batch
 from ..data.structure import apply
 from .held_out import is_better
+from .norms import norms_of, refuses_single
 
 
-def reestimate_where_it_helps(model: nn.Module, batches: Sequence[Batch], loss: Callable[[nn.Module], float]) -> bool:
+def reestimate_where_it_helps(
+    model: nn.Module,
+    batches: Sequence[Batch],
+    loss: Callable[[nn.Module], float],
+    frozen: Collection[str] = (),
+) -> bool:
     """Re-estimate ``model``'s running statistics on ``batches``; undo it unless ``loss`` falls.
 
-    Returns whether the new statistics were kept.
+    Those of ``frozen`` norms, known by their paths, stay. Returns whether the new statistics were kept.
     """
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    found = norms_of(model).items()
+    norms = [norm for path, norm in found if isinstance(norm, _BatchNorm) and path not in frozen]
     if not norms:
         return False
     before = loss(model)
@@ -47,7 +54,11 @@ def _reestimate(model: nn.Module, norms: Sequence[_BatchNorm], batches: Sequence
         norm.momentum = None  # torch's word for a cumulative average
         norm.train()
     for batch in batches:
-        apply(model, batch.inputs)
+        try:
+            apply(model, batch.inputs)
+        except ValueError as error:
+            if not refuses_single(error, batch.samples):
+                raise
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.train(was_training)

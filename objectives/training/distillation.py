@@ -12,6 +12,7 @@ from ..data.batch import Batch
 from ..data.split import Split
 from ..data.structure import apply, full_precision, parts_of
 from ..device import autocast
+from ..model.mode import in_eval
 from ..model.outputs import IGNORED, by_position, class_dimension, main_output, named_output
 
 MEMORY_LIMIT = 2**31
@@ -58,7 +59,7 @@ class SoftTargets:
     def _outputs(self, batch: Batch) -> Any:
         device = next(self.dense.parameters()).device
         with autocast(device):
-            outputs = apply(self.dense.eval(), batch.inputs)
+            outputs = apply(in_eval(self.dense), batch.inputs)
         named = named_output(outputs)
         return full_precision(outputs if named is None else named)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,11 +18,17 @@ from ..device import autocast
 from ..errors import RankfrontError, TrialError
 from ..io.checkpoint import Checkpoint
 from ..progress import CountCallback
+from .norms import refuses_single, set_training
 from .schedule import schedule
 from .settings import FineTune
 
 FORMAT = 2
 """Of the checkpoints, part of their key. Format 1 held the largest score, format 2 holds the least value."""
+
+ALL_SINGLE = (
+    "the training data must give batches of 2 samples or more, which batch norm needs in training, but an epoch gave "
+    "batches of one alone: set the loader's batch_size, or freeze the norms"
+)
 
 FROZEN = "every parameter is frozen (requires_grad is False): there is nothing to fine-tune"
 
@@ -45,6 +51,7 @@ def finetune(
     stop: Callable[[int], bool] | None = None,
     note: Callable[[str], None] | None = None,
     forward: Callable[[nn.Module, Batch], Any] = _forward,
+    frozen: Collection[str] = (),
 ) -> float:
     """Train ``model`` in place and leave it as it was at its best.
 
@@ -63,12 +70,15 @@ def finetune(
         note: called with a sentence on whatever was unusual. Where memory does not suffice, batches are passed in
             halves, quarters … whose gradients are added up (batch norm then sees smaller batches).
         forward: returns the model's outputs on a batch; called on its inputs alone if not given.
+        frozen: paths of norms whose statistics stay as they are.
 
     Returns:
         The least value of ``validate``; the model's weights and statistics are those that reached it.
 
     Raises:
         TrialError: the loss is not finite.
+        RankfrontError: batch norm refuses every batch of an epoch: each is of one sample. Where it refuses one of
+            several, that step changes nothing.
     """
     least = validate(model)
     total = settings.total_steps(data)
@@ -92,9 +102,9 @@ def finetune(
         epoch = 0
         parts = noted = 1
         while step < total:
-            model.train()
+            set_training(model, frozen)
             running = torch.zeros((), device=device)
-            before = step
+            trained = False
             for batch in data.batches(settings.batch_size, device=device, shuffle=order, augmented=True):
                 while True:
                     optimizer.zero_grad(set_to_none=True)
@@ -107,14 +117,21 @@ def finetune(
                         parts *= 2
                         if device.type == "cuda":
                             torch.cuda.empty_cache()
+                    except ValueError as error:
+                        if not refuses_single(error, batch.samples):
+                            raise
+                        batch_loss = None
+                        break
                 if parts > noted:
                     noted = parts
                     if note is not None:
                         note(f"out of memory: from step {step + 1} on batches were passed in {parts} parts")
-                nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-                optimizer.step()
+                if batch_loss is not None:
+                    nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+                    optimizer.step()
+                    running += batch_loss
+                    trained = True
                 rate.step()
-                running += batch_loss
                 step += 1
                 if step % 16 == 0 or step == total:
                     _check_finite(running, step)
@@ -122,8 +139,8 @@ def finetune(
                         progress(step, total)
                 if step == total:
                     break
-            if step == before:
-                raise RankfrontError("the training data must give at least one batch, but it gave none")
+            if not trained:
+                raise RankfrontError(ALL_SINGLE)
             value = validate(model)
             if value <= least:
                 least, best_state = value, copy.deepcopy(model.state_dict())

@@ -15,12 +15,14 @@ class LockStep:
     """Runs that meet at points.
 
     Args:
-        met: called with a point when every run has come to it, has ended, or waits at another; runs then go on.
+        met: called with a point when every run has come to it, has ended, or waits at another; runs then go on. Where
+            they wait at several points, that comes first which was first come to.
     """
 
     def __init__(self, met: Callable[[str], None]) -> None:
         self._met = met
         self._passed: set[str] = set()
+        self._seen: dict[str, None] = {}
         self._runs: list[_Run] = []
         self.running = 0
         """Which of the runs is running."""
@@ -33,6 +35,7 @@ class LockStep:
         """Wait, inside a run, for the others; a point that was passed is passed again."""
         if point in self._passed:
             return
+        self._seen.setdefault(point)
         if self._runs:
             self._runs[self.running].pause(point)
         else:
@@ -50,7 +53,8 @@ class LockStep:
         try:
             for number in range(len(bodies)):
                 self._go_on(number)
-            while (point := next((run.point for run in self._runs if run.point is not None), None)) is not None:
+            while waiting := {run.point for run in self._runs if run.point is not None}:
+                point = next(point for point in self._seen if point in waiting)
                 self._meet(point)
                 for number, run in enumerate(self._runs):
                     if run.point == point:

@@ -95,3 +95,78 @@ def test_inputs_that_say_nothing_change_nothing_that_matters() -> None:
 def test_batches_of_different_lengths() -> None:
     dense, small, layers, _, _ = compressed("grids")
     refit(small, dense, layers, batches_of([torch.randn(40, n, 6, 6) for n in (6, 7)]))
+
+
+SIZES = {
+    "of one length": [(8, 6)] * 3,
+    "of several": [(8, 6), (8, 9), (8, 7)],
+    "two of one": [(8, 6), (8, 9), (8, 6)],
+    "a last one smaller": [(8, 6), (8, 6), (3, 6)],
+}
+"""Samples and tokens of each batch."""
+
+
+class OverTokens(nn.Module):
+    """Linears on sequences (N, T, C), or (T, N, C)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.up, self.down = nn.Linear(5, 12), nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.up(x).relu())
+
+
+def least_squares(rows: Tensor, wanted: Tensor, last: nn.Linear) -> Tensor:
+    """The ridge solution by plain torch, all rows at once."""
+    z = torch.cat([rows, torch.ones(len(rows), 1)], 1).double()
+    present = torch.cat([last.weight, last.bias[:, None]], 1).double()
+    ridge = 1e-4 * (z.T @ z).diagonal().mean() * torch.eye(z.shape[1], dtype=torch.float64)
+    return torch.linalg.solve(z.T @ z + ridge, z.T @ wanted.double() + ridge @ present.T).T
+
+
+@pytest.mark.parametrize("dim", [0, 1], ids=["batch first", "sequence first"])
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+@torch.no_grad()
+def test_the_solution_is_that_of_all_rows_at_once(sizes: list[tuple[int, int]], dim: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(*(size if dim == 0 else size[::-1]), 5, generator=generator) for size in sizes]
+    dense = OverTokens().eval()
+    layers = list(find_layers(dense, inputs[0][:1]))
+    small = copy.deepcopy(dense)
+    for layer in layers:
+        setattr(small, layer.name, KINDS["svd"].decompose(layer, None).factors(2))
+    expected = copy.deepcopy(small)
+    refit(small, dense, layers, [Batch(x, torch.zeros(x.shape[dim]), dim=dim) for x in inputs])
+
+    rows = torch.cat([x.reshape(-1, 5) for x in inputs])
+    for factors, wanted in ((expected.up, dense.up(rows)), (expected.down, dense(rows))):
+        given = rows if factors is expected.up else expected.up(rows).relu()
+        solved = least_squares(factors[0](given), wanted, factors[1])
+        factors[1].weight.copy_(solved[:, :-1])
+        factors[1].bias.copy_(solved[:, -1])
+    for ours, theirs in zip(small.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+@torch.no_grad()
+def test_batches_that_take_different_ways() -> None:
+    class Routed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.out = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 6)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(self.first(x) if x.shape[1] > 6 else self.second(x))
+
+    dense = Routed().eval()
+    layers = [layer for n in (6, 7) for layer in find_layers(dense, torch.zeros(1, n, 6))]
+    small = copy.deepcopy(dense)
+    for layer in layers:
+        setattr(small, layer.name, KINDS["svd"].decompose(layer, None).factors(2))
+    batches = batches_of([torch.randn(30, n, 6) for n in (6, 7, 8, 6)])
+    before = [float((small(b.inputs) - dense(b.inputs)).square().mean()) for b in batches]
+    refit(small, dense, layers, batches)
+    after = [float((small(b.inputs) - dense(b.inputs)).square().mean()) for b in batches]
+    assert all(now < then for now, then in zip(after, before, strict=True))
