@@ -65,7 +65,8 @@ def dense_of(task: Task, example: Inputs, rewrites: Rewrites | None = None) -> D
 def _plain(task: Task, samples: list[Inputs], rewrites: Rewrites | None) -> Rewritten:
     if rewrites is not None:
         return Rewritten(repeated(task.model, rewrites), rewrites, {})
-    return rewrite(task.model, samples, {"fold"} if task.fold else ())
+    agreed = {"stored"} & set(task.kinds) | ({"fold"} if task.fold else set())
+    return rewrite(task.model, samples, agreed)
 
 
 def _drawn(task: Task) -> tuple[list[Inputs], Inputs]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batch import Batch
-from ..data.structure import apply, length
+from ..data.structure import apply
 from ..errors import RankfrontError
 from ..model.layer import Layer, first_input
 from ..progress import CountCallback
@@ -77,7 +77,7 @@ def calibrate(
         model.train(was_training)
         for hook in hooks:
             hook.remove()
-    drawn = sum(length(batch.targets) for batch in batches)
+    drawn = sum(batch.samples for batch in batches)
     moments = {key: total.moments() for key, total in sums.items() if total.count > 1}
     for key, (layer, statistic) in layers.items():
         if key not in moments:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
+from ..model.stored_layer import StoredLayer
 from ..plan import Rank, as_tuple
 
 
@@ -158,6 +159,11 @@ class Factorization(ABC):
     def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> nn.Module:
         """Return the factors as they are."""
         return factors
+
+
+def is_module(layer: Layer) -> tuple[bool, str]:
+    """Return whether a layer is a module that others can replace; else it is a parameter, for kind ``stored`` alone."""
+    return (False, "it is a parameter that no module multiplies") if isinstance(layer, StoredLayer) else (True, "")
 
 
 class Costed(Protocol):

@@ -21,6 +21,7 @@ MODULES = {
     "spatial-identity": "spatial_identity",
     "tucker2": "tucker2",
     "tt": "tt",
+    "stored": "stored",
 }
 """Names of kinds, in the order in which ties between them are broken, and the files that hold them."""
 

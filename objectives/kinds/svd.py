@@ -22,7 +22,7 @@ from ..model.layer import Layer
 from ..plan import Rank, as_int
 from .error import rounded_all
 from .factors import convolution, filled
-from .kind import Cost, Factorization
+from .kind import Cost, Factorization, is_module
 from .principal import principal
 
 
@@ -33,8 +33,8 @@ class Svd(Factorization):
     name = "svd"
 
     def applies(self, layer: Layer) -> tuple[bool, str]:
-        """Return True: every linear map has an SVD."""
-        return True, ""
+        """Return whether it is a module: every linear map has an SVD."""
+        return is_module(layer)
 
     def full_rank(self, layer: Layer) -> int:
         """Return ``min(in, out)``, of one group."""

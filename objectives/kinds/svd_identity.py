@@ -33,7 +33,10 @@ class SvdIdentity:
         """Return whether there is more than one output a group: a single output has no others to compute from it."""
         if layer.transposed:
             return False, "it is a transposed convolution"
-        return (True, "") if layer.out_features // layer.groups > 1 else (False, "it has a single output")
+        applies, reason = svd.KIND.applies(layer)
+        if applies and layer.out_features // layer.groups == 1:
+            return False, "it has a single output"
+        return applies, reason
 
     def smallest(self, layer: Layer) -> int:
         """Return 1."""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from ..boundary import sentence
 from ..data.structure import Inputs
 from ..errors import RankfrontError
 from .layer import TYPES, Layer
+from .multiplications import Use
 from .replace import can_replace
+from .stored import Stored, Whole, stored_of
+from .stored_layer import stored_layer
 from .trace import Refused, Several, Trace, trace
 
 
@@ -29,6 +32,8 @@ class Layers:
     """Path of a module that stays dense → why."""
     example: Inputs | Several = None
     """What amounts for one input are counted on: the example, or several samples where the data decides what runs."""
+    uses: Mapping[str, Sequence[Use]] = field(default_factory=dict[str, Sequence[Use]])
+    """Name of a parameter → its multiplications while samples were passed in eval mode."""
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.found)
@@ -59,10 +64,12 @@ def find_layers(
     uses = _uses_of_weights(model)
     traced = _traced(model, example, samples, together)
     patterns = tuple(exclude)
+    stored = [stored_layer(path, module) for path, module in model.named_modules() if isinstance(module, Stored)]
     names = [path for paths in uses.values() for path, _ in paths]
+    names += [name for layer in stored for name in layer.names]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise RankfrontError(f"exclude must match a Linear or convolution by name, but {pattern!r} matches none")
+            raise RankfrontError(f"exclude must match a layer by name, but {pattern!r} matches none")
     found: list[Layer] = []
     left_dense: dict[str, str] = {}
     for users in uses.values():
@@ -77,14 +84,25 @@ def find_layers(
         module = users[0][1]
         assert isinstance(module, TYPES)
         found.append(Layer(paths[0], paths, module, *traced.seen(paths)))
-    return Layers(tuple(found), left_dense, traced.measured)
+    for layer in stored:
+        excluding = next((p for p in patterns if any(fnmatchcase(name, p) for name in layer.names)), None)
+        reads = traced.seen([f"{layer.name}.0"])
+        if excluding is not None:
+            left_dense[layer.name] = f"excluded by {excluding!r}"
+        elif not reads.calls:
+            left_dense[layer.name] = traced.reached([f"{layer.name}.0"])[1]
+        else:
+            _check_finite(layer.parameter, layer.module.weight)
+            layer = replace(layer, inputs=reads.inputs)
+            found.append(replace(layer, reads=layer.per_input(len(reads.calls))))
+    return Layers(tuple(found), left_dense, traced.measured, traced.uses)
 
 
 def _uses_of_weights(model: nn.Module) -> dict[int, list[tuple[str, nn.Module]]]:
     """Group every path to a Linear or convolution by the identity of its weight."""
     uses: dict[int, list[tuple[str, nn.Module]]] = defaultdict(list)
     for path, module in model.named_modules(remove_duplicate=False):
-        if isinstance(module, TYPES):
+        if isinstance(module, TYPES) and not any(isinstance(held, Stored) for held in stored_of(module)):
             weight = module._parameters.get("weight")
             uses[id(module if weight is None else weight)].append((path, module))
     return uses
@@ -92,7 +110,7 @@ def _uses_of_weights(model: nn.Module) -> dict[int, list[tuple[str, nn.Module]]]
 
 def _traced(model: nn.Module, example: Inputs, samples: Iterable[Inputs], together: Inputs | None) -> Trace:
     try:
-        return trace(model, example, lambda module: isinstance(module, TYPES), samples, together)
+        return trace(model, example, lambda module: isinstance(module, (*TYPES, Whole)), samples, together)
     except Refused as refused:
         where = ""
         if refused.module is not None and refused.shape is not None:
@@ -120,8 +138,7 @@ def _can_factorize(model: nn.Module, users: list[tuple[str, nn.Module]], traced:
         return False, reason
     if not module.weight.is_floating_point():
         return False, f"its weight is {module.weight.dtype}"
-    if not bool(torch.isfinite(module.weight).all()):
-        raise RankfrontError(f"weights must be finite, but those of layer {_named(model, module)} hold NaN or infinity")
+    _check_finite(_named(model, module), module.weight)
     if isinstance(module, _ConvNd):
         if module.groups > 1 and module.in_channels == module.groups:
             return False, "a depthwise convolution"
@@ -139,6 +156,11 @@ def _can_factorize(model: nn.Module, users: list[tuple[str, nn.Module]], traced:
     return True, ""
 
 
+def _check_finite(name: str, weight: Tensor) -> None:
+    if not bool(torch.isfinite(weight).all()):
+        raise RankfrontError(f"weights must be finite, but those of layer {name} hold NaN or infinity")
+
+
 def _named(model: nn.Module, module: nn.Module) -> str:
     """Return a layer's name, type and the shape of its weight."""
     path = next(path for path, m in model.named_modules() if m is module)
@@ -150,8 +172,12 @@ def layers_named(model: nn.Module, names: Iterable[str]) -> dict[str, Layer]:
     """Return the layers of those names without running the model: their ``calls`` are unknown, empty."""
     users_of = {users[0][0]: users for users in _uses_of_weights(model).values()}
     layers: dict[str, Layer] = {}
-    for name in names:
+    wanted = set(names)
+    for name in wanted:
         module = users_of[name][0][1] if name in users_of else None
         if isinstance(module, TYPES):
             layers[name] = Layer(name, tuple(path for path, _ in users_of[name]), module, ())
+    for name, module in model.named_modules():
+        if isinstance(module, Stored) and name in wanted:
+            layers[name] = stored_layer(name, module)
     return layers

@@ -12,11 +12,13 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from ..errors import RankfrontError
 from .copying import copied
+from .stored import Matrices, Stored, Whole
 
 HOOKS = (
     "_forward_pre_hooks",
@@ -47,6 +49,7 @@ USUAL: dict[type[nn.Module], Callable[[], nn.Module]] = {
     nn.ConvTranspose1d: functools.partial(nn.ConvTranspose1d, 1, 1, 1, device="meta"),
     nn.ConvTranspose2d: functools.partial(nn.ConvTranspose2d, 1, 1, 1, device="meta"),
     nn.ConvTranspose3d: functools.partial(nn.ConvTranspose3d, 1, 1, 1, device="meta"),
+    Stored: lambda: Stored(Whole(Matrices((1, 1))), nn.Parameter(torch.empty(1, 1, device="meta"))),
 }
 """The classes that can be replaced, and how one to which the user attached nothing is made."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -117,7 +117,7 @@ def trace(
     reached = set(first)
     enough = max(2, min(SAMPLES, int(FLOP_LIMIT / max(1, _flops(model, first)))))
     for sample in samples:
-        if len(passes) >= (enough if reached >= paths else SAMPLES):
+        if len(passes) >= (enough if reached >= paths and not _unmultiplied(model, uses) else SAMPLES):
             break
         try:
             found = _run(model, sample, watched, uses, training=False)
@@ -197,6 +197,16 @@ def _mode(model: nn.Module, training: bool) -> Iterator[None]:
 
 def _shapes(inputs: Inputs) -> list[torch.Size]:
     return [tensor.shape for tensor in tensors_of(inputs)]
+
+
+def _unmultiplied(model: nn.Module, uses: Mapping[str, Sequence[Use]]) -> bool:
+    """Return whether a module that is not one of torch's holds a matrix that was not multiplied yet."""
+    return any(
+        parameter.ndim > 1 and f"{path}.{name}".lstrip(".") not in uses
+        for path, module in model.named_modules()
+        if not type(module).__module__.startswith("torch.nn.")
+        for name, parameter in module.named_parameters(recurse=False)
+    )
 
 
 def _flops(model: nn.Module, calls: Calls) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -35,20 +35,31 @@ def rewrite(model: nn.Module, samples: Sequence[Inputs], options: Collection[str
     """
     trials = _Trials(copied(model), samples)
     reasons: dict[str, str] = {}
+    offered: set[str] = set()
     for form in FORMS.values():
         try:
             found = form.find(trials.model, trials.samples)
         except Exception:  # the model refuses a sample: the traced pass that follows says it, with the layer's name
             break
-        reasons = {**found.reasons, **reasons}
-        new = {path: data for path, data in found.rewrites.items() if path not in trials.rewrites}
+        reasons = {path: why for path, why in found.reasons.items() if not _within(path, offered)} | reasons
+        new = {
+            path: data
+            for path, data in found.rewrites.items()
+            if path not in trials.rewrites and not _within(path, offered)
+        }
         if form.option is not None and form.option not in options:
-            reasons |= {path: form.offer(data) for path, data in new.items()}
+            reasons = {path: form.offer(data) for path, data in new.items()} | reasons
+            offered.update(new)
         elif new and trials.runs:
             trials.settle(form, new)
     reasons = {**reasons, **trials.reasons}
     left = {path: reason for path, reason in reasons.items() if path not in trials.rewrites}
     return Rewritten(trials.model, trials.rewrites, left)
+
+
+def _within(path: str, others: Iterable[str]) -> bool:
+    """Return whether a module is one of others, or a part of one."""
+    return any(f"{path}.".startswith(f"{other}.") for other in others)
 
 
 class _Trials:
