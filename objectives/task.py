@@ -19,7 +19,9 @@ from .given import check_function, flag, paths, text, texts, whole
 from .kinds.registry import KINDS, kinds_named
 from .metrics.registry import METRICS
 from .metrics.score import ACCURACY, Score
+from .model.accepted import check_accepted
 from .model.given import check_model
+from .model.wrapping import unwrapped
 from .training.criterion import Criterion, Loss
 from .training.settings import FineTune
 
@@ -42,6 +44,7 @@ class Task:
     """
 
     model: nn.Module
+    """The trained network; on the task without what is around it to run it (`DataParallel`, ``torch.compile`` …)."""
     train: Any
     validation: Any
     test: Any = None
@@ -95,6 +98,8 @@ class Task:
     def __post_init__(self) -> None:
         """Read the data splits and check every field."""
         check_model(self.model)
+        object.__setattr__(self, "model", unwrapped(self.model))
+        check_accepted(self.model)
         check_function("collate", self.collate, "collate(batch)")
         if self.batch_dim is not None:
             object.__setattr__(self, "batch_dim", whole("batch_dim", self.batch_dim, least=0, most=1))

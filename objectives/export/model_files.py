@@ -16,6 +16,7 @@ from ..model.mode import in_eval
 from ..model.plain.attention import unpacked_in
 from ..model.plain.form import Rewrites
 from ..model.plain.repeat import repeated
+from ..model.wrapping import unwrapped
 from ..plan import Plan
 from .int8 import entries_of_quantized, plain_state, restored
 from .plan_files import read_model_files, rewrites_of
@@ -44,6 +45,8 @@ def load_model(
         RankfrontError: the file's tensors are not those of the plan's network.
     """
     state, _ = read_tensors(weights)
+    if not any(name.startswith("module.") for name in plan):  # older versions kept a DataParallel around the model
+        dense = unwrapped(dense)
     model = skeleton(repeated(dense, unpacked_in(dense, state) if rewrites is None else rewrites), plan)
     listed = entries_of_quantized(model) if int8 else entries(model)
     expected = {entry.name: entry for entry in listed}

@@ -18,6 +18,7 @@ from ..device import autocast
 from ..errors import RankfrontError, TrialError
 from ..io.checkpoint import Checkpoint
 from ..progress import CountCallback
+from .low_precision import MasterWeights
 from .norms import refuses_single, set_training
 from .schedule import schedule
 from .settings import FineTune
@@ -91,13 +92,15 @@ def finetune(
     if checkpoint:
         checkpoint = replace(checkpoint, key=f"{checkpoint.key} format {FORMAT}")
     best_state = copy.deepcopy(model.state_dict())
-    optimizer = _optimizer(model, settings)
+    weights = MasterWeights(p for p in model.parameters() if p.requires_grad)
+    optimizer = _optimizer(weights.trained, settings)
     order = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         step, kept = checkpoint.load(model, optimizer) if checkpoint else (0, {})
         if step:
             least, best_state = _restore(kept, best_state, order, device)
+            weights.restore(kept)
         rate = schedule(optimizer, "warm cosine", total, warmup=settings.warmup, done=step)
         epoch = 0
         parts = noted = 1
@@ -107,10 +110,11 @@ def finetune(
             trained = False
             for batch in data.batches(settings.batch_size, device=device, shuffle=order, augmented=True):
                 while True:
-                    optimizer.zero_grad(set_to_none=True)
+                    model.zero_grad(set_to_none=True)
                     try:
-                        batch_loss = _backward(model, batch.parts(parts), forward, loss, device)
-                        break
+                        batch_loss = _backward(model, batch.parts(parts), forward, loss, device, weights)
+                        if weights.take_gradients():
+                            break
                     except torch.OutOfMemoryError:
                         if parts >= batch.samples:
                             raise
@@ -127,8 +131,9 @@ def finetune(
                     if note is not None:
                         note(f"out of memory: from step {step + 1} on batches were passed in {parts} parts")
                 if batch_loss is not None:
-                    nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+                    nn.utils.clip_grad_norm_(weights.trained, settings.clip)
                     optimizer.step()
+                    weights.give_weights()
                     running += batch_loss
                     trained = True
                 rate.step()
@@ -148,7 +153,7 @@ def finetune(
             if stop is not None and step < total and stop(epoch):
                 break
             if checkpoint:
-                checkpoint.save(step, model, optimizer, _kept(least, best_state, order, device))
+                checkpoint.save(step, model, optimizer, weights.state() | _kept(least, best_state, order, device))
     model.load_state_dict(best_state)
     return least
 
@@ -159,6 +164,7 @@ def _backward(
     forward: Callable[[nn.Module, Batch], Any],
     loss: Callable[[Any, Batch], Tensor],
     device: torch.device,
+    weights: MasterWeights,
 ) -> Tensor:
     """Add up the gradients of a batch that is passed in parts; return its loss."""
     samples = sum(part.samples for part in parts)
@@ -169,7 +175,7 @@ def _backward(
         value = loss(full_precision(outputs), part)
         if len(parts) > 1:
             value = value * (part.samples / samples)
-        value.backward()
+        weights.scaled(value).backward()
         total += value.detach()
     return total
 
@@ -199,11 +205,10 @@ def _restore(
     return float(kept["least"]), {name: kept[f"best.{name}"].to(value.device) for name, value in like.items()}
 
 
-def _optimizer(model: nn.Module, settings: FineTune) -> torch.optim.Optimizer:
-    parameters = [p for p in model.parameters() if p.requires_grad]
+def _optimizer(trained: list[Tensor], settings: FineTune) -> torch.optim.Optimizer:
     if settings.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, settings.lr, weight_decay=settings.weight_decay)
-    return torch.optim.SGD(parameters, settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
+        return torch.optim.AdamW(trained, settings.lr, weight_decay=settings.weight_decay)
+    return torch.optim.SGD(trained, settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay)
 
 
 def _check_finite(running: Tensor, step: int) -> None:

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from rankfront import Choice, FineTune, Plan, RankfrontError, Result, Score, Task, finish, load, run
+from rankfront.objectives.dense import dense_of
 from rankfront.objectives.export.architecture import copy_architecture
+from rankfront.objectives.export.int8 import quantized
 from rankfront.objectives.export.model_files import save_weights
-from rankfront.objectives.export.plan_files import save_plan
+from rankfront.objectives.export.plan_files import REWRITES, save_plan
 from rankfront.objectives.export.pretrained import built, description, keep_architecture
 from rankfront.objectives.io.files import digest, write_text
 from rankfront.objectives.kinds.skeleton import skeleton
-from rankfront.objectives.model.finding import find_layers
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed (the extra zoo)")
 
@@ -75,16 +76,19 @@ def answers(model: nn.Module) -> list[Tensor]:
 
 def save(folder: Path, model: nn.Module) -> nn.Module:
     """Factorize every layer at rank 3, with random factors, and save it as a study does."""
-    layers = find_layers(model, inputs(model))
-    plan = Plan({layer.name: Choice("svd", 3) for layer in layers if "wo" not in layer.name})
-    small = skeleton(model, plan).eval()
+    data = inputs(model), torch.zeros(len(IDS), dtype=torch.long)
+    dense = dense_of(Task(model, data, data, kinds=("svd",)), inputs(model))
+    plan = Plan({layer.name: Choice("svd", 3) for layer in dense.layers})
+    assert len(plan) >= 8
+    small = skeleton(dense.model, plan).eval()
     for name, parameter in small.named_parameters():
         if parameter.shape and any(name.startswith(f"{layer}.") for layer in plan):
             nn.init.normal_(parameter, std=0.3)
     keep_architecture(folder / "architecture", model, ())
     save_weights(folder / "best" / "model.safetensors", small)
     beside = copy_architecture(folder / "architecture", folder / "best")
-    save_plan(folder / "best" / "plan.json", plan, {**beside, "sha256": digest(folder / "best" / "model.safetensors")})
+    about = {**beside, REWRITES: dense.rewrites, "sha256": digest(folder / "best" / "model.safetensors")}
+    save_plan(folder / "best" / "plan.json", plan, about)
     return small
 
 
@@ -109,6 +113,17 @@ def test_another_process_loads_it_and_generates_the_same_tokens(tmp_path: Path) 
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert json.loads(done.stdout.splitlines()[-1]) == answers(small)[1].tolist(), done.stderr
+
+
+def test_a_folder_alone_gives_an_int8_network(tmp_path: Path) -> None:
+    pytest.importorskip("torchao", reason="torchao is not installed (an extra)")
+    small = quantized(save(tmp_path, llama()))
+    weights = tmp_path / "best" / "model.safetensors"
+    save_weights(weights, small, int8=True)
+    data = json.loads((tmp_path / "best" / "plan.json").read_text())
+    write_text(tmp_path / "best" / "plan.json", json.dumps({**data, "int8": True, "sha256": digest(weights)}))
+    for ours, theirs in zip(answers(load(tmp_path)), answers(small), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 class Own(transformers.BertModel):
