@@ -38,9 +38,7 @@ def count(item: Any, dim: int = 0) -> int | None:
         return _of_object(item)
     values = sorted(parts.values(), key=lambda part: isinstance(part, list))  # stable: lists come last
     found = next((n for part in values if (n := count(part, dim)) is not None), None)
-    if found is None and isinstance(item, tuple) and item and not hasattr(item, "_fields"):
-        return len(item)  # of texts, numbers, Nones
-    return found
+    return len(item) if found is None and item and _tells_none(item) else found
 
 
 def length(item: Any, dim: int = 0) -> int:
@@ -59,8 +57,7 @@ def length(item: Any, dim: int = 0) -> int:
 
 def axis_of(tensor: Tensor | np.ndarray[Any, Any], samples: int, dim: int = 0) -> int | None:
     """Return along which dimension a tensor holds so many samples; None where it belongs to all of them."""
-    order = dict.fromkeys((dim, 0, *((1,) if tensor.ndim > 2 else ())))  # (layers, N, H): states of an RNN
-    return next((axis for axis in order if axis < tensor.ndim and tensor.shape[axis] == samples), None)
+    return _shared_axis([tensor], [samples], dim)
 
 
 def can_cut(item: Any, samples: int, dim: int = 0) -> tuple[bool, str]:
@@ -88,7 +85,7 @@ def cut(item: Any, part: Part, dim: int = 0, samples: int | None = None) -> Any:
         return item[part] if can_cut(item, n, dim)[0] and _of_object(item) == n else item
     if isinstance(item, list) and len(item) == n:
         return rebuilt(item, _picked(item, part))
-    if type(item) is tuple and len(item) == n and all(count(value, dim) is None for value in item):
+    if _tells_none(item) and len(item) == n:
         return tuple(_picked(item, part))
     return rebuilt(item, [cut(value, part, dim, n) for value in parts.values()])
 
@@ -97,10 +94,10 @@ def join(parts: Sequence[Any], dim: int = 0, samples: Sequence[int] | None = Non
     """Put structures of the same form together: tensors along the dimension of their samples, lists end to end.
 
     Args:
-        parts: the structures; numbers and tensors without dimensions in them are stacked, one a part.
+        parts: the structures; tensors without dimensions are stacked, one a part.
         dim: along which dimension tensors hold their samples.
         samples: how many each part holds, where that is known: then a tensor without samples, such as a mask for all of
-            them, must be the same in every part, and stays as it is.
+            them, must be the same in every part, and stays as it is. Without it numbers are stacked, too.
 
     Raises:
         RankfrontError: they are of different forms, or of sizes that do not fit.
@@ -110,11 +107,11 @@ def join(parts: Sequence[Any], dim: int = 0, samples: Sequence[int] | None = Non
         return _joined_tensors(parts, dim, samples)
     if isinstance(first, PackedSequence):
         return pack_sequence([one for part in parts for one in unpack_sequence(part)], enforce_sorted=False)
-    if isinstance(first, list) and _by_sample(parts, dim, samples):
+    if (isinstance(first, list) or _tells_none(first)) and _by_sample(parts, dim, samples):
         return rebuilt(first, [one for part in parts for one in part])
     columns = [parts_of(part) for part in parts]
     if columns[0] is None:
-        return _joined_leaves(parts)
+        return _joined_leaves(parts, stacked=samples is None)
     if any(other is None or other.keys() != columns[0].keys() for other in columns):
         raise RankfrontError(f"batches of different forms cannot be put together: {told(first)}, {told(parts[-1])}")
     keys = columns[0].keys()
@@ -138,12 +135,9 @@ def _joined_tensors(parts: Sequence[Tensor], dim: int, samples: Sequence[int] | 
         raise RankfrontError(f"batches of different forms cannot be put together: {', '.join(map(told, parts[:3]))}")
     if first.ndim == 0:
         return torch.stack(list(parts))
-    axis = dim if dim < first.ndim else 0
-    if samples is not None:
-        axes = {axis_of(part, n, dim) for part, n in zip(parts, samples, strict=True)}
-        axis = axes.pop() if len(axes) == 1 else axis
-        if axis is None and all(part.shape == first.shape and bool((part == first).all()) for part in parts):
-            return first
+    axis = (dim if dim < first.ndim else 0) if samples is None else _shared_axis(parts, samples, dim)
+    if axis is None and all(part.shape == first.shape and bool((part == first).all()) for part in parts):
+        return first
     shapes = {(*part.shape[:axis], *part.shape[axis + 1 :]) if axis is not None else part.shape for part in parts}
     if len(shapes) > 1 or axis is None:
         sizes = sorted({tuple(part.shape) for part in parts})
@@ -151,17 +145,31 @@ def _joined_tensors(parts: Sequence[Tensor], dim: int, samples: Sequence[int] | 
     return torch.cat(list(parts), axis)
 
 
-def _joined_leaves(parts: Sequence[Any]) -> Any:
-    """Put together what is neither tensor nor container: numbers are stacked, equal things stay one."""
+def _shared_axis(parts: Sequence[Tensor | np.ndarray[Any, Any]], samples: Sequence[int], dim: int) -> int | None:
+    """Return the dimension along which all these tensors hold their samples; None where there is none."""
+    ndim = parts[0].ndim
+    for axis in dict.fromkeys((dim, 0, *((1,) if ndim > 2 else ()))):  # (layers, N, H): states of an RNN
+        if axis < ndim and all(part.shape[axis] == n for part, n in zip(parts, samples, strict=True)):
+            return axis
+    return None
+
+
+def _joined_leaves(parts: Sequence[Any], stacked: bool) -> Any:
+    """Put together what is neither tensor nor container: equal things stay one; numbers are stacked where asked for."""
     first = parts[0]
-    if isinstance(first, bool | int | float):
+    if isinstance(first, bool | int | float) and (stacked or any(part != first for part in parts)):
         return torch.tensor(parts)
     if callable(getattr(first, "to", None)):
         raise RankfrontError(f"batches that hold {told(first)} cannot be put together")
     return first if all(part is None or part == first for part in parts) else list(parts)
 
 
-def _by_sample(parts: Sequence[list[Any]], dim: int, samples: Sequence[int] | None) -> bool:
+def _tells_none(item: Any) -> bool:
+    """Return whether an item is a tuple of texts, numbers, Nones: one a sample, as no part has samples of its own."""
+    return type(item) is tuple and all(count(value) is None for value in item)
+
+
+def _by_sample(parts: Sequence[Sequence[Any]], dim: int, samples: Sequence[int] | None) -> bool:
     """Return whether lists hold one item a sample, rather than columns."""
     if samples is not None:
         return [len(part) for part in parts] == list(samples)
