@@ -50,7 +50,7 @@ def source_of(data: Any, *, dim: int | None, collated: bool) -> Source:
                 f"data must be a pair of tensors (inputs, targets), but got {told(data)}: "
                 "of an autoencoder, give (x, x)"
             )
-        return InMemory((data,), dim=dim, pair=False)
+        return InMemory((data,), dim=dim, pair=False, alone=True)
     if isinstance(data, tuple | list) and not _are_batches(data):
         return InMemory(data, dim=dim, pair=not collated)
     if isinstance(data, DataLoader):

@@ -74,9 +74,10 @@ class Loader:
 
     @property
     def size(self) -> int | None:
-        """The length of its sampler; None where it has none, or gives whole batches."""
+        """The length of what samples come from; None where it has none, or gives whole batches."""
         try:
-            return len(self.loader.sampler) if self.loader.batch_sampler is not None else None  # pyright: ignore[reportArgumentType]
+            sampler = None if self.loader.batch_sampler is None else self._sampler()
+            return None if sampler is None else len(sampler)
         except TypeError:
             return None
 
@@ -97,10 +98,11 @@ class Loader:
     def few(self, samples: int) -> Any:
         """Return samples that are evenly spaced among those that its sampler gives, without its workers.
 
-        Of a loader without a collation of its own a single item: a batch.
+        Of a loader without a collation of its own a single item: a batch. Of one that was given a `BatchSampler` they
+        are of its whole Dataset: so older studies know their data.
         """
         batched = self.loader.batch_sampler is not None
-        keys = self.keys()
+        keys = self._keys(self.loader.sampler if type(self.loader.batch_sampler) is BatchSampler else self._sampler())
         items = _items(self.loader.dataset, [keys[i] for i in evenly(len(keys), samples if batched else 1)])
         return self.loader.collate_fn(items if batched else items[0])
 
@@ -108,16 +110,21 @@ class Loader:
         """Return the first sample so many times."""
         if self.loader.batch_sampler is None:
             raise LookupError("it gives whole batches")
-        return self.loader.collate_fn(_items(self.loader.dataset, [self.keys()[0]]) * times)
+        return self.loader.collate_fn(_items(self.loader.dataset, [self._keys(self._sampler())[0]]) * times)
 
-    def keys(self) -> list[Any]:
-        """Return which samples it reads in one epoch, as often as it reads them, in ascending order."""
-        sampler: Any = self.loader.batch_sampler
+    def _sampler(self) -> Any:
+        """Return what gives single samples (or whole batches, where it collates none); None where nothing does."""
+        batches = self.loader.batch_sampler
+        if batches is None:
+            return self.loader.sampler
+        return batches.sampler if type(batches) is BatchSampler else None
+
+    def _keys(self, sampler: Any) -> list[Any]:
+        """Return which samples are read in one epoch, as often as they are, in ascending order."""
+        batches: Any = self.loader.batch_sampler
         with fixed_seed(0, *generators(self.loader)):
-            if sampler is None or type(sampler) is BatchSampler:
-                found = list(itertools.islice(self.loader.sampler, MOST_KEYS))
-            else:  # one of the user's own
-                found = list(itertools.islice((key for batch in sampler for key in batch), MOST_KEYS))
+            given = (key for batch in batches for key in batch) if sampler is None else sampler
+            found = list(itertools.islice(given, MOST_KEYS))
         try:
             return sorted(found)
         except TypeError:  # keys that have no order
@@ -131,7 +138,7 @@ class Loader:
         """
         if self.loader.batch_sampler is None:
             raise LookupError("it gives whole batches")
-        keys = self.keys()
+        keys = self._keys(self._sampler())
         chosen = [keys[i] for i in torch.randperm(len(keys), generator=order)[:samples].tolist()]
         loader = self.loader
         yield from DataLoader(

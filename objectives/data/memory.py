@@ -23,7 +23,7 @@ RESIDENT_SHARE = 0.4
 class InMemory:
     """A pair of inputs and targets, or any other tuple of columns for a ``collate`` of the user's.
 
-    The tensors are moved to a GPU once where they fit.
+    The tensors are moved to a GPU once where they fit. A tensor that is ``alone`` is given as it is, not in a tuple.
 
     Raises:
         RankfrontError: it is no pair of tensors, or they differ in length.
@@ -31,13 +31,14 @@ class InMemory:
 
     columns = False
 
-    def __init__(self, source: Sequence[Any], *, dim: int | None, pair: bool) -> None:
+    def __init__(self, source: Sequence[Any], *, dim: int | None, pair: bool, alone: bool = False) -> None:
         placed = [place(part, "cpu") if isinstance(part, np.ndarray) else part for part in source]
         if (pair and len(placed) != 2) or not placed or not all(map(_holds_tensors, placed)):
             kinds = ", ".join(type(part).__name__ for part in source[:4])
             hint = f"; a tuple of {len(source)} needs a collate" if pair and len(source) > 2 else ""
             raise RankfrontError(f"data must be a pair of tensors (inputs, targets), but got ({kinds}){hint}")
         self.source = tuple(placed)
+        self.alone = alone
         self.dim = _dim_of(self.source) if dim is None else dim
         lengths = {count(part, self.dim) for part in self.source}
         if len(lengths) > 1 or None in lengths:
@@ -63,15 +64,19 @@ class InMemory:
         if shuffle is not None and n > batch_size and n % batch_size == 1:
             order = order[:-1]
         for index in order.split(batch_size):
-            yield Read(cut(source, index, self.dim, n), index)
+            yield Read(self._cut(source, index), index)
 
     def few(self, samples: int) -> Any:
         """Return evenly spaced samples."""
-        return cut(self.source, torch.tensor(evenly(len(self), samples)), self.dim, len(self))
+        return self._cut(self.source, torch.tensor(evenly(len(self), samples)))
 
     def repeated(self, times: int) -> Any:
         """Return the first sample so many times."""
-        return cut(self.source, torch.zeros(times, dtype=torch.long), self.dim, len(self))
+        return self._cut(self.source, torch.zeros(times, dtype=torch.long))
+
+    def _cut(self, source: tuple[Any, ...], index: Tensor) -> Any:
+        found = cut(source, index, self.dim, len(self))
+        return found[0] if self.alone else found
 
     def _on(self, device: torch.device) -> tuple[Any, ...]:
         if device.type != "cuda":

@@ -156,7 +156,7 @@ def test_parts_of_a_batch_hold_its_samples(name: str) -> None:
     batch = Batch(STRUCTURES[name](), torch.arange(N), torch.arange(N))
     for count in (1, 2, N, 50):
         parts = batch.parts(count)
-        assert len(parts) == min(count, N) and [index for part in parts for index in part.index.tolist()] == [*range(N)]
+        assert len(parts) == min(count, N) and torch.cat([part.index for part in parts]).tolist() == [*range(N)]
         assert [length(part.inputs) for part in parts] == [part.samples for part in parts]
 
 
