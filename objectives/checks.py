@@ -61,6 +61,7 @@ def check_loss_and_score(task: Task, dense: nn.Module, batch_size: int) -> None:
     Raises:
         RankfrontError: the model refuses the data or gives no finite numbers, or the loss or score refuses its outputs.
     """
+    _check_ends(task, batch_size)
     for batch in task.train.batches(LOSS_SAMPLES, limit=LOSS_SAMPLES):
         outputs = _accepted("training", lambda batch=batch: _in_training(task, dense, batch))
         _fits("loss", lambda outputs=outputs, batch=batch: _try_loss(task, outputs, batch.targets))
@@ -69,6 +70,19 @@ def check_loss_and_score(task: Task, dense: nn.Module, batch_size: int) -> None:
         for batch in task.validation.batches(samples, limit=samples):
             outputs = _accepted("validation", lambda batch=batch: apply(dense, batch.inputs))
             _fits("score", lambda outputs=outputs, batch=batch: _try_score(task, dense, outputs, batch, batch_size))
+
+
+def _check_ends(task: Task, batch_size: int) -> None:
+    """Raise `RankfrontError` where data that is to be read to its end has none."""
+    checks: dict[str, Callable[[], object]] = {
+        "training": lambda: task.finetune.total_steps(task.train),
+        "validation": lambda: task.validation.check_ends(batch_size),
+    }
+    for name, check in checks.items():
+        try:
+            check()
+        except RankfrontError as error:
+            raise RankfrontError(f"{name} {error}") from None
 
 
 def _accepted(data: str, run: Callable[[], Any]) -> Any:

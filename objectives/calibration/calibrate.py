@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batch import Batch
+from ..data.samples import axis_of
 from ..data.structure import apply
 from ..errors import RankfrontError
 from ..model.layer import Layer, first_input
@@ -27,6 +28,8 @@ def calibrate(
 ) -> dict[Key, Moments]:
     """Gather the moments of layers' inputs or outputs, in one pass over ``batches``.
 
+    Every position counts, those of padding, too: a layer computes them, and what it gives there may be used.
+
     Args:
         model: the dense model, run in eval mode where its weights are.
         layers: what to gather, under any key: a layer of that model and whose moments are wanted.
@@ -40,6 +43,7 @@ def calibrate(
         RankfrontError: what a layer takes or gives is not finite.
     """
     sums = {key: MomentSums() for key in layers}
+    passed = batches[0]
     hooks = []
     for key, (layer, statistic) in layers.items():
 
@@ -55,9 +59,9 @@ def calibrate(
             if not output.numel():  # an expert that no token of this batch was sent to
                 return
             if statistic == "inputs":
-                rows = input_rows(layer.module, first_input(inputs, keywords))
+                rows = input_rows(layer.module, _samples_first(first_input(inputs, keywords), layer, passed))
             else:
-                rows = output_rows(layer.module, output)
+                rows = output_rows(layer.module, _samples_first(output, layer, passed))
                 if layer.module.bias is not None:
                     rows = rows - layer.module.bias
             sums[key].add(rows.flatten(0, 1))
@@ -69,8 +73,8 @@ def calibrate(
     try:
         model.eval()
         with torch.no_grad():
-            for done, batch in enumerate(batches, 1):
-                apply(model, batch.inputs)
+            for done, passed in enumerate(batches, 1):
+                apply(model, passed.inputs)
                 if progress is not None:
                     progress(done, len(batches))
     finally:
@@ -90,3 +94,9 @@ def calibrate(
                 "it, or the training inputs hold NaN or infinity"
             )
     return moments
+
+
+def _samples_first(tensor: Tensor, layer: Layer, batch: Batch) -> Tensor:
+    """Return what passes a Linear of a sequence-first model as ``(N, T, …)``: some positions of each count."""
+    turned = batch.dim == 1 and tensor.ndim > 2 and isinstance(layer.module, nn.Linear)
+    return tensor.transpose(0, 1) if turned and axis_of(tensor, batch.samples, 1) == 1 else tensor

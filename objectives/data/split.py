@@ -28,6 +28,7 @@ from .randomness import fixed_seed
 from .reservoir import reservoir
 from .samples import told
 from .source import Read, noted
+from .stream import Stream
 from .structure import Inputs, place, tensors_of
 
 Collate = Callable[[Any], Any]
@@ -104,7 +105,8 @@ class Split:
 
     def check_ends(self, batch_size: int) -> None:
         """Raise `RankfrontError` where the data has no end; a stream that does not tell its length is read for that."""
-        if self._form.size is None:
+        believed = isinstance(self._form, Stream) and self._form.told(batch_size) is not None
+        if self._form.size is None and not believed:
             self._form.steps(batch_size)
 
     def batches(

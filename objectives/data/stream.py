@@ -42,7 +42,7 @@ class Stream:
         if self._steps is None:
             with fixed_seed(0):
                 found = sum(1 for _ in itertools.islice(self._batches(batch_size), MOST_BATCHES))
-            self._steps = found if found < MOST_BATCHES else self._told(batch_size)
+            self._steps = found if found < MOST_BATCHES else self.told(batch_size)
         if self._steps is None:
             raise RankfrontError(endless("stream", MOST_BATCHES))
         return self._steps
@@ -50,7 +50,7 @@ class Stream:
     def read(self, batch_size: int, shuffle: torch.Generator | None, device: torch.device) -> Iterator[Read]:
         """Yield its batches, in its order; raises `RankfrontError` where it is to be read whole and has no end."""
         for number, given in enumerate(self._batches(batch_size)):
-            if shuffle is None and number == MOST_BATCHES and self._told(batch_size) is None:
+            if shuffle is None and number == MOST_BATCHES and self.told(batch_size) is None:
                 raise RankfrontError(endless("stream", MOST_BATCHES))
             yield Read(given)
 
@@ -72,8 +72,8 @@ class Stream:
         """Raise ``LookupError``: no sample can be read by itself."""
         raise LookupError("a stream gives no sample by itself")
 
-    def _told(self, batch_size: int) -> int | None:
-        """Return the number of batches that it says it has."""
+    def told(self, batch_size: int) -> int | None:
+        """Return the number of batches that it says it has; None where it does not tell."""
         try:
             found = len(self.source)  # pyright: ignore[reportArgumentType]
         except TypeError:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rankfront.objectives.calibration.calibrate import calibrate
 from rankfront.objectives.calibration.moments import MomentSums
+from rankfront.objectives.data.batch import Batch
 from rankfront.objectives.data.split import Split
 from rankfront.objectives.kinds.registry import KINDS
 from rankfront.objectives.model.finding import find_layers
@@ -78,3 +79,23 @@ def test_predicted_errors_are_the_measured_and_the_best_ones(kind: str, offset: 
         module = method.condense(layer, rank, found.factors(method.inner(rank))).double()
         assert predicted == pytest.approx(best, rel=1e-2, abs=10 * rounding)
         assert error_of(module(x.double())) == pytest.approx(best, rel=1e-2, abs=10 * rounding)
+
+
+def test_sequences_first_count_as_many_positions_a_sample() -> None:
+    class First(nn.Module):
+        def __init__(self, linear: nn.Linear) -> None:
+            super().__init__()
+            self.linear = linear
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(x)
+
+    model, x = First(nn.Linear(4, 3)), torch.randn(5, 300, 4)
+    (layer,) = find_layers(model, x[:1])
+    for statistic in ("inputs", "outputs"):
+        found = [
+            calibrate(model, {0: (layer, statistic)}, [Batch(inputs, torch.zeros(5), dim=dim)])[0]
+            for inputs, dim in ((x, 0), (x.transpose(0, 1), 1))
+        ]
+        assert found[0].samples == found[1].samples == 5 * 256
+        torch.testing.assert_close(found[0].covariance, found[1].covariance)
