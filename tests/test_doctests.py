@@ -26,3 +26,9 @@ def modules_with_examples() -> list[str]:
 def test_examples_are_true(name: str) -> None:
     failed, tried = doctest.testmod(importlib.import_module(name))
     assert tried and not failed
+
+
+def test_the_page_on_losses_and_scores_is_true() -> None:
+    pytest.importorskip("transformers")
+    failed, tried = doctest.testfile(str(ROOT / "docs" / "scores.md"), module_relative=False)
+    assert tried and not failed

@@ -12,6 +12,7 @@ import pytest
 import torch
 from optuna.study import StudyDirection
 from torch.nn import functional
+from torchmetrics.classification import MulticlassF1Score
 
 from rankfront import RankfrontError, Result, Score, Task, finish, verify
 from rankfront.search.cli.main import main
@@ -131,3 +132,49 @@ def test_a_test_split_may_come_later(task: Task, tmp_path: Path) -> None:
     again = go(replace(task, test=None), tmp_path / "out", trials=3)
     pd.testing.assert_frame_equal(again.front, result.front)
     assert all(check.holds for check in verify(task, tmp_path / "out", device="cpu", progress=False))
+
+
+def test_a_metric_object_from_the_task_to_the_front(task: Task, tmp_path: Path) -> None:
+    metric = MulticlassF1Score(4)
+    own = replace(task, score=metric, eval_batch_size=20)
+    result = go(own, tmp_path / "out", trials=3)
+    assert result.scale.name == "multiclass_f1_score" and result.scale.higher_is_better
+    front = result.front
+    for column in ("multiclass_f1_score", "test_multiclass_f1_score"):
+        assert (front[f"{column}_low"] <= front[column]).all() and (front[column] <= front[f"{column}_high"]).all()
+    page = result.folder.report.read_text()
+    assert "bootstrap over blocks of samples" in page and "Wilson" not in page
+    trial = result.best_trial()
+    metric.update(result.load(trial, own.model)(own.validation.source[0]), own.validation.source[1])
+    assert trial.score == pytest.approx(float(metric.compute()), abs=1e-6)
+    assert all(check.holds for check in verify(own, tmp_path / "out", device="cpu", progress=False))
+    assert finish(own, tmp_path / "out", epochs=1, device="cpu", progress=False).score >= trial.score
+    assert len(Result.open(tmp_path / "out").front) == len(front)
+
+
+def test_a_score_without_intervals_has_no_columns_for_them(task: Task, tmp_path: Path) -> None:
+    result = go(replace(task, score=PERPLEXITY), tmp_path / "out", trials=2)
+    assert not [column for column in result.front if column.endswith(("_low", "_high"))]
+    assert "In brackets" not in result.folder.report.read_text()
+
+
+def test_another_batch_size_of_evaluation_goes_on_with_the_study(task: Task, tmp_path: Path) -> None:
+    go(task, tmp_path / "out", trials=2)
+    assert len(go(replace(task, eval_batch_size=7), tmp_path / "out", trials=3).trials) == 3
+
+
+def test_the_models_own_loss_is_part_of_what_a_study_is_known_by(task: Task, tmp_path: Path) -> None:
+    class Labelled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = task.model
+
+        def forward(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> Any:
+            logits = self.body(x)
+            return {"logits": logits, "loss": None if labels is None else functional.cross_entropy(logits, labels)}
+
+    own = replace(task, model=Labelled(), loss="model")
+    go(own, tmp_path / "out", trials=1)
+    assert len(go(own, tmp_path / "out", trials=2).trials) == 2
+    with pytest.raises(RankfrontError, match="what the loss returns for the same outputs"):
+        go(replace(own, loss=None), tmp_path / "out", trials=3)
