@@ -15,15 +15,15 @@ from .capture import Call, captured
 from .inputs import Input, variants
 from .same import same
 
-EXACT = 1e-10
-"""Relative difference of outputs in float64 that counts as rounding."""
+ROUNDINGS = 32
+"""Relative difference of outputs that counts as rounding, in units of the machine precision."""
 
-ROUNDINGS = 8
-"""The same in the module's own type, in units of its machine precision."""
+TOKENS, PLACES = 4, 8
+"""Tokens, and places beyond two kernels, of an input that a module is tried on: they limit the computing time."""
 
 
 class ModuleTrial:
-    """A copy of a module without hooks, in float64 where it runs there.
+    """A copy of a module without hooks; one of 16 bits in float32, where it runs there.
 
     Args:
         module: the user's.
@@ -41,16 +41,24 @@ class ModuleTrial:
                 kept = {key: hook for key, hook in hooks.items() if part is native and key in keep}
                 hooks.clear()
                 hooks.update(kept)
-        x = given.tensor.detach()
-        self.tolerance = ROUNDINGS * torch.finfo(x.dtype).eps
-        self.module, self.x = native, x
+        self.module, self.x = native, _cropped(native, given.tensor.detach())
         try:
-            self.module, self.x = copy.deepcopy(native).double(), x.double()
-            if self.output(self.x, training=False).dtype != torch.float64:
-                raise TypeError("it casts to a type of its own")
-            self.tolerance = EXACT
-        except Exception:
-            self.module, self.x = native, x
+            self.output(self.x, training=False)
+        except Exception:  # it insists on the model's own size
+            self.x = given.tensor.detach()
+        if self.x.dtype in (torch.float16, torch.bfloat16):
+            self._widen()
+        self.tolerance = ROUNDINGS * torch.finfo(self.x.dtype).eps
+
+    def _widen(self) -> None:
+        narrow = self.module, self.x
+        try:
+            self.module, self.x = copy.deepcopy(self.module).float(), self.x.float()
+            if self.output(self.x, training=False).dtype == torch.float32:
+                return
+        except Exception:  # it casts to a type of its own
+            pass
+        self.module, self.x = narrow
 
     def _called(self, x: Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if self.given.positional:
@@ -89,3 +97,13 @@ class ModuleTrial:
             if not same([expected], [found], self.tolerance):
                 return False
         return True
+
+
+def _cropped(module: nn.Module, x: Tensor) -> Tensor:
+    """Return a part of a module's input: one sample, of few places. It saves time, the whole model is tried anyway."""
+    kernel = max((p.shape[2:] for p in module.parameters() if p.ndim > 1), key=len)
+    x = x[:1]
+    if not kernel:
+        return x[tuple(slice(TOKENS) for _ in x.shape[:-1])]
+    sizes = tuple(slice(2 * size + PLACES) for size in kernel)
+    return x[(..., *sizes)] if x.ndim > len(kernel) else x
