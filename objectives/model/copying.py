@@ -16,8 +16,8 @@ Network = TypeVar("Network", bound=nn.Module)
 def copied(model: Network, memo: dict[int, Any] | None = None) -> Network:
     """Return a deep copy.
 
-    A tensor that was computed, such as the weight that old-style weight norm, spectral norm and pruning leave on a
-    module, is copied as its values: its module computes it anew before it is used.
+    A tensor that was computed is copied as its values, such as the weight that old-style weight norm, spectral norm and
+    pruning leave on a module, which computes it anew before it is used; or an output that a hook has kept.
 
     Args:
         model: any network.
@@ -27,9 +27,8 @@ def copied(model: Network, memo: dict[int, Any] | None = None) -> Network:
         RankfrontError: a part cannot be copied, such as a lock or a file; it is named.
     """
     memo = {} if memo is None else memo
-    for value in (value for module in model.modules() for value in vars(module).values()):
-        if isinstance(value, Tensor) and not value.is_leaf:
-            memo.setdefault(id(value), value.detach().clone())
+    for tensor in (t for module in model.modules() for value in vars(module).values() for t in _computed(value)):
+        memo.setdefault(id(tensor), tensor.detach().clone())
     try:
         return copy.deepcopy(model, memo)
     except Exception as error:  # whatever a stranger's __deepcopy__ or __reduce__ raises
@@ -40,6 +39,17 @@ def copied(model: Network, memo: dict[int, Any] | None = None) -> Network:
         ) from error
 
 
+def _computed(value: object) -> Iterator[Tensor]:
+    """Yield the tensors with a history in an attribute: itself, or in lists, tuples and dicts of it."""
+    if isinstance(value, Tensor):
+        if not value.is_leaf:
+            yield value
+    elif isinstance(value, (list, tuple, dict)) and not isinstance(value, nn.Module):
+        for part in tuple(value.values()) if isinstance(value, dict) else value:
+            if part is not value:
+                yield from _computed(part)
+
+
 def _cannot_be_copied(model: nn.Module) -> Iterator[str]:
     """Yield the attributes that cannot be copied, by name, module and type."""
     held = {"_parameters", "_buffers", "_modules"}
@@ -47,11 +57,11 @@ def _cannot_be_copied(model: nn.Module) -> Iterator[str]:
         parts = [(name, value) for name, value in vars(module).items() if name not in held]
         parts += [*module._parameters.items(), *module._buffers.items()]
         for name, value in parts:
+            if next(_computed(value), None) is not None:
+                continue
             # What points back to a module of the model is copied with the model.
             known = {id(part): part for part in (*model.modules(), *model.parameters(), *model.buffers())}
             known.pop(id(value), None)
-            if isinstance(value, Tensor) and not value.is_leaf and name not in module._buffers:
-                continue
             try:
                 copy.deepcopy(value, known)
             except Exception as error:

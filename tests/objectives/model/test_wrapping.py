@@ -193,8 +193,11 @@ def test_what_can_be_copied_does_no_harm(held: Any) -> None:
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_computed_tensors_are_copied_as_values() -> None:
     model = nn.Sequential(nn.utils.weight_norm(nn.Linear(12, 4)))
-    model.seen = model(X)  # an output that somebody keeps
+    model.seen = model(X)  # outputs that somebody keeps
+    model.kept = {"last": [model.seen, (model(X),)]}
+    model.register_buffer("running", 2 * model(X).sum(), persistent=False)
     found = copied(model)
+    assert torch.equal(found.kept["last"][0], model.seen) and found.kept["last"][0] is found.seen
     torch.testing.assert_close(found(X), model(X))
     assert torch.equal(found.seen, model.seen) and not found.seen.requires_grad
 

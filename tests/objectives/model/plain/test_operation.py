@@ -19,7 +19,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torchvision.models.video.resnet import Conv3DSimple
 from transformers.pytorch_utils import Conv1D
 
-from rankfront import FineTune, Task, load
+from rankfront import FineTune, Task, finish, load, verify
 from rankfront.objectives.model.finding import find_layers
 from rankfront.objectives.model.layer import TYPES
 from rankfront.objectives.model.plain.padding import SamePadding
@@ -345,6 +345,12 @@ def test_a_study_of_such_modules_and_its_files(tmp_path: Path) -> None:
     assert {layer.name for layer in made.layers} == {"stem.conv", "fc"}
     result = go(task, tmp_path / "run", trials=3, budget="params=60%")
     torch.testing.assert_close(load(tmp_path / "run", Net().eval())(x), result.best(x))
+    assert all(check.holds for check in verify(task, tmp_path / "run", progress=False, device="cpu"))
+    done = finish(task, tmp_path / "run", epochs=1, progress=False, device="cpu")
+    torch.testing.assert_close(load(done.folder, Net().eval())(x), done.model(x))
+    torch.testing.assert_close(
+        finish(task, tmp_path / "run", epochs=1, progress=False, device="cpu").model(x), done.model(x)
+    )
     excluded = Objective(Task(Net(), (x, y), (x, y), exclude=("stem",)), device=torch.device("cpu"))
     assert {layer.name for layer in excluded.layers} == {"fc"} and "excluded" in excluded.layers.left_dense["stem.conv"]
 

@@ -112,6 +112,8 @@ def test_a_study_keeps_its_rewrites_and_so_do_the_files(tmp_path: Path, old: boo
         (tmp_path / "run/best/plan.json").write_text(json.dumps({**about, "plan": plan.to_json()}))
         study = result.study
         study._storage.set_study_user_attr(study._study_id, "rewrites", None)
+        identity = {name: value for name, value in study.user_attrs["identity"].items() if name != "fold"}
+        study.set_user_attr("identity", identity)
     expected = result.best(x)
     torch.testing.assert_close(load(tmp_path / "run", Encoder())(x), expected)
     torch.testing.assert_close(Result.open(tmp_path / "run", model=Encoder()).best(x), expected)
