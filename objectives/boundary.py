@@ -29,6 +29,9 @@ LONGEST = 150
 NOTE = "rankfront: raised by "
 """How our notes on an exception begin."""
 
+UNEXPECTED = " (unexpected: its cause, or --debug, shows where)"
+"""The end of a sentence on what nobody's code is known to have raised."""
+
 OURS = [str(Path(__file__).parents[1] / room) for room in ("objectives", "search")]
 LIBRARIES = ("torch", "numpy", "scipy", "pandas", "optuna", "sqlalchemy", "safetensors", "plotly", "jinja2", "rich")
 """Installed packages whose frames are passed over in the search for the user's."""
@@ -105,7 +108,7 @@ def told(error: Exception) -> RankfrontError:
         return RankfrontError(f"{by}, raised {sentence(error)}{at}")
     if where:
         return RankfrontError(f"{where} raised {sentence(error)}")
-    return RankfrontError(f"{sentence(error)} (unexpected: its cause, or --debug, shows where)")
+    return RankfrontError(f"{sentence(error)}{UNEXPECTED}")
 
 
 def outermost(function: Callable[P, R]) -> Callable[P, R]:

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from .boundary import sentence
+from .boundary import place, sentence
 from .data.batch import Batch
+from .data.few import Few
 from .data.randomness import fixed_seed
 from .data.structure import apply, tensors_of
 from .data.targets import check_classes
 from .errors import RankfrontError
 from .metrics.broadcast import broadcasts
 from .metrics.evaluation import evaluate
-from .metrics.pair import Pair
 from .metrics.whole_split import check_memory
+from .model.hints import of_inputs, of_targets
 from .model.outputs import class_dimension, main_output
 
 if TYPE_CHECKING:
+    from .data.split import Split
     from .kinds.kind import Kind
     from .model.finding import Layers
     from .task import Task
-
-LOSS_SAMPLES, SCORE_SAMPLES = 2, 16
-"""Samples that the loss and the score are tried on: they limit the time that the check takes."""
 
 
 def check_some_layer_saves(layers: Layers, kinds: Mapping[str, tuple[Kind, ...]]) -> None:
@@ -47,32 +46,7 @@ def check_some_layer_saves(layers: Layers, kinds: Mapping[str, tuple[Kind, ...]]
     )
 
 
-def check_loss_and_score(task: Task, dense: nn.Module, batch_size: int) -> None:
-    """Try the loss on a few training samples, in training, and the score on a few validation samples, in evaluation.
-
-    A score of the user's own may fail because the samples are few, such as one that needs samples of every class. Where
-    it fails it is computed on all of the validation data, and only if it fails there, too, the error is raised.
-
-    Args:
-        task: whose loss, score and data are tried.
-        dense: its model, on the CPU, in eval mode.
-        batch_size: largest batch of the passes without gradients.
-
-    Raises:
-        RankfrontError: the model refuses the data or gives no finite numbers, or the loss or score refuses its outputs.
-    """
-    _check_ends(task, batch_size)
-    for batch in task.train.batches(LOSS_SAMPLES, limit=LOSS_SAMPLES):
-        outputs = _accepted("training", lambda batch=batch: _in_training(task, dense, batch))
-        _fits("loss", lambda outputs=outputs, batch=batch: _try_loss(task, outputs, batch.targets))
-    samples = min(SCORE_SAMPLES, batch_size)
-    with torch.no_grad():
-        for batch in task.validation.batches(samples, limit=samples):
-            outputs = _accepted("validation", lambda batch=batch: apply(dense, batch.inputs))
-            _fits("score", lambda outputs=outputs, batch=batch: _try_score(task, dense, outputs, batch, batch_size))
-
-
-def _check_ends(task: Task, batch_size: int) -> None:
+def check_ends(task: Task, batch_size: int) -> None:
     """Raise `RankfrontError` where data that is to be read to its end has none."""
     checks: dict[str, Callable[[], object]] = {
         "training": lambda: task.finetune.total_steps(task.train),
@@ -82,16 +56,79 @@ def _check_ends(task: Task, batch_size: int) -> None:
         try:
             check()
         except RankfrontError as error:
-            raise RankfrontError(f"{name} {error}") from None
+            raise RankfrontError(f"{name} {error}") from error
 
 
-def _accepted(data: str, run: Callable[[], Any]) -> Any:
+def check_loss(task: Task, dense: nn.Module, few: Few) -> None:
+    """Try the loss on training batches, in training.
+
+    Raises:
+        RankfrontError: the model refuses the data or gives no finite numbers, or the loss refuses its outputs.
+    """
+    for batch in few.held:
+        outputs = _accepted("training", dense, batch, lambda batch=batch: _in_training(task, dense, batch))
+        _fits("loss", outputs, batch, lambda outputs=outputs, batch=batch: _try_loss(task, outputs, batch.targets))
+
+
+@torch.no_grad()
+def check_score(task: Task, dense: nn.Module, few: Few, batch_size: int) -> bool:
+    """Try the score on validation batches by the evaluation that trials use.
+
+    A score of the user's own may fail because the samples are few, such as one that needs samples of every class. Where
+    it fails it is computed on all of the validation data, and only if it fails there, too, the error is raised.
+
+    Args:
+        task: whose score is tried.
+        dense: its model, in eval mode, where the batches are.
+        few: of validation data.
+        batch_size: largest batch of the passes without gradients.
+
+    Returns:
+        Whether the score could be computed on the few samples.
+
+    Raises:
+        RankfrontError: the model refuses the data or gives no finite numbers, or the score refuses its outputs.
+    """
+    score = task.score
+    passed = [
+        (_accepted("validation", dense, batch, lambda batch=batch: apply(dense, batch.inputs)), batch)
+        for batch in few.held
+    ]
+    outputs, batch = passed[0]
+    if score.keeps_outputs:
+        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors_of((outputs, batch.targets)))
+        check_memory(size, batch.samples, task.validation.size)
+    device = next((p.device for p in dense.parameters()), torch.device("cpu"))
+
+    few_do = True
+
+    def scored() -> None:
+        nonlocal few_do
+        try:
+            evaluate(dense, cast("Split", few), score, device=device, batch_size=batch_size)
+        except Exception:
+            if task.score_is_default:
+                raise
+            few_do = False
+            evaluate(dense, task.validation, score, device=device, batch_size=batch_size)
+
+    _fits("score", outputs, batch, scored)
+    _check_shapes("score", lambda outputs, targets: score.of([(outputs, targets)]), outputs, batch.targets)
+    return few_do
+
+
+def _accepted(data: str, dense: nn.Module, batch: Batch, run: Callable[[], Any]) -> Any:
     try:
         outputs = run()
     except RankfrontError:
         raise
     except Exception as error:
-        raise RankfrontError(f"the model must accept a sample of the {data} data, but: {sentence(error)}") from error
+        at = f" ({where})" if (where := place(error)) else ""
+        what = "a sample" if batch.samples == 1 else f"a batch of {batch.samples} samples"
+        raise RankfrontError(
+            f"the model must accept {what} of the {data} data, but: "
+            f"{sentence(error)}{at}{of_inputs(dense, batch.inputs)}"
+        ) from error
     main = main_output(outputs)
     if main is not None and not bool(torch.isfinite(main).all()):
         raise RankfrontError(
@@ -101,14 +138,16 @@ def _accepted(data: str, run: Callable[[], Any]) -> Any:
     return outputs
 
 
-def _fits(name: str, run: Callable[[], None]) -> None:
+def _fits(name: str, outputs: Any, batch: Batch, run: Callable[[], None]) -> None:
     try:
         run()
     except RankfrontError:
         raise
     except Exception as error:
+        at = f" ({where})" if (where := place(error)) else ""
         raise RankfrontError(
-            f"the {name} must accept the model's outputs and the data's targets, but: {sentence(error)}"
+            f"the {name} must accept the model's outputs and the data's targets, but: "
+            f"{sentence(error)}{at}{of_targets(outputs, batch.targets)}"
         ) from error
 
 
@@ -129,6 +168,9 @@ def _in_training(task: Task, dense: nn.Module, batch: Batch) -> Any:
 def _try_loss(task: Task, outputs: Any, targets: Any) -> None:
     """Raise `RankfrontError` where the loss is not one number that depends on the model's outputs."""
     criterion = task.criterion
+    logits = main_output(outputs)
+    if logits is not None and logits.ndim > 1 and criterion.classifies(outputs, targets):
+        check_classes(task.train, logits.shape[class_dimension(outputs, targets)], criterion.ignored)
     value = criterion(outputs, targets)
     if not isinstance(value, Tensor) or value.numel() != 1:
         given = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
@@ -139,23 +181,6 @@ def _try_loss(task: Task, outputs: Any, targets: Any) -> None:
             "the loss must have a gradient with respect to the model's outputs, but has none (does it call .item()?)"
         )
     _check_shapes("loss", criterion, outputs, targets)
-    logits = main_output(outputs)
-    if logits is not None and criterion.classifies(outputs, targets):
-        check_classes(task.train, logits.shape[class_dimension(outputs, targets)], criterion.ignored)
-
-
-def _try_score(task: Task, dense: nn.Module, outputs: Any, batch: Batch, batch_size: int) -> None:
-    score = task.score
-    if score.keeps_outputs:
-        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors_of((outputs, batch.targets)))
-        check_memory(size, batch.samples, task.validation.size)
-    try:
-        score.of([Pair(outputs, batch.targets, batch.samples)])
-    except Exception:
-        if task.score_is_default:
-            raise
-        evaluate(dense, task.validation, score, batch_size=batch_size)
-    _check_shapes("score", lambda outputs, targets: score.of([(outputs, targets)]), outputs, batch.targets)
 
 
 def _check_shapes(name: str, function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> None:

@@ -18,7 +18,7 @@ from torch import nn
 from .calibration.calibrate import calibrate
 from .calibration.moments import Moments, Statistic
 from .calibration.samples import Samples, draw
-from .checks import check_loss_and_score, check_some_layer_saves
+from .checks import check_some_layer_saves
 from .dense import dense_of
 from .device import to_device
 from .export.int8 import quantized
@@ -78,7 +78,6 @@ class Objective:
         check_some_layer_saves(self.layers, dense.kinds)
         self.batch_size = task.eval_batch_size or pass_size(self.dense, self.example, task.batch_size)
         """Largest batch of the passes without gradients."""
-        check_loss_and_score(task, self.dense, self.batch_size)
         self._cache, self._samples = cache, Samples([], [])
         self._frozen_norms = frozen_norms(self.dense, task.model)
         self._soft = SoftTargets(self.dense, task.train, self.batch_size)

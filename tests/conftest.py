@@ -98,3 +98,11 @@ def task(dense: nn.Sequential) -> Task:
 
 def go(task: Task, out: Path, **kwargs: Any) -> Result:
     return run(task, out=out, device="cpu", progress=False, **kwargs)
+
+
+def rehearsed(task: Task) -> list[str]:
+    """Do a task's dry run; return its warnings."""
+    from rankfront.objectives.objective import Objective
+    from rankfront.objectives.rehearsal import Rehearsal
+
+    return Rehearsal.of(Objective(task, device=torch.device("cpu"))).run()

@@ -159,13 +159,13 @@ class Split:
         read = (self._pair(one) for one in self._form.read(batch_size, order, torch.device("cpu")))
         return [self._ready(batch, device) for batch in reservoir(read, samples, batch_size, order)]
 
-    def few(self, samples: int) -> Batch:
-        """Return at most so many samples, always the same, read in this process; after ``transform``, on the CPU.
+    def few(self, samples: int, device: torch.device | str = "cpu") -> Batch:
+        """Return at most so many samples, always the same, read in this process; after ``transform``, on a device.
 
         They are evenly spaced among those that the data gives; of a stream, the first. Whatever the user's code raises
         passes.
         """
-        return self._ready(self._pair(Read(self._form.few(samples))), torch.device("cpu"))[:samples]
+        return self._ready(self._pair(Read(self._form.few(samples))), torch.device(device))[:samples]
 
     def example(self) -> Inputs:
         """Return the first sample's inputs as a batch of one, on the CPU.

@@ -15,6 +15,7 @@ from torch.nn.modules.conv import _ConvNd
 from ..boundary import sentence
 from ..data.structure import Inputs
 from ..errors import RankfrontError
+from .hints import of_inputs
 from .layer import TYPES, Layer
 from .multiplications import Use
 from .replace import can_replace
@@ -115,9 +116,8 @@ def _traced(model: nn.Module, example: Inputs, samples: Iterable[Inputs], togeth
         where = ""
         if refused.module is not None and refused.shape is not None:
             where = f"layer {_named(model, refused.module)}, given {tuple(refused.shape)}: "
-        raise RankfrontError(
-            f"the model must accept a sample of the training data, but: {where}{sentence(refused.__cause__ or refused)}"
-        ) from refused.__cause__
+        why = f"{where}{sentence(refused.__cause__ or refused)}{of_inputs(model, example)}"
+        raise RankfrontError(f"the model must accept a sample of the training data, but: {why}") from refused.__cause__
 
 
 def _can_factorize(model: nn.Module, users: list[tuple[str, nn.Module]], traced: Trace) -> tuple[bool, str]:

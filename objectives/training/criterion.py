@@ -88,7 +88,11 @@ class Criterion:
         with in_users_code("the loss", main, targets):
             if not self.is_cross_entropy:
                 return function(main, targets)
-            return function(main.movedim(class_dimension(outputs, targets), min(1, main.ndim - 1)), labels_of(targets))
+            logits = main.movedim(class_dimension(outputs, targets), min(1, main.ndim - 1))
+            labels = labels_of(targets)
+            # Classes in other integers than torch's cross entropy takes.
+            whole = isinstance(labels, Tensor) and labels.ndim < main.ndim and not labels.is_floating_point()
+            return function(logits, labels.long() if whole else labels)
 
 
 def _is_torchs(loss: Callable[[Any, Any], Tensor]) -> bool:

@@ -20,6 +20,7 @@ from ..results.finished import FinishedModel
 from ..results.plots.ranks import legend, short_names
 from ..results.result import Result
 from ..results.tables import front_rows
+from ..storage.warnings import warnings_of
 
 TITLES = {
     "ranks": f"Kinds and ranks per layer on the front ({legend(short_names(KINDS))})",
@@ -79,6 +80,7 @@ def _content(result: Result) -> dict[str, Any]:
         "tested": any(f"test_{scale.name}" in row for row in rows),
         "figures": figures,
         "front": [_row(result, row) for row in rows],
+        "warnings": warnings_of(result.study),
         "remarks": len(remarked),
         "remarked": [
             {"trial": record.trial, "state": record.state, "reason": record.reason.splitlines()[0][:300]}

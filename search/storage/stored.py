@@ -16,6 +16,7 @@ from .folder import Folder
 from .identity import IDENTITY, identity_in
 from .locks import locks_of
 from .rewrites import layers_of, rewrites_in
+from .slots import next_slot
 from .source import Source, source_of
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ class Stored:
     source: Source | None
     where: str
     """The folder or database it lies in, for messages."""
+    next_slot: int = 0
+    """The first of its trials that is still to be run."""
     rewrites: Rewrites | None = None
     """What was rewritten in its dense model, where it says so."""
     layers: tuple[str, ...] = ()
@@ -69,6 +72,7 @@ def read_stored(folder: Folder, storage: str | None) -> Stored | None:
             known.get(TRIALS),
             source_of(study, folder),
             storage or str(folder.database),
+            next_slot(study),
             rewrites_in(study),
             layers_of(study),
         )

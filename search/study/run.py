@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 from optuna.study import Study
 
+from ...objectives.cautions import at_chance
+from ...objectives.device import to_device
 from ...objectives.errors import RankfrontError
 from ...objectives.export.pretrained import is_pretrained, keep_architecture
 from ...objectives.io.files import write_json
 from ...objectives.metrics.registry import METRICS
 from ...objectives.objective import Objective
 from ...objectives.plan import Plan
+from ...objectives.rehearsal import Rehearsal
 from ...objectives.task import Task, check_task
 from ..allocation.knapsack import knapsack
 from ..report.progress import LOW_FIDELITY, Progress, showing
@@ -34,6 +37,7 @@ from ..storage.source import keep_source, source_of
 from ..storage.stored import TRIALS, read_stored
 from ..storage.studies import check_only_study, create_or_resume
 from ..storage.trials import COLUMNS
+from ..storage.warnings import keep_warnings
 from .final_scores import score_on_test
 from .loop import TrialLoop
 from .options import called_with
@@ -79,6 +83,8 @@ def run(settings: RunArguments) -> Result:  # noqa: D417
         rewrites = None if stored is None else stored_rewrites(stored.rewrites, stored.layers, task.model)
         objective = Objective(task, device=ready.device, seed=ready.seed, cache=folder.cache, rewrites=rewrites)
         check_possible(ready.budget, objective.costs.dense, objective.smallest)
+        ended = stored is not None and stored.next_slot >= ready.trials
+        warnings = [] if ended else Rehearsal.of(objective).run()
         url = database_of(folder.path, ready.storage)
         folder.prepare()
         if (known := folder.study_name()) is not None:
@@ -86,6 +92,7 @@ def run(settings: RunArguments) -> Result:  # noqa: D417
         worker = Worker(folder, locks_of(folder, ready.storage))
         with worker.alive(), storage_errors(url):
             study = _opened(url, objective, ready, worker)
+            _warn(study, warnings, worker, progress)
             with worker.exclusive():
                 alone, why = keep_architecture(folder.architecture, task.model, task.files)
             if not alone and is_pretrained(task.model):
@@ -112,6 +119,13 @@ def _opened(url: str, objective: Objective, settings: RunSettings, worker: Worke
         worker.free_dead(study)
         write_json(folder.manifest, manifest_of(study, objective.device, settings.storage))
     return study
+
+
+def _warn(study: Study, warnings: list[str], worker: Worker, progress: Progress) -> None:
+    for said in warnings:
+        progress.say(f"warning: {said}")
+    with worker.exclusive():
+        keep_warnings(study, warnings)
 
 
 def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: Worker, progress: Progress) -> Result:
@@ -146,8 +160,9 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: W
 
 def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Worker, progress: Progress) -> TrialLoop:
     """Make everything ready for trials: the layers' decompositions, the plans there are, the sampler."""
+    _note_dense_model(study, objective, worker, progress)
     objective.prepare(progress)
-    _note_dense_model(study, objective, settings, progress)
+    _say_what_there_is(objective, settings, progress)
     space = Space(Candidates.of(objective), settings.budget.limits(objective.costs.dense))
     if knapsack(space.candidates, space.limits) is None:
         raise RankfrontError(f"budget {settings.budget} is kept by no plan: its bounds cannot hold all at once")
@@ -181,17 +196,21 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
     return TrialLoop(study, space, asker, objective, settings, worker, progress, dense)
 
 
-def _note_dense_model(study: Study, objective: Objective, settings: RunSettings, progress: Progress) -> None:
-    """Score the dense model once, and say what there is to compress."""
+def _note_dense_model(study: Study, objective: Objective, worker: Worker, progress: Progress) -> None:
+    """Score the dense model once; say what it is, and whether it does no better than guessing."""
     task = objective.task
     if not is_noted(study):
-        found = objective.scored(objective.dense)
+        found = objective.scored(to_device(objective.dense, objective.device))
         DenseModel(found.score, objective.costs.dense, {"validation": found.samples}, task.score.scale).note(study)
+        if guesses := at_chance(task, objective.dense, found.score, found.samples):
+            _warn(study, [guesses], worker, progress)
     dense = DenseModel.of(study)
     costs = ", ".join(f"{name} {METRICS[name].show(dense.metrics[name])}" for name in dense.costs)
     progress.say(f"dense model: validation {dense.scale.name} {dense.scale.show(dense.score)}, {costs}")
-    if objective.frozen:
-        progress.say("every parameter is frozen: nothing is fine-tuned")
+
+
+def _say_what_there_is(objective: Objective, settings: RunSettings, progress: Progress) -> None:
+    """Say what there is to compress."""
     count = len(objective.decompositions.options)
     progress.say(f"{count} layers to factorize, budget {settings.budget}, sampler {sampler_name(settings.sampler)}")
     for name, reason in list(objective.layers.left_dense.items())[:8]:

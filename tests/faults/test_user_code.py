@@ -36,12 +36,12 @@ class FailsAtRandom:
     def __init__(self, failure: Callable[[Tensor], Tensor], share: float = 0.02) -> None:
         self.failure, self.share = failure, share
         self.rng = np.random.default_rng(0)
-        self.began = False
+        self.calls = 0
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         value = functional.cross_entropy(outputs, targets)
-        fails = self.began and self.rng.random() < self.share
-        self.began = True
+        self.calls += 1
+        fails = self.calls > 20 and self.rng.random() < self.share  # the dry run passes
         return self.failure(value) if fails else value
 
 
@@ -110,17 +110,14 @@ def test_parts_add_up_to_the_gradients_of_the_whole(dense: torch.nn.Module) -> N
 
 
 def test_not_even_one_sample_fits(tmp_path: Path) -> None:
-    tried = 0
-
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-        nonlocal tried
-        tried += outputs.requires_grad
-        if outputs.requires_grad and tried > 1:  # the first time only two samples are tried, before the study begins
+        if outputs.requires_grad:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return functional.cross_entropy(outputs, targets)
 
-    with pytest.raises(RankfrontError, match="3 trials failed, none succeeded before; the first: OutOfMemoryError"):
+    with pytest.raises(RankfrontError, match=r"must accept .*OutOfMemoryError"):
         go(small_task(loss=loss), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 class DiesOnce(Dataset[tuple[Tensor, Tensor]]):

@@ -13,7 +13,7 @@ from rankfront.objectives.kinds.registry import KINDS
 from rankfront.objectives.metrics.registry import measure
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.training.distillation import SoftTargets, distillation_loss
-from tests.conftest import blobs, perceptron
+from tests.conftest import blobs, perceptron, rehearsed
 
 MODULE_KINDS = [name for name in KINDS if name != "stored"]
 """Kinds that replace a module."""
@@ -165,7 +165,7 @@ def test_a_model_with_dict_outputs_and_its_own_loss_and_score() -> None:
     ("targets", "said"),
     [
         (torch.randn(200), "the loss must accept the model's outputs"),
-        (torch.full((200,), 4), "the loss must accept the model's outputs"),
+        (torch.full((200,), 4), "targets must be classes from 0 to 3, .* but go from 4 to 4"),
         (torch.randn(200, 4), "accuracy needs outputs"),
     ],
     ids=["floats", "labels out of range", "several a sample"],
@@ -173,7 +173,7 @@ def test_a_model_with_dict_outputs_and_its_own_loss_and_score() -> None:
 def test_targets_that_do_not_fit_are_told_before_anything_is_done(targets: Tensor, said: str) -> None:
     data = (blobs(200, 1)[0], targets)
     with pytest.raises(RankfrontError, match=said):
-        Objective(Task(perceptron(), data, data), device=CPU)
+        rehearsed(Task(perceptron(), data, data))
 
 
 def test_the_fine_tune_asked_for_decides_about_distillation(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -268,7 +268,7 @@ def test_a_model_that_is_frozen_altogether_is_not_fine_tuned_and_says_so(kind: s
         ),
         (
             {"validation": (torch.zeros(40, 7), torch.zeros(40, dtype=torch.long))},
-            "accept a sample of the validation data",
+            "accept a batch of 8 samples of the validation data",
         ),
         ({"train": (torch.zeros(40, 12), torch.arange(40) % 5)}, "classes from 0 to 3, .* but go from 0 to 4"),
         ({"train": (torch.full((40, 12), torch.nan), torch.arange(40) % 4)}, "finite outputs on the training data"),
@@ -276,7 +276,7 @@ def test_a_model_that_is_frozen_altogether_is_not_fine_tuned_and_says_so(kind: s
 )
 def test_what_cannot_be_is_said_with_the_rule(task: Task, change: dict[str, Any], said: str) -> None:
     with pytest.raises(RankfrontError, match=said):
-        Objective(replace(task, **change), device=torch.device("cpu"))
+        rehearsed(replace(task, **change))
 
 
 def test_the_untrained_score_is_that_of_the_network_that_is_trained(task: Task) -> None:
@@ -328,11 +328,11 @@ def of_no_number(outputs: Tensor, targets: Tensor) -> float:
 )
 def test_a_score_that_cannot_be_computed_is_told_before_anything_is_done(task: Task, score: Any, said: str) -> None:
     with pytest.raises(RankfrontError, match=said):
-        Objective(replace(task, score=score), device=CPU)
+        rehearsed(replace(task, score=score))
 
 
 def test_a_score_that_fails_on_few_samples_only_is_taken(task: Task) -> None:
-    assert Objective(replace(task, score=of_all_classes), device=CPU).score(task.model) == 0.5
+    assert not rehearsed(replace(task, score=of_all_classes))
 
 
 @pytest.mark.parametrize(
@@ -341,9 +341,9 @@ def test_a_score_that_fails_on_few_samples_only_is_taken(task: Task) -> None:
         (lambda outputs, targets: nn.functional.cross_entropy(outputs, targets).item(), "but gave a float"),
         (lambda outputs, targets: torch.tensor(1.0), "must have a gradient with respect to the model's outputs"),
         (lambda outputs, targets: nn.functional.cross_entropy(outputs.detach(), targets), "must have a gradient"),
-        (nn.CrossEntropyLoss(reduction="none"), r"return one number as a tensor.* but gave a tensor \(2,\)"),
+        (nn.CrossEntropyLoss(reduction="none"), r"return one number as a tensor.* but gave a tensor \(8,\)"),
     ],
 )
 def test_a_loss_that_cannot_be_trained_on_is_refused_at_once(task: Task, loss: Any, said: str) -> None:
     with pytest.raises(RankfrontError, match=said):
-        Objective(replace(task, loss=loss), device=torch.device("cpu"))
+        rehearsed(replace(task, loss=loss))

@@ -20,7 +20,7 @@ from rankfront import Choice, FineTune, Plan, RankfrontError, Score, Task
 from rankfront.objectives.metrics.evaluation import evaluate
 from rankfront.objectives.model.outputs import main_output
 from rankfront.objectives.objective import Objective
-from tests.conftest import blobs, perceptron
+from tests.conftest import blobs, perceptron, rehearsed
 
 CPU = torch.device("cpu")
 
@@ -164,12 +164,12 @@ def test_a_structure_without_a_main_output_is_told() -> None:
         return {"start": logits, "end": logits + 1}
 
     with pytest.raises(
-        RankfrontError, match=r"cross_entropy needs one tensor .* a dict of start \(2, 4\), end \(2, 4\)"
+        RankfrontError, match=r"cross_entropy needs one tensor .* a dict of start \(8, 4\), end \(8, 4\)"
     ):
-        Objective(task_of(heads), device=CPU)
+        rehearsed(task_of(heads))
     own = task_of(heads, loss=lambda o, t: functional.cross_entropy(o["start"], t))
     with pytest.raises(RankfrontError, match=r"accuracy needs outputs .* a score of its own"):
-        Objective(own, device=CPU)
+        rehearsed(own)
 
 
 class Fused(nn.Module):

@@ -14,7 +14,7 @@ from rankfront import RankfrontError, Score, Split, Task
 from rankfront.objectives.metrics.accuracy import accuracy, right_of
 from rankfront.objectives.metrics.evaluation import evaluate
 from rankfront.objectives.metrics.scale import ACCURACY
-from tests.conftest import blobs, perceptron
+from tests.conftest import blobs, perceptron, rehearsed
 
 
 @given(st.integers(0, 2**20), st.sampled_from([(), (4,), (3, 4)]), st.sampled_from([None, -100, 255, 1]))
@@ -75,26 +75,22 @@ def test_what_is_no_classifier_is_told(outputs: Any, targets: Any, said: str) ->
 @pytest.mark.parametrize("loss", [nn.MSELoss(), nn.functional.l1_loss, lambda o, t: ((o - t) ** 2).mean()])
 @pytest.mark.parametrize("score", [lambda o, t: -float((o - t).square().mean()), None])
 def test_targets_that_torch_would_broadcast_are_told(loss: Any, score: Any) -> None:
-    from rankfront.objectives.objective import Objective
-
     x, y = torch.randn(60, 12), torch.randn(60)
     task = Task(perceptron(classes=1), (x, y), (x, y), loss=loss, score=score)
-    with pytest.raises(RankfrontError, match=r"the loss must compare .* outputs \(2, 1\) against targets \(2,\): give"):
-        Objective(task, device=torch.device("cpu"))
+    with pytest.raises(RankfrontError, match=r"the loss must compare .* outputs \(8, 1\) against targets \(8,\): give"):
+        rehearsed(task)
     right = lambda o, t: loss(o[:, 0], t)  # noqa: E731
     if score is None:
-        with pytest.raises(RankfrontError, match=r"accuracy needs outputs .* got \(16, 1\) and \(16,\)"):
-            Objective(Task(perceptron(classes=1), (x, y), (x, y), loss=right), device=torch.device("cpu"))
+        with pytest.raises(RankfrontError, match=r"accuracy needs outputs .* got \(8, 1\) and \(8,\)"):
+            rehearsed(Task(perceptron(classes=1), (x, y), (x, y), loss=right))
         return
-    with pytest.raises(RankfrontError, match=r"the score must compare .* outputs \(16, 1\) against targets \(16,\)"):
-        Objective(Task(perceptron(classes=1), (x, y), (x, y), loss=right, score=score), device=torch.device("cpu"))
+    with pytest.raises(RankfrontError, match=r"the score must compare .* outputs \(8, 1\) against targets \(8,\)"):
+        rehearsed(Task(perceptron(classes=1), (x, y), (x, y), loss=right, score=score))
     fine = Task(perceptron(classes=1), (x, y), (x, y), loss=right, score=lambda o, t: score(o[:, 0], t))
-    Objective(fine, device=torch.device("cpu"))
-    Objective(
-        Task(perceptron(classes=1), (x, y), (x, y), loss=right, score=lambda o, t: 0.5), device=torch.device("cpu")
-    )
+    rehearsed(fine)
+    rehearsed(Task(perceptron(classes=1), (x, y), (x, y), loss=right, score=lambda o, t: 0.5))
     column = Task(perceptron(classes=1), (x, y[:, None]), (x, y[:, None]), loss=loss, score=score)
-    Objective(column, device=torch.device("cpu"))
+    rehearsed(column)
 
 
 def test_two_dimensional_targets_as_the_outputs_are_no_trap() -> None:
@@ -102,9 +98,8 @@ def test_two_dimensional_targets_as_the_outputs_are_no_trap() -> None:
         return -float((outputs - targets).abs().mean())
 
     x, y = torch.randn(60, 12), torch.randn(60, 4)
-    from rankfront.objectives.objective import Objective
 
-    Objective(Task(perceptron(), (x, y), (x, y), loss=nn.MSELoss(), score=score), device=torch.device("cpu"))
+    rehearsed(Task(perceptron(), (x, y), (x, y), loss=nn.MSELoss(), score=score))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from rankfront.objectives.data.batch import Batch
 from rankfront.objectives.model.outputs import class_dimension, own_loss
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.training.criterion import Criterion
-from tests.conftest import blobs, perceptron
+from tests.conftest import blobs, perceptron, rehearsed
 
 CPU = torch.device("cpu")
 
@@ -112,9 +112,9 @@ def test_a_detection_model_is_trained_on_the_sum_of_its_losses() -> None:
 
 def test_a_model_without_a_loss_is_told() -> None:
     with pytest.raises(
-        RankfrontError, match=r'loss="model" needs a model that returns its loss, .* gave \(2, 4\): its'
+        RankfrontError, match=r'loss="model" needs a model that returns its loss, .* gave \(8, 4\): its'
     ):
-        Objective(Task(perceptron(), blobs(50, 1), blobs(50, 2), loss="model"), device=CPU)
+        rehearsed(Task(perceptron(), blobs(50, 1), blobs(50, 2), loss="model"))
 
 
 def test_a_word_that_is_no_loss() -> None:

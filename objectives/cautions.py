@@ -1,0 +1,142 @@
+"""What works, but hardly as it was meant: warnings on data and model, seen on a few samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from .data.few import Few
+from .data.structure import apply, place, tensors_of
+from .model.outputs import main_output
+
+if TYPE_CHECKING:
+    from .data.split import Split
+    from .task import Task
+
+FEW_SAMPLES = 50
+"""A validation split of fewer samples hardly tells two plans apart: one sample is 2 % of an accuracy."""
+
+DEFAULT_CALIBRATION = 1024
+"""The task's own default: nobody asked for so many."""
+
+TOLERANCE = 1e-2
+"""Difference of two outputs of a sample, relative to their size, that is more than rounding."""
+
+
+def cautions(task: Task, dense: nn.Module, train: Few, validation: Few) -> Iterator[str]:
+    """Yield warnings, each a sentence; what cannot be found out yields none.
+
+    Args:
+        task: the task.
+        dense: its model, in eval mode, where the batches are.
+        train: batches of training data.
+        validation: batches of validation data.
+    """
+    checks: tuple[Callable[[], str], ...] = (
+        lambda: _small(task),
+        lambda: _same_data(task, train, validation),
+        lambda: _calibration(task),
+        lambda: _depends(dense, validation),
+    )
+    for check in checks:
+        if said := check():
+            yield said
+
+
+@torch.no_grad()
+def at_chance(task: Task, dense: nn.Module, accuracy: float, samples: int) -> str:
+    """Return a warning where a dense model's accuracy is that of guessing; nothing where it is no accuracy."""
+    if not task.score_is_default or samples < 1:
+        return ""
+    labels = task.validation.source[-1] if task.validation.indexed else None
+    if isinstance(labels, Tensor) and labels.ndim == 1 and not labels.is_floating_point():
+        share, what = labels.unique(return_counts=True)[1].max().item() / len(labels), "the most frequent class alone"
+    else:
+        device = next((p.device for p in dense.parameters()), torch.device("cpu"))
+        found = main_output(apply(dense, place(task.validation.example(), device)))
+        if found is None or found.ndim != 2:
+            return ""
+        share, what = 1 / found.shape[1], f"guessing one of {found.shape[1]} classes"
+    if accuracy > share + 2 * math.sqrt(share * (1 - share) / samples):
+        return ""
+    return (
+        f"the dense model's accuracy on the validation data, {100 * accuracy:.3g} %, is hardly that of {what}, "
+        f"{100 * share:.3g} %: is it trained, and are its inputs prepared and its classes numbered as in training?"
+    )
+
+
+def _small(task: Task) -> str:
+    samples = task.validation.size
+    if samples is None or samples >= FEW_SAMPLES:
+        return ""
+    share = f": one of them is {100 / samples:.2g} % of the score" if task.score.scale.proportion else ""
+    return f"the validation data has {samples} sample{'s' * (samples != 1)}{share}, too few to tell plans apart"
+
+
+def _same_data(task: Task, train: Few, validation: Few) -> str:
+    if task.train.size is None or task.train.size != task.validation.size:
+        return ""
+    own = task.train.source is task.validation.source or _equal(task.train, task.validation)
+    alike = own or all(
+        _alike(tensors_of(a.inputs), tensors_of(b.inputs)) for a, b in zip(train.held, validation.held, strict=False)
+    )
+    return (
+        "training and validation data are the same samples: the scores say how well they are remembered, "
+        "so give data for validation that is not trained on"
+        if alike
+        else ""
+    )
+
+
+def _equal(one: Split, other: Split) -> bool:
+    first, second = one.fingerprints(), other.fingerprints()
+    return first is not None and second is not None and first[0] == second[0]
+
+
+def _alike(ours: list[Tensor], theirs: list[Tensor]) -> bool:
+    return len(ours) == len(theirs) > 0 and all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def _calibration(task: Task) -> str:
+    samples = task.train.size
+    if samples is None or task.calibration in (DEFAULT_CALIBRATION, *range(samples + 1)):
+        return ""
+    return f"calibration is to have {task.calibration:,} samples, but the training data has {samples:,}: all are used"
+
+
+@torch.no_grad()
+def _depends(dense: nn.Module, validation: Few) -> str:
+    """Return a warning on a model whose output on a sample is another one each time, or in another batch."""
+    batch = validation.held[0]
+    if batch.samples < 2 or not batch.can_cut()[0]:
+        return ""
+    first, again = (_main(dense, batch.inputs) for _ in range(2))
+    if first is None or again is None or batch.dim >= first.ndim:
+        return ""
+    if _differ(first, again):
+        return (
+            "the model gives other outputs each time it is asked, in eval mode, too (dropout or other random numbers "
+            "that eval() does not switch off?): scores will scatter"
+        )
+    alone = _main(dense, batch[:1].inputs)
+    ours = first.narrow(batch.dim, 0, 1)
+    if alone is None or alone.shape != ours.shape or not _differ(ours, alone):
+        return ""
+    return (
+        "the model's output on a sample depends on the others in its batch, in eval mode, too (a batch norm that uses "
+        "the batch's statistics?): scores depend on the batch size"
+    )
+
+
+def _main(model: nn.Module, inputs: Any) -> Tensor | None:
+    found = main_output(apply(model, inputs))
+    return found.double() if found is not None and found.ndim and found.is_floating_point() else None
+
+
+def _differ(one: Tensor, other: Tensor) -> bool:
+    scale = max(float(one.abs().mean()), 1e-12)
+    return one.shape != other.shape or float((one - other).abs().max()) > TOLERANCE * scale

@@ -1,0 +1,215 @@
+"""A dry run before anything is prepared: what would fail in every trial is said at once, in one sentence.
+
+A few samples pass the real evaluation with the real score, in batches of unequal size; one training step passes the
+real fine-tune of a network in which every layer is factorized, with small random factors; that network is saved and
+loaded again. Nothing is left changed: random state, the model, the loaders and their workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from .boundary import UNEXPECTED, told
+from .cautions import cautions
+from .checks import check_ends, check_loss, check_score
+from .data.batch import Batch
+from .data.few import Few, few_of, leaves_one
+from .data.randomness import fixed_seed
+from .data.structure import full_precision
+from .device import to_device
+from .errors import RankfrontError, TrialError
+from .export.int8 import quantized
+from .export.model_files import load_model, save_weights
+from .kinds.skeleton import skeleton
+from .metrics.evaluation import evaluate
+from .plan import Choice, Plan
+from .training.distillation import SoftTargets
+from .training.finetune import finetune
+from .training.loss import mixed_loss
+
+if TYPE_CHECKING:
+    from .data.split import Split
+    from .objective import Objective
+    from .training.settings import FineTune
+
+SIZES = 8, 5
+"""Samples of the two batches."""
+
+FEWEST = 2, 1
+"""Samples of the two batches of a network whose pass takes long."""
+
+FLOP_LIMIT = 2e10
+"""FLOP of `SIZES` samples beyond which `FEWEST` are taken: about a second of a core for all passes together."""
+
+DIVERGED = 100.0
+"""A loss that one training step makes so many times larger than that of random factors has diverged."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A dry run of an objective that is not prepared yet."""
+
+    objective: Objective
+    by: FineTune
+    """How networks will be trained."""
+
+    @classmethod
+    def of(cls, objective: Objective, by: FineTune | None = None) -> Rehearsal:
+        """Return the dry run of an objective; with another fine-tune than the task's own where one is given."""
+        return cls(objective, by or objective.task.finetune)
+
+    def run(self) -> list[str]:
+        """Return warnings, each a sentence.
+
+        Raises:
+            RankfrontError: what would fail in every trial: what and where, the rule, what to do.
+        """
+        objective, task = self.objective, self.objective.task
+        dense = to_device(objective.dense, objective.device)
+        flops = float(objective.costs.dense["flops"])
+        sizes = SIZES if flops * sum(SIZES) <= FLOP_LIMIT else FEWEST
+        with _left_as_it_was(objective):
+            check_ends(task, objective.batch_size)
+            train = few_of(task.train, sizes, objective.device)
+            single = (1,) if leaves_one(task.validation, objective.batch_size) else ()
+            validation = few_of(task.validation, (*sizes, *single), objective.device)
+            first = Few(task.train, train.held[:1])
+            check_loss(task, dense, first)
+            few_do = check_score(task, dense, validation, objective.batch_size)
+            warnings = list(cautions(task, dense, train, validation))
+            plan = _smallest(objective)
+            model = _random_factors(dense, plan)
+            warnings += self._train(model, plan, first, validation if few_do else None)
+            self._save(model, plan)
+        return warnings
+
+    def _train(self, model: nn.Module, plan: Plan, first: Few, validation: Few | None) -> list[str]:
+        """Take one training step by the real fine-tune; return warnings."""
+        objective, task = self.objective, self.objective.task
+        if self.by.total_steps(task.train) == 0:
+            return []
+        if objective.frozen:
+            return [
+                "every parameter is frozen: nothing to fine-tune; model.requires_grad_(True) lets factors be trained"
+            ]
+        losses: list[float] = []
+
+        def validate(model: nn.Module) -> float:
+            if validation is not None and not losses:
+                own = {"device": objective.device, "batch_size": objective.batch_size}
+                evaluate(model, cast("Split", validation), task.score, **own)
+            losses.append(self._loss(model, first.held[0]))
+            return 0.0
+
+        try:
+            finetune(
+                model,
+                cast("Split", first),
+                self._mixed,
+                validate,
+                replace(self.by, steps=1),
+                seed=0,
+                device=objective.device,
+                forward=task.criterion.forward,
+            )
+        except TrialError as error:
+            return [f"a training step with small random factors did not work: {error}"]
+        except Exception as error:
+            raise self._refused(error, plan, first.held[0]) from error
+        before, after = losses
+        if not before > 0 or after <= DIVERGED * before:
+            return []
+        return [
+            f"finetune lr {self.by.lr:g} is too large for {self.by.optimizer}: one step takes the loss of "
+            f"random factors from {before:.3g} to {after:.3g}"
+        ]
+
+    @cached_property
+    def _mixed(self) -> Callable[[Any, Batch], Tensor]:
+        """The loss that trials minimise."""
+        task = self.objective.task
+        soft = SoftTargets(self.objective.dense, task.train, self.objective.batch_size)
+        return partial(mixed_loss, loss=task.criterion, soft=soft, by=self.by)
+
+    def _loss(self, model: nn.Module, batch: Batch) -> float:
+        """Return the loss of a network on a batch, in training."""
+        model.train()
+        with torch.no_grad():
+            return float(self._mixed(full_precision(self.objective.task.criterion.forward(model, batch)), batch))
+
+    def _trains(self, model: nn.Module, batch: Batch) -> tuple[bool, str]:
+        """Return whether a network passes forward and backward in training, and why not."""
+        try:
+            outputs = self.objective.task.criterion.forward(model.train(), batch)
+            self._mixed(full_precision(outputs), batch).backward()
+        except Exception as error:
+            return False, str(told(error)).removesuffix(UNEXPECTED)
+        return True, ""
+
+    def _refused(self, error: Exception, plan: Plan, batch: Batch) -> RankfrontError:
+        """Return the error of a training step that failed: the model's own, or the layer's whose factors it refuses."""
+        dense = self.objective.dense
+        possible, why = self._trains(copy.deepcopy(dense), batch)
+        if not possible:
+            return RankfrontError(f"a training step of the model must work, but: {why}")
+        for name, choice in plan.items():
+            possible, why = self._trains(_random_factors(dense, Plan({name: choice})), batch)
+            if not possible:
+                return RankfrontError(
+                    f"a training step with layer {name} factorized must work, but: {why}; "
+                    f"exclude={name!r} leaves it dense"
+                )
+        return RankfrontError(f"a training step with every layer factorized must work, but: {told(error)}")
+
+    def _save(self, model: nn.Module, plan: Plan) -> None:
+        """Save the network as a trial's is, and load it again into the user's architecture."""
+        objective, int8 = self.objective, self.objective.task.int8
+        model = model.to("cpu", memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
+        with tempfile.TemporaryDirectory(prefix="rankfront-") as folder:
+            path = Path(folder) / "model.safetensors"
+            try:
+                save_weights(path, quantized(model) if int8 else model, int8=int8)
+                load_model(objective.task.model, plan, path, int8=int8, rewrites=objective.rewrites)
+            except Exception as error:
+                raise RankfrontError(
+                    f"the network must be one that can be saved and loaded again, but: {told(error)}"
+                ) from error
+
+
+def _smallest(objective: Objective) -> Plan:
+    """Return the plan in which every layer has its first kind's smallest rank."""
+    kinds = objective.decompositions.kinds
+    layers = objective.by_name
+    return Plan({name: Choice(of[0].name, of[0].smallest(layers[name])) for name, of in kinds.items() if of})
+
+
+@torch.no_grad()
+def _random_factors(dense: nn.Module, plan: Plan) -> nn.Module:
+    """Return the network of a plan with small random factors; biases are zero."""
+    model = skeleton(dense, plan)
+    for name in plan:
+        for tensor in model.get_submodule(name).state_dict(keep_vars=True).values():
+            tensor.zero_()
+            if tensor.is_floating_point() and tensor.ndim > 1:
+                tensor.normal_(0, 1 / math.sqrt(max(1, tensor[0].numel())))
+    return model
+
+
+@contextlib.contextmanager
+def _left_as_it_was(objective: Objective) -> Iterator[None]:
+    """Fix the random state in the context; restore it at the end, that of loaders and of a GPU, too."""
+    task, device = objective.task, objective.device
+    generators = [generator for split in (task.train, task.validation) for generator in split.generators]
+    with fixed_seed(0, *generators), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield

@@ -1,0 +1,268 @@
+"""A dry run says what would fail in every trial, warns of what hardly works, and leaves everything as it was."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from rankfront import FineTune, RankfrontError, Split, Task
+from rankfront.objectives.cautions import at_chance
+from rankfront.objectives.objective import Objective
+from rankfront.objectives.rehearsal import Rehearsal
+from rankfront.search.storage.warnings import warnings_of
+from tests.conftest import blobs, go, perceptron, rehearsed, trained_perceptron
+
+X, Y = blobs(80, 1)
+HELD_OUT = blobs(70, 2)
+CPU = torch.device("cpu")
+
+
+def task(model: nn.Module | None = None, **changes: Any) -> Task:
+    given = {"train": (X, Y), "validation": HELD_OUT, "finetune": FineTune(batch_size=20), **changes}
+    return Task(model or trained_perceptron(), **given)
+
+
+def refused(task: Callable[[], Task]) -> str:
+    with pytest.raises(RankfrontError) as caught:
+        rehearsed(task())
+    said = str(caught.value)
+    assert len(said) < 420 and "\n" not in said and "unexpected" not in said, said
+    return said
+
+
+class Wrapped(nn.Module):
+    """A network with something of the user's around it."""
+
+    def __init__(self, around: Callable[[nn.Module, Tensor], Any]) -> None:
+        super().__init__()
+        self.net = trained_perceptron()
+        self.around = around
+
+    def forward(self, x: Tensor) -> Any:
+        return self.around(self, x)
+
+
+def images(net: nn.Module | None = None, **changes: Any) -> Task:
+    conv = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 3), nn.Flatten(), nn.Linear(128, 4))
+    data = torch.randn(60, 3, 8, 8), torch.arange(60) % 4
+    return Task(net or conv, **{"train": data, "validation": data, **changes})
+
+
+def changed(inputs: Callable[[Tensor], Any] = lambda x: x, targets: Callable[[Tensor], Any] = lambda y: y) -> Any:
+    return {"train": (inputs(X), targets(Y)), "validation": (inputs(HELD_OUT[0]), targets(HELD_OUT[1]))}
+
+
+def test_what_is_well_passes_without_a_word() -> None:
+    assert rehearsed(task()) == []
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8, torch.int8])
+def test_classes_in_other_integers_are_taken(dtype: torch.dtype) -> None:
+    assert rehearsed(task(**changed(targets=lambda y: y.to(dtype)))) == []
+
+
+MISTAKES: list[tuple[str, Callable[[], Task], str]] = [
+    ("float64 inputs", lambda: task(**changed(lambda x: x.double())), "inputs are float64, the weights float32"),
+    (
+        "float64 arrays",
+        lambda: task(**changed(lambda x: x.double().numpy(), lambda y: y.numpy())),
+        "inputs are float64",
+    ),
+    ("float16 inputs", lambda: task(**changed(lambda x: x.half())), "inputs are float16, the weights float32"),
+    (
+        "integer inputs",
+        lambda: task(**changed(lambda x: x.long())),
+        "inputs are int64, the weights float32: give floats",
+    ),
+    (
+        "byte images",
+        lambda: images(train=(torch.zeros(40, 3, 8, 8, dtype=torch.uint8), torch.arange(40) % 4)),
+        "transform=lambda x: x.float() / 255",
+    ),
+    (
+        "channels last",
+        lambda: images(train=(torch.zeros(40, 8, 8, 3), torch.arange(40) % 4)),
+        "have their 3 channels last, a convolution takes them in dimension 1: give inputs.movedim(-1, 1)",
+    ),
+    ("float classes", lambda: task(**changed(targets=lambda y: y.float())), "give targets.long()"),
+    ("a column of classes", lambda: task(**changed(targets=lambda y: y[:, None])), "give targets.squeeze(1)"),
+    ("one-hot integers", lambda: task(**changed(targets=lambda y: nn.functional.one_hot(y, 4))), "argmax(1)"),
+    ("classes from 1", lambda: task(**changed(targets=lambda y: y + 1)), "go from 1 to 4"),
+    (
+        "classes from 1 in a Dataset",
+        lambda: task(train=DataLoader(TensorDataset(X, Y + 1), 20), validation=TensorDataset(*HELD_OUT)),
+        "counted from 1? give targets - 1",
+    ),
+    ("NaN inputs", lambda: task(**changed(lambda x: x.where(x.abs() < 2, torch.nan))), "NaN"),
+    (
+        "a batch of one is squeezed",
+        lambda: task(Wrapped(lambda m, x: m.net(x).squeeze()), validation=blobs(101, 2), eval_batch_size=20),
+        "",
+    ),
+    (
+        "training alone fails",
+        lambda: task(Wrapped(lambda m, x: m.net(x) if not m.training else 1 / 0)),
+        "a training step of the model must work, but: the model, given",
+    ),
+    (
+        "training alone reads a weight",
+        lambda: task(Wrapped(lambda m, x: m.net(x) + (m.net[0].weight.sum() * 0 if m.training else 0))),  # pyright: ignore
+        "exclude='net.0' leaves it dense",
+    ),
+    (
+        "the loss fails in training",
+        lambda: task(loss=lambda o, t: nn.functional.cross_entropy(o, t) / (0 if o.requires_grad else 1) + 1 // 0),
+        "the loss must accept the model's outputs and the data's targets, but: ZeroDivisionError",
+    ),
+    (
+        "the score is of other samples",
+        lambda: task(score=lambda o, t: float((o - t).mean())),
+        "the score must accept the model's outputs",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "said"), [m[1:] for m in MISTAKES], ids=[m[0] for m in MISTAKES])
+def test_a_mistake_is_one_sentence(make: Callable[[], Task], said: str) -> None:
+    assert said in refused(make)
+
+
+CAUTIONS: list[tuple[str, Callable[[], Task], str]] = [
+    ("3 samples", lambda: task(validation=blobs(3, 2)), "has 3 samples: one of them is 33 % of the score"),
+    ("one sample", lambda: task(validation=blobs(1, 2)), "has 1 sample:"),
+    ("the same data", lambda: task(validation=(X, Y)), "the same samples"),
+    ("copies of the same data", lambda: task(validation=(X.clone(), Y.clone())), "the same samples"),
+    (
+        "the same data in Datasets",
+        lambda: task(train=DataLoader(TensorDataset(X, Y), 10), validation=TensorDataset(X, Y)),
+        "the same samples",
+    ),
+    ("calibration", lambda: task(calibration=500), "500 samples, but the training data has 80"),
+    ("lr", lambda: task(finetune=FineTune(lr=50.0)), "finetune lr 50 is too large for adamw"),
+    ("lr of sgd", lambda: task(finetune=FineTune(lr=1e6, optimizer="sgd")), "finetune lr 1e+06 is too large for sgd"),
+    (
+        "frozen",
+        lambda: task(trained_perceptron().requires_grad_(False)),
+        "every parameter is frozen: nothing to fine-t",
+    ),
+    (
+        "batch statistics",
+        lambda: task(Wrapped(lambda m, x: m.net(x - 0.5 * x.mean(0)))),
+        "depends on the others in its batch",
+    ),
+    (
+        "dropout that stays",
+        lambda: task(Wrapped(lambda m, x: m.net(nn.functional.dropout(x, 0.5, training=True)))),
+        "other outputs each time",
+    ),
+]
+
+
+@pytest.mark.parametrize(("make", "said"), [c[1:] for c in CAUTIONS], ids=[c[0] for c in CAUTIONS])
+def test_what_hardly_works_is_warned_of(make: Callable[[], Task], said: str) -> None:
+    warnings = rehearsed(make())
+    assert len([warning for warning in warnings if said in warning]) == 1, warnings
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("lr", [1e-4, 1e-3, 1e-2])
+def test_a_usual_learning_rate_is_no_word_worth(optimizer: Any, lr: float) -> None:
+    assert rehearsed(task(finetune=FineTune(lr=lr, optimizer=optimizer, distill=0.5))) == []
+
+
+def test_a_model_in_training_mode_with_dropout_is_fine() -> None:
+    model = nn.Sequential(nn.Linear(12, 32), nn.Dropout(0.5), nn.ReLU(), nn.Linear(32, 4))
+    assert model.training and rehearsed(task(model)) == [] and model.training
+
+
+@pytest.mark.parametrize("form", ["tensors", "dataset", "loader"])
+def test_guessing_is_warned_of(form: str) -> None:
+    forms = {
+        "tensors": HELD_OUT,
+        "dataset": TensorDataset(*HELD_OUT),
+        "loader": DataLoader(TensorDataset(*HELD_OUT), 20),
+    }
+    asked = task(validation=forms[form])
+    assert "is hardly that of" in at_chance(asked, asked.model, 0.27, 70)
+    assert at_chance(asked, asked.model, 0.9, 70) == ""
+    assert at_chance(replace(asked, score=lambda o, t: 0.1), asked.model, 0.1, 70) == ""
+
+
+class Counting(Dataset[tuple[Tensor, Tensor]]):
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __len__(self) -> int:
+        return 500
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        self.read += 1
+        return X[index % 80] + torch.randn(12), Y[index % 80]
+
+
+def test_everything_is_left_as_it_was() -> None:
+    data, model = Counting(), trained_perceptron()
+    order = torch.Generator().manual_seed(3)
+    loader = DataLoader(data, 100, shuffle=True, generator=order, num_workers=1, persistent_workers=True)
+    objective = Objective(task(model, train=loader), device=CPU)
+    before = [torch.get_rng_state(), order.get_state()]
+    numpy_before, python_before = np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002  # pyright: ignore
+    weights, dense = copy.deepcopy(model.state_dict()), copy.deepcopy(objective.dense.state_dict())
+    workers = loader._iterator
+    data.read = 0
+    Rehearsal.of(objective).run()
+    assert data.read < 60
+    assert loader._iterator is workers
+    for state, now in zip(before, (torch.get_rng_state(), order.get_state()), strict=True):
+        assert torch.equal(state, now)
+    assert (np.random.get_state()[1] == numpy_before).all()  # noqa: NPY002  # pyright: ignore
+    assert random.getstate() == python_before
+    for held, now in ((weights, model), (dense, objective.dense)):
+        assert all(torch.equal(value, now.state_dict()[name]) for name, value in held.items())
+    assert not any(parameter.grad is not None for parameter in objective.dense.parameters())
+
+
+def test_warnings_are_lines_of_the_run_and_on_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = task(validation=blobs(3, 2), finetune=FineTune(epochs=0), trials=1, name="few")
+    result = go(asked, tmp_path / "out", sampler="knapsack")
+    (said,) = [warning for warning in warnings_of(result.study) if "3 samples" in warning]
+    assert said in (tmp_path / "out" / "report.html").read_text()
+    import rankfront
+
+    rankfront.run(replace(asked, trials=2), out=tmp_path / "again", sampler="knapsack", device="cpu")
+    assert f"warning: {said}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_nothing_is_rehearsed_where_everything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = task(finetune=FineTune(epochs=0), trials=1, name="done")
+    go(asked, tmp_path / "out", sampler="knapsack")
+    monkeypatch.setattr(Rehearsal, "run", lambda self: 1 / 0)
+    assert len(go(asked, tmp_path / "out").trials) == 1
+
+
+def test_a_mistake_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(RankfrontError, match="training step of the model"):
+        go(MISTAKES[[m[0] for m in MISTAKES].index("training alone fails")][1](), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_split_of_bytes_is_transformed_where_it_is_read() -> None:
+    data = torch.zeros(40, 3, 8, 8, dtype=torch.uint8).random_(), torch.arange(40) % 4
+    split = Split(data, transform=lambda x: x.float() / 255)
+    assert all("3 channels" not in said for said in rehearsed(images(train=split, validation=split)))
+
+
+def test_a_network_that_trains_untrained_layers_alone() -> None:
+    model = perceptron()
+    model[0].requires_grad_(False)
+    assert rehearsed(task(model)) == []
