@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -24,26 +24,16 @@ from .model.outputs import class_dimension, main_output
 
 if TYPE_CHECKING:
     from .data.split import Split
-    from .kinds.kind import Kind
-    from .model.finding import Layers
+    from .kinds.left_dense import LeftDense
     from .task import Task
 
 
-def check_some_layer_saves(layers: Layers, kinds: Mapping[str, tuple[Kind, ...]]) -> None:
-    """Raise `RankfrontError` where no kind makes any layer smaller.
-
-    Args:
-        layers: the model's layers.
-        kinds: those that apply to each layer, by the layer's name.
-    """
-    for layer in layers:
-        if any(kind.cost(layer, kind.smallest(layer)).params < layer.params for kind in kinds[layer.name]):
-            return
-    reasons = "; ".join(f"{name}: {why}" for name, why in list(layers.left_dense.items())[:3])
-    raise RankfrontError(
-        "the model must have a Linear or convolution that a factorization makes smaller, but has none"
-        + (f" ({reasons})" if reasons else "")
-    )
+def check_some_layer_saves(left: LeftDense) -> None:
+    """Raise `RankfrontError` where no kind makes any layer smaller, given what stays dense."""
+    if left.params == left.total:
+        raise RankfrontError(
+            f"the model must have a Linear or convolution that a factorization makes smaller, but has none ({left})"
+        )
 
 
 def check_ends(task: Task, batch_size: int) -> None:

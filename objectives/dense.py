@@ -13,6 +13,7 @@ from torch import nn
 from .data.randomness import fixed_seed
 from .data.structure import Inputs
 from .kinds.kind import Kind
+from .kinds.left_dense import LeftDense, left_dense
 from .kinds.probe import without_inapplicable, without_unreplaceable
 from .kinds.registry import kinds_named
 from .model.finding import Layers, find_layers
@@ -37,6 +38,8 @@ class Dense:
     layers: Layers
     kinds: dict[str, tuple[Kind, ...]]
     """The kinds that apply to each layer, by the layer's name."""
+    left: LeftDense
+    """All that stays dense, and why."""
 
 
 def dense_of(task: Task, example: Inputs, rewrites: Rewrites | None = None) -> Dense:
@@ -59,7 +62,7 @@ def dense_of(task: Task, example: Inputs, rewrites: Rewrites | None = None) -> D
     found = without_unreplaceable(model, found, example, kinds)
     layers = replace(found, left_dense={**found.left_dense, **plain.reasons})
     taking = {layer.name: tuple(kind for kind in kinds if kind.applies(layer)[0]) for layer in layers}
-    return Dense(model, plain.rewrites, layers, taking)
+    return Dense(model, plain.rewrites, layers, taking, left_dense(model, layers, taking))
 
 
 def _plain(task: Task, samples: list[Inputs], rewrites: Rewrites | None) -> Rewritten:

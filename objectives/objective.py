@@ -71,11 +71,11 @@ class Objective:
         self.seed = seed
         self.example = task.train.example()
         dense = dense_of(task, self.example, rewrites)
-        self.dense, self.rewrites, self.layers = dense.model, dense.rewrites, dense.layers
+        self.dense, self.rewrites, self.layers, self.left_dense = dense.model, dense.rewrites, dense.layers, dense.left
         self.by_name: dict[str, Layer] = {layer.name: layer for layer in self.layers}
         self.decompositions = Decompositions(self.by_name, dense.kinds)
         self.costs = Costs(self.dense, self.layers, self.layers.example, task.int8)
-        check_some_layer_saves(self.layers, dense.kinds)
+        check_some_layer_saves(self.left_dense)
         self.batch_size = task.eval_batch_size or pass_size(self.dense, self.example, task.batch_size)
         """Largest batch of the passes without gradients."""
         self._cache, self._samples = cache, Samples([], [])

@@ -30,7 +30,8 @@ class Flops(Metric):
     units = SI
     example = "flops=30% or flops=10M"
     note = (
-        "Flops count 2 per multiply-add, on one input; the mean over several where the data decides what is computed."
+        "Flops count 2 per multiply-add, on one input; the mean over several where the data decides what is computed. "
+        "Of weights that are stored as factors (kind stored) they count the product, which is computed at every read."
     )
 
     def measure(self, subject: Subject) -> float:

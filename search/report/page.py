@@ -20,6 +20,7 @@ from ..results.finished import FinishedModel
 from ..results.plots.ranks import legend, short_names
 from ..results.result import Result
 from ..results.tables import front_rows
+from ..storage.dense import left_dense_of
 from ..storage.warnings import warnings_of
 
 TITLES = {
@@ -73,6 +74,7 @@ def _content(result: Result) -> dict[str, Any]:
             "test": _test(result, None),
             "costs": {name: METRICS[name].show(dense.metrics[name]) for name in dense.costs},
         },
+        "left": [] if (left := left_dense_of(result.study)) is None else left.lines(),
         "counts": ", ".join(f"{count} {state}" for state, count in states.items()),
         "samples": dense.samples,
         "intervals": result.has_intervals,

@@ -120,13 +120,14 @@ def _bound(text: str) -> Bound:
         ) from None
 
 
-def check_possible(budget: Budget, dense: Metrics, smallest: Metrics) -> None:
+def check_possible(budget: Budget, dense: Metrics, smallest: Metrics, left: object = "") -> None:
     """Refuse a budget below the smallest possible plan.
 
     Args:
         budget: what is asked for.
         dense: what the dense model costs.
         smallest: the least of each metric that any plan costs.
+        left: what stays dense, in words.
 
     Raises:
         RankfrontError: naming the smallest.
@@ -138,4 +139,5 @@ def check_possible(budget: Budget, dense: Metrics, smallest: Metrics) -> None:
             raise RankfrontError(
                 f"budget {budget} is below the smallest possible plan: {name} can be at least {least:,.0f} "
                 f"({share:.2%} of the dense model's {dense[name]:,.0f}), but must be at most {limit:,.0f}"
+                + (f"; {left}" if left else "")
             )

@@ -9,11 +9,12 @@ from typing import Any
 from optuna.study import Study
 
 from ...objectives.errors import RankfrontError
+from ...objectives.kinds.left_dense import LeftDense
 from ...objectives.metrics.registry import METRICS
 from ...objectives.metrics.scale import Scale
 from ...objectives.metrics.values import Metrics
 
-DENSE, SCALE, SCORE_NAME = "dense", "score scale", "score_name"
+DENSE, SCALE, SCORE_NAME, LEFT = "dense", "score scale", "score_name", "left dense"
 """Names of the study's user attributes; `SCORE_NAME` is all that older studies hold of the scale."""
 
 
@@ -66,3 +67,17 @@ def note_samples(study: Study, split: str, samples: int) -> None:
 def is_noted(study: Study) -> bool:
     """Return whether a study notes its dense model: from its first trial on it does."""
     return DENSE in study.user_attrs
+
+
+def note_left_dense(study: Study, left: LeftDense) -> None:
+    """Write into a study what of the dense model no factorization takes."""
+    if study.user_attrs.get(LEFT) != left.plain():
+        study.set_user_attr(LEFT, left.plain())
+
+
+def left_dense_of(study: Study) -> LeftDense | None:
+    """Return what a study notes of that; None of an older study, or where it is damaged."""
+    try:
+        return LeftDense.read(study.user_attrs[LEFT])
+    except (KeyError, TypeError, ValueError):
+        return None

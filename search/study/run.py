@@ -27,7 +27,7 @@ from ..space.budget import check_possible
 from ..space.candidates import Candidates
 from ..space.space import Space
 from ..storage.database import database_of, open_storage, warnings_only
-from ..storage.dense import DenseModel, is_noted
+from ..storage.dense import DenseModel, is_noted, note_left_dense
 from ..storage.errors import storage_errors
 from ..storage.locks import locks_of
 from ..storage.manifest import manifest_of
@@ -82,7 +82,7 @@ def run(settings: RunArguments) -> Result:  # noqa: D417
         ready = settings.for_task(task, stored)
         rewrites = None if stored is None else stored_rewrites(stored.rewrites, stored.layers, task.model)
         objective = Objective(task, device=ready.device, seed=ready.seed, cache=folder.cache, rewrites=rewrites)
-        check_possible(ready.budget, objective.costs.dense, objective.smallest)
+        check_possible(ready.budget, objective.costs.dense, objective.smallest, objective.left_dense)
         ended = stored is not None and stored.next_slot >= ready.trials
         warnings = [] if ended else Rehearsal.of(objective).run()
         url = database_of(folder.path, ready.storage)
@@ -204,6 +204,7 @@ def _note_dense_model(study: Study, objective: Objective, worker: Worker, progre
         DenseModel(found.score, objective.costs.dense, {"validation": found.samples}, task.score.scale).note(study)
         if guesses := at_chance(task, objective.dense, found.score, found.samples):
             _warn(study, [guesses], worker, progress)
+    note_left_dense(study, objective.left_dense)
     dense = DenseModel.of(study)
     costs = ", ".join(f"{name} {METRICS[name].show(dense.metrics[name])}" for name in dense.costs)
     progress.say(f"dense model: validation {dense.scale.name} {dense.scale.show(dense.score)}, {costs}")
@@ -213,5 +214,5 @@ def _say_what_there_is(objective: Objective, settings: RunSettings, progress: Pr
     """Say what there is to compress."""
     count = len(objective.decompositions.options)
     progress.say(f"{count} layers to factorize, budget {settings.budget}, sampler {sampler_name(settings.sampler)}")
-    for name, reason in list(objective.layers.left_dense.items())[:8]:
-        progress.say(f"  left dense: {name} ({reason})")
+    for line in objective.left_dense.lines():
+        progress.say(line)

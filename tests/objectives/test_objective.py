@@ -80,7 +80,9 @@ def test_another_models_cache_is_not_used(task: Task, tmp_path: Path) -> None:
 
 
 def test_nothing_to_factorize() -> None:
-    with pytest.raises(RankfrontError, match=r"must have a Linear or convolution .*\(0: a depthwise"):
+    with pytest.raises(
+        RankfrontError, match=r"must have a Linear or convolution .*1 depthwise convolution, .*\(0: each channel"
+    ):
         Objective(
             Task(nn.Sequential(nn.Conv2d(4, 4, 3, groups=4)), *[(torch.zeros(2, 4, 5, 5), torch.zeros(2))] * 2),
             device=CPU,

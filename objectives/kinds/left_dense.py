@@ -1,0 +1,151 @@
+"""What of a network stays dense, summed up: every parameter that no factorization takes, by type and reason."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from ..model.finding import Layers
+from ..model.stored import Stored
+from ..model.stored_layer import stored_layer
+from .kind import Kind
+
+EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+LISTED = 8
+"""Groups that a sentence lists; the others are summed up in it."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that stay dense for one reason, of modules of one type."""
+
+    what: str
+    """What they are: a type of module, or the usual word for it."""
+    reason: str
+    modules: int
+    params: int
+    example: str
+    """Name of one of the modules, of the largest."""
+
+
+@dataclass(frozen=True)
+class LeftDense:
+    """All parameters of a network that stay dense."""
+
+    total: int
+    """Number of parameters of the network."""
+    groups: tuple[Group, ...]
+    """The largest first."""
+
+    @property
+    def params(self) -> int:
+        """Number of parameters that stay dense."""
+        return sum(group.params for group in self.groups)
+
+    def lines(self) -> list[str]:
+        """Return a heading, and a line for every group."""
+        if not self.groups:
+            return ["left dense: nothing"]
+        return [
+            f"left dense: {self._share(self.params)} of the parameters",
+            *(f"  {self._told(group)}" for group in self.groups),
+        ]
+
+    def __str__(self) -> str:
+        if not self.groups:
+            return "left dense: nothing"
+        listed = [self._told(group) for group in self.groups[:LISTED]]
+        if rest := self.groups[LISTED:]:
+            listed.append(f"{sum(g.modules for g in rest)} others, {self._share(sum(g.params for g in rest))}")
+        return f"left dense: {self._share(self.params)} of the parameters: {'; '.join(listed)}"
+
+    def plain(self) -> dict[str, Any]:
+        """Return plain data, for JSON."""
+        return {"total": self.total, "groups": [vars(group) for group in self.groups]}
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> LeftDense:
+        """Read what `plain` returned."""
+        return cls(int(data["total"]), tuple(Group(**group) for group in data["groups"]))
+
+    def _told(self, group: Group) -> str:
+        plural = "s" if group.modules > 1 and group.what[:1].islower() else ""
+        named = (group.example or "the model itself") + (", …" if group.modules > 1 else "")
+        return f"{group.modules} {group.what}{plural}, {self._share(group.params)} ({named}: {group.reason})"
+
+    def _share(self, params: int) -> str:
+        percent = 100 * params / max(1, self.total)
+        if percent < 1:
+            return f"{percent:.2g} %"
+        return f"{percent:.{1 if percent < 10 or 99 <= percent < 100 else 0}f} %"
+
+
+def left_dense(model: nn.Module, layers: Layers, kinds: Mapping[str, Sequence[Kind]]) -> LeftDense:
+    """Sum up what stays dense.
+
+    Args:
+        model: the dense model that the layers were found in.
+        layers: its layers, and why other modules are none.
+        kinds: those that apply to each layer, by the layer's name.
+    """
+    owners: dict[int, list[tuple[str, nn.Module]]] = {}
+    for path, module in model.named_modules():
+        for parameter in module.parameters(recurse=False):
+            owners.setdefault(id(parameter), []).append((path, module))
+    taken: set[int] = set()
+    small: set[int] = set()
+    for layer in layers:
+        saves = any(kind.cost(layer, kind.smallest(layer)).params < layer.params for kind in kinds[layer.name])
+        ids = {id(parameter) for path in layer.paths for parameter in model.get_submodule(path).parameters()}
+        taken |= ids if saves else set()
+        small |= set() if saves else ids
+    params: Counter[tuple[str, str]] = Counter()
+    holders: dict[tuple[str, str], Counter[str]] = {}
+    for name, parameter in model.named_parameters():
+        if id(parameter) not in taken:
+            of = owners[id(parameter)]
+            key = _what(name, of, _type(model, *of[0]), layers.left_dense, id(parameter) in small)
+            params[key] += parameter.numel()
+            holders.setdefault(key, Counter())[owners[id(parameter)][0][0]] += parameter.numel()
+    groups = (
+        Group(*key, len(holders[key]), count, holders[key].most_common(1)[0][0]) for key, count in params.most_common()
+    )
+    return LeftDense(sum(parameter.numel() for parameter in model.parameters()), tuple(groups))
+
+
+def _type(model: nn.Module, path: str, module: nn.Module) -> str:
+    """Return the type of the user's module that holds a parameter."""
+    if isinstance(module, Stored):
+        module = model.get_submodule(stored_layer(path, module).owner)
+    return type(module).__name__.removeprefix("Parametrized")
+
+
+def _what(
+    name: str, owners: Sequence[tuple[str, nn.Module]], kind: str, reasons: Mapping[str, str], small: bool
+) -> tuple[str, str]:
+    """Return what a parameter that stays dense is, and why it does; ``kind`` is the type of its module."""
+    path, module = owners[0]
+    reason = next((reasons[at] for at, _ in owners if at in reasons), None)
+    looked_up = any(isinstance(owner, EMBEDDINGS) for _, owner in owners)
+    if looked_up and len(owners) > 1:
+        return "weight shared with an embedding", "one table is looked up and multiplied by"
+    if looked_up:
+        return "embedding", "its rows are looked up, nothing is multiplied by them"
+    if small:
+        return kind, "too small for a factorization to save parameters"
+    own = name.rpartition(".")[2]
+    if reason == "a depthwise convolution":
+        return "depthwise convolution", "each channel has its own small kernel"
+    vector = "bias" in own or module.get_parameter(own).ndim < 2
+    if reason is not None and not (vector and isinstance(module, nn.RNNBase | nn.RNNCellBase)):
+        return kind, reason
+    if "norm" in kind.lower():
+        return kind, "scales and shifts"
+    if vector:
+        return kind, "biases and other vectors"
+    above = [path.rsplit(".", count)[0] for count in range(1, path.count(".") + 1)]
+    return kind, next((reasons[at] for at in above if at in reasons), "no matrix of a multiplication")
