@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 RESAMPLES = 200
@@ -27,24 +28,31 @@ Sums = dict[str, Tensor]
 
 
 class Blocks:
-    """The sums of a split's blocks, in the order in which they came."""
+    """The sums of a split's blocks, in the order in which they came.
+
+    Their place in memory is taken once: small tensors that stay, between large ones that go, would break it up.
+    """
 
     def __init__(self) -> None:
-        self._sums: list[Sums] = []
-        self._open: Sums | None = None
+        self._sums: Sums = {}
+        self._whole = 0
         self._pieces, self._pieces_a_block = 0, 1
 
     def add(self, sums: Sums) -> None:
         """Add the sums over some more samples."""
-        self._open = sums if self._open is None else _added(self._open, sums)
+        if not self._sums:
+            self._sums = {name: part.new_zeros(2 * MOST, *part.shape) for name, part in sums.items()}
+        for name, part in sums.items():
+            self._sums[name][self._whole] += part
         self._pieces += 1
         if self._pieces < self._pieces_a_block:
             return
-        self._sums.append(self._open)
-        self._open, self._pieces = None, 0
-        if len(self._sums) == 2 * MOST:
-            self._sums = [_added(*pair) for pair in zip(self._sums[::2], self._sums[1::2], strict=True)]
-            self._pieces_a_block *= 2
+        self._whole, self._pieces = self._whole + 1, 0
+        if self._whole == 2 * MOST:
+            for blocks in self._sums.values():
+                blocks[:MOST] = blocks[::2] + blocks[1::2]
+                blocks[MOST:] = 0
+            self._whole, self._pieces_a_block = MOST, 2 * self._pieces_a_block
 
     def interval(self, value_of: Callable[[Sums], float], confidence: float) -> tuple[float, float] | None:
         """Return the interval of a score; None where the blocks are too few, or the score mostly is not finite.
@@ -53,12 +61,12 @@ class Blocks:
             value_of: returns the score, given the sums over a whole split.
             confidence: such as 0.95.
         """
-        blocks = self._sums if self._open is None else [*self._sums, self._open]
-        if len(blocks) < LEAST:
+        count = self._whole + (self._pieces > 0)
+        if count < LEAST:
             return None
-        stacked = {name: torch.stack([block[name] for block in blocks]) for name in blocks[0]}
-        draws = np.random.default_rng(SEED).multinomial(len(blocks), [1 / len(blocks)] * len(blocks), RESAMPLES)
-        values = np.array([value_of({name: _weighted(t, draw) for name, t in stacked.items()}) for draw in draws])
+        blocks = {name: sums[:count] for name, sums in self._sums.items()}
+        draws = np.random.default_rng(SEED).multinomial(count, [1 / count] * count, RESAMPLES)
+        values = np.array([value_of({name: _weighted(sums, draw) for name, sums in blocks.items()}) for draw in draws])
         values = values[np.isfinite(values)]
         if len(values) < RESAMPLES / 2:
             return None
@@ -66,10 +74,6 @@ class Blocks:
         return float(low), float(high)
 
 
-def _added(one: Sums, other: Sums) -> Sums:
-    return {name: one[name] + other[name] for name in one}
-
-
-def _weighted(stacked: Tensor, times: np.ndarray) -> Tensor:
-    weights = torch.as_tensor(times, dtype=torch.float64, device=stacked.device)
-    return torch.tensordot(weights, stacked.double(), 1).to(stacked.dtype)
+def _weighted(sums: Tensor, times: NDArray[np.int64]) -> Tensor:
+    weights = torch.as_tensor(times, dtype=torch.float64, device=sums.device)
+    return torch.tensordot(weights, sums.double(), 1).to(sums.dtype)

@@ -12,6 +12,9 @@ from typing import Any
 
 from ..errors import RankfrontError
 
+ROUNDING = 1e-5
+"""Relative difference of two scores in float32 that differ by the order of their sums alone."""
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -88,6 +91,13 @@ class Scale:
 
         found = binomtest(round(score * samples), samples).proportion_ci(confidence, method="wilson")
         return float(found.low), float(found.high)
+
+    def equal(self, stored: float, found: float) -> bool:
+        """Return whether two scores of one machine are the same; not of a proportion, up to rounding errors.
+
+        They depend on how samples are put into batches, as last bits do.
+        """
+        return found == stored if self.proportion else math.isclose(found, stored, rel_tol=ROUNDING)
 
     def agrees(self, stored: float, found: float, samples: int) -> bool:
         """Return whether two scores agree up to differences between machines.

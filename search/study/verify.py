@@ -62,8 +62,8 @@ def verify(settings: VerifyArguments) -> list[Check]:  # noqa: D417
     """Load, recount and score every model of a study's front again.
 
     Every metric is measured on the network that was loaded (`Metric.measure_shipped`). Scores must be equal on the
-    machine that took them, with its threads and versions; elsewhere the stored score must lie within the 95 % interval
-    of the new one (a score of the user's own: within a thousandth).
+    machine that took them, with its threads and versions (a score that is no proportion: up to rounding errors);
+    elsewhere the stored score must lie within the 95 % interval of the new one (no proportion: within a thousandth).
 
     Args:
         task: the one that ``run`` was given.
@@ -133,7 +133,7 @@ def _checks_of(trial: Scored, result: Result, objective: Objective, here: dict[s
         if stored is not None and getattr(objective.task, split) is not None:
             again = objective.score(model, split)
             if machines[split] == here:
-                holds = again == stored
+                holds = result.scale.equal(stored, again)
             else:
                 holds = result.scale.agrees(stored, again, result.dense.samples[split])
             what = f"{split} {result.scale.name}"

@@ -68,6 +68,11 @@ def test_what_cannot_be(options: dict[str, str], said: str) -> None:
         Scale.read({"name": "x", "colour": "red"})
 
 
+def test_equal_up_to_rounding_errors() -> None:
+    assert PERPLEXITY.equal(10.0, 10.00001) and not PERPLEXITY.equal(10.0, 10.001)
+    assert ACCURACY.equal(0.9, 0.9) and not ACCURACY.equal(0.9, 0.900001)
+
+
 def test_agrees_within_its_interval_or_a_thousandth() -> None:
     assert ACCURACY.agrees(0.90, 0.91, 500) and not ACCURACY.agrees(0.80, 0.91, 500)
     assert PERPLEXITY.agrees(10.0, 10.005, 500) and not PERPLEXITY.agrees(10.0, 10.1, 500)

@@ -80,3 +80,44 @@ def test_samples_are_those_that_were_scored(data: Any, samples: int) -> None:
     for score in (ACCURACY, Score.of_split(count)):
         assert evaluate(nn.Linear(4, 3), Split(data), score).samples == samples
     assert seen == [samples]
+
+
+class Small(nn.Module):
+    """Takes no more than three samples at once, as a GPU's memory may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 3)
+        self.refused = 0
+
+    def forward(self, x: Tensor) -> Any:
+        if len(x) > 3:
+            self.refused += 1
+            raise torch.OutOfMemoryError("simulated")
+        return self.linear(x), torch.stack([x, x])
+
+
+def test_where_memory_does_not_suffice_parts_are_batches_of_their_own() -> None:
+    model, seen = Small(), []
+
+    def right(outputs: Any, targets: Tensor) -> Tensor:
+        seen.append(len(targets))
+        assert outputs[1].shape == (2, len(targets), 4)
+        return (outputs[0].argmax(1) == targets).double()
+
+    expected = float((model.linear(X).argmax(1) == Y).double().mean())
+    whole = Score.of_split(lambda outputs, targets: right(outputs, targets).mean())
+    for score in (ACCURACY, Score.of_mean(right), whole):
+        found = evaluate(model, Split((X, Y)), score, batch_size=50)
+        assert found.score == pytest.approx(expected) and found.samples == len(X)
+    assert max(seen[:-1]) <= 3 and seen[-1] == len(X)
+    assert model.refused <= 3 * 5, "later batches are cut at once"
+
+
+def test_a_sample_that_does_not_fit_alone_is_out_of_memory() -> None:
+    class Never(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise torch.OutOfMemoryError("simulated")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        evaluate(Never(), Split((X, Y)), ACCURACY, batch_size=8)
