@@ -44,7 +44,7 @@ def front(
 
     result = Result.open(folder, options["storage"])
     rows = front_rows(result)
-    best = result.best_trial(asked) if asked or rows else None
+    best = result.best_trial(asked) if asked or (rows and result.budget.floor is None) else None
     limits = {} if asked is None else asked.limits(result.dense.metrics)
     rows = [row for row in rows if all(row[metric] <= limit for metric, limit in limits.items())]
     if as_json:

@@ -64,7 +64,7 @@ def finished_folder(folder: Folder, budget: Budget) -> Path:
     The order of the bounds does not matter.
     """
     bounds = sorted(budget.bounds, key=lambda bound: bound.text)
-    return folder.finished / str(Budget(tuple(bounds))).replace(", ", ",")
+    return folder.finished / str(Budget(tuple(bounds), budget.floor)).replace(", ", ",")
 
 
 def finished_models(folder: Folder, score: str) -> list[FinishedModel]:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from ...objectives.errors import RankfrontError
 from ...objectives.metrics.amounts import share_shown
-from ...objectives.metrics.registry import metric_named
+from ...objectives.metrics.registry import SIZE, metric_named
 from ...objectives.metrics.values import Metrics
 from ..space.budget import Budget
 from ..space.dominance import non_dominated
+from ..storage.dense import DenseModel
 from ..storage.repeats import LEADERS
 from ..storage.trials import Scored
 
@@ -57,6 +58,29 @@ def best_within(front: Sequence[Scored], budget: Budget, dense: Metrics) -> Scor
         known = ", ".join(f"{m} {metric_named(m).show(v)} ({share_shown(v, dense[m])})" for m, v in least.items())
         raise RankfrontError(f"budget {budget} is kept by no trial on the front: the smallest there has {known}")
     return min(inside, key=lambda t: (t.corrected, *(t.metrics.get(m, math.inf) for m in dense), t.trial))
+
+
+def smallest_within(trials: Sequence[Scored], budget: Budget, dense: DenseModel) -> Scored:
+    """Return the smallest trial within a budget whose score is not below the budget's floor; of equals the best.
+
+    It is the one of fewest parameters, or of the least of what the budget bounds first.
+
+    Raises:
+        RankfrontError: no trial keeps the budget; what the best score of those is that keep the other bounds.
+    """
+    assert budget.floor is not None
+    worst, limits = budget.floor.worst(dense.score, dense.scale), budget.limits(dense.metrics)
+    inside = [t for t in trials if all(t.metrics.get(m, math.inf) <= limit for m, limit in limits.items())]
+    held = [t for t in inside if t.minimised <= worst]
+    if not held:
+        best = min(inside, key=lambda t: t.minimised, default=None)
+        found = "none keeps the other bounds" if best is None else f"the best there has {dense.scale.show(best.score)}"
+        raise RankfrontError(
+            f"budget {budget} is kept by no trial: the {dense.scale.name} asked for is "
+            f"{dense.scale.show(dense.scale.minimised(worst))}, but {found}"
+        )
+    size = budget.bounds[0].metric if budget.bounds else SIZE
+    return min(held, key=lambda t: (t.metrics.get(size, math.inf), t.minimised, t.trial))
 
 
 def hypervolume_history(trials: Sequence[Scored], cost: str, dense: Metrics) -> list[float]:

@@ -21,7 +21,7 @@ from ..storage.identity import check_same, identity_in
 from ..storage.rewrites import rewrites_of_study
 from ..storage.trials import TEST, TEST_INTERVALS, Interval, Record, Scored, as_interval, read_trials, scored
 from .finished import FinishedModel, finished_folder, finished_models
-from .front import best_within, front_of, retained_of
+from .front import best_within, front_of, retained_of, smallest_within
 from .model_files import checked_weights, write_model
 from .opening import stored_study
 from .tables import front_table, trial_table
@@ -158,6 +158,8 @@ class Result:
             RankfrontError: no trial keeps it.
         """
         asked = self.budget if budget is None else Budget.of(budget)
+        if asked.floor is not None:
+            return smallest_within(self.retained, asked, self.dense)
         return best_within(front_of(self.retained, self.dense.costs), asked, self.dense.metrics)
 
     @property

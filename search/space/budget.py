@@ -18,9 +18,14 @@ from ...objectives.described import shown
 from ...objectives.errors import RankfrontError
 from ...objectives.metrics.registry import METRICS
 from ...objectives.metrics.values import Metrics
+from ..storage.identity import SCORE
+from .floor import Floor, read_floor
 
 NONE = "none"
 """What a budget without a bound is called."""
+
+TIMES = ("latency", "time", "ms", "seconds", "speed", "throughput")
+"""What people ask for and is not measured."""
 
 _FORM = re.compile(r"\s*([a-zA-Z_]+)\s*=\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Z%]*)\s*")
 
@@ -47,6 +52,8 @@ class Budget:
     """Upper bounds on some of the metrics, at most one on each; no bound at all is a budget, too."""
 
     bounds: tuple[Bound, ...] = ()
+    floor: Floor | None = None
+    """The worst score that the best network may have. Trials may have a worse one: it is known only afterwards."""
 
     @classmethod
     def of(cls, texts: str | Sequence[str] | Budget) -> Budget:
@@ -70,12 +77,13 @@ class Budget:
             if len(parts) > 1:
                 raise RankfrontError(f"budget must be {NONE} or bounds, but got both: {','.join(parts)!r:.60}")
             return cls()
-        bounds = [_bound(part) for part in parts]
-        names = [bound.metric for bound in bounds]
+        floors = [floor for part in parts if (floor := read_floor(part)) is not None]
+        bounds = [_bound(part) for part in parts if read_floor(part) is None]
+        names = [*(bound.metric for bound in bounds), *(SCORE for _ in floors)]
         for name in names:
             if names.count(name) > 1:
                 raise RankfrontError(f"budget must bound a metric once, but bounds {name} {names.count(name)} times")
-        return cls(tuple(bounds))
+        return cls(tuple(bounds), floors[0] if floors else None)
 
     def limits(self, dense: Metrics) -> dict[str, float]:
         """Return metric → upper bound, given what the dense model costs.
@@ -92,7 +100,7 @@ class Budget:
         return {bound.metric: bound.limit(dense) for bound in self.bounds}
 
     def __str__(self) -> str:
-        return ", ".join(bound.text for bound in self.bounds) or NONE
+        return ", ".join(bound.text for bound in (*self.bounds, *filter(None, [self.floor]))) or NONE
 
 
 def _bound(text: str) -> Bound:
@@ -101,7 +109,8 @@ def _bound(text: str) -> Bound:
         raise RankfrontError(f"budget must read METRIC=AMOUNT, such as params=5%, but got {text.strip()!r:.60}")
     name, number, unit = match[1], float(match[2]), match[3]
     if name not in METRICS:
-        raise RankfrontError(f"budget must be on one of {', '.join(METRICS)}, but got {name!r:.60}")
+        hint = ": time is not measured; flops are what it goes with" if name in TIMES else ""
+        raise RankfrontError(f"budget must be on one of {', '.join(METRICS)} or score, but got {name!r:.60}{hint}")
     if number == 0:
         raise RankfrontError(f"budget must be positive (a share to keep: params=5%), but got {text.strip()!r:.60}")
     shown = f"{name}={match[2]}{unit}"

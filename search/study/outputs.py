@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from ...objectives.errors import RankfrontError
 from ...objectives.io.files import write_whole
 from ..report.format import trial_line
 from ..report.page import write_report
 from ..report.progress import Progress
 from ..results.result import Result
+from ..storage.trials import Scored
 
 
 def write_outputs(result: Result) -> Result:
     """Write ``front.csv``, ``best/`` (where a trial keeps the budget) and ``report.html``."""
     front = result.front
     write_whole(result.folder.front, lambda temporary: front.to_csv(temporary, index=False))
-    if result.retained:
+    if _best(result)[0] is not None:
         result.export(result.folder.best, finished=False)
     write_report(result)
     return result
@@ -22,12 +24,22 @@ def write_outputs(result: Result) -> Result:
 def say_outputs(result: Result, progress: Progress) -> None:
     """Say what the best model is, and where the files lie."""
     folder = result.folder
-    if not result.retained:
-        progress.say(f"no trial is complete within the budget   page: {folder.report}")
+    best, why = _best(result)
+    if best is None:
+        progress.say(f"{why}   page: {folder.report}")
         return
-    best = result.best_trial()
     costs = trial_line(best.score, best.metrics, result.dense)
     progress.say(f"best within the budget: trial {best.trial}, validation {costs}")
     count = len(result.front)
     progress.say(f"{count} trial{'s' * (count != 1)} on the front: {folder.front}")
     progress.say(f"best model: {folder.best}   page: {folder.report}")
+
+
+def _best(result: Result) -> tuple[Scored | None, str]:
+    """Return the best trial, or None and why there is none."""
+    if not result.retained:
+        return None, "no trial is complete within the budget"
+    try:
+        return result.best_trial(), ""
+    except RankfrontError as error:  # the score that is asked for
+        return None, str(error)

@@ -81,6 +81,8 @@ def run(settings: RunArguments) -> Result:  # noqa: D417
         stored = read_stored(folder, settings.storage)
         ready = settings.for_task(task, stored)
         rewrites = None if stored is None else stored_rewrites(stored.rewrites, stored.layers, task.model)
+        if ready.budget.floor is not None:
+            ready.budget.floor.check(task.score.scale)
         objective = Objective(task, device=ready.device, seed=ready.seed, cache=folder.cache, rewrites=rewrites)
         check_possible(ready.budget, objective.costs.dense, objective.smallest, objective.left_dense)
         ended = stored is not None and stored.next_slot >= ready.trials

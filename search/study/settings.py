@@ -51,7 +51,7 @@ class Settings(Computing):
         metavar="METRIC=AMOUNT",
         reader=list,
         help="Upper bounds: params=5% (of the dense model, kept), flops=10M, bytes=200KB. Several may be given; "
-        "none is no bound.",
+        "none is no bound. score=99% (of the dense model's) makes the best the smallest that is as good.",
     )
     objectives: str | Iterable[str] | None = option(
         None,

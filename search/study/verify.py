@@ -95,11 +95,11 @@ def _checked(task: Task, result: Result, device: torch.device, progress: Progres
         progress("verifying the front", done, len(trials))
         checks += _checks_of(trial, result, objective, here)
     progress("verifying the front", len(trials), len(trials))
-    chosen = result.best_trial().trial
-    return [
-        *checks,
-        *(_shipped(result, folder, chosen) for folder in (result.folder.best, *model_folders(result.folder.finished))),
-    ]
+    # Where no trial has the score that the budget asks for, none was written as the best.
+    written = result.budget.floor is None or result.folder.best.exists()
+    chosen = result.best_trial().trial if written else trials[0].trial
+    folders = [*([result.folder.best] if written else []), *model_folders(result.folder.finished)]
+    return [*checks, *(_shipped(result, folder, chosen) for folder in folders)]
 
 
 def _shipped(result: Result, folder: Path, trial: int) -> Check:

@@ -42,7 +42,7 @@ def test_reads(text: str | list[str] | Budget, limits: dict[str, float]) -> None
         ("params=5", "must carry % or one of K, M, G, T .* has no unit"),
         ("params=5KB", "has unit 'KB'"),
         ("bytes=5", "has no unit"),
-        ("speed=5%", "one of params, flops, bytes, but got 'speed'"),
+        ("speed=5%", "one of params, flops, bytes or score, but got 'speed'"),
         ("params=0%", "must be positive"),
         ("params=101%", "at most 100%"),
         ("params=5%,params=6%", "bounds params 2 times"),
