@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +18,7 @@ from .errors import RankfrontError
 from .metrics.broadcast import broadcasts
 from .metrics.evaluation import evaluate
 from .metrics.whole_split import check_memory
+from .model.copying import copied
 from .model.hints import of_inputs, of_targets
 from .model.outputs import class_dimension, main_output
 
@@ -148,9 +148,7 @@ def _in_training(task: Task, dense: nn.Module, batch: Batch) -> Any:
     """
     try:
         with fixed_seed(0):
-            copied = copy.deepcopy(dense)
-            copied.train()
-            return task.criterion.forward(copied, batch)
+            return task.criterion.forward(copied(dense).train(), batch)
     except Exception:
         return task.criterion.forward(dense, batch)
 

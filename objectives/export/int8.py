@@ -6,7 +6,6 @@ Convolutions are not quantized: torchao has no weight-only int8 for them.
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from ..errors import RankfrontError
 from ..io.saved import Entry, entries, unique_state
 from ..kinds.skeleton import skeleton
+from ..model.copying import copied
 from ..model.mode import in_eval
 from ..plan import Plan
 
@@ -30,9 +30,9 @@ def quantized(model: nn.Module) -> nn.Module:
     """
     quantization, _ = _torchao()
     names = linears(model)
-    copied = copy.deepcopy(model)
-    quantization.quantize_(copied, quantization.Int8WeightOnlyConfig(), lambda _, name: name in names)
-    return copied
+    found = copied(model)
+    quantization.quantize_(found, quantization.Int8WeightOnlyConfig(), lambda _, name: name in names)
+    return found
 
 
 def linears(model: nn.Module) -> set[str]:
@@ -41,8 +41,13 @@ def linears(model: nn.Module) -> set[str]:
     return {
         name
         for name, m in model.named_modules()
-        if type(m) is nn.Linear and users[id(m.weight)] == 1 and m.weight.numel()
+        if type(m) is nn.Linear and users[id(m.weight)] == 1 and m.weight.numel() and not _is_column(m.weight)
     }
+
+
+def _is_column(weight: Tensor) -> bool:
+    """Return whether a weight is a single column: torchao fails on it, and a scale a row would take more than it."""
+    return weight.shape[1] == 1 < weight.shape[0]
 
 
 def entries_of_quantized(model: nn.Module) -> list[Entry]:

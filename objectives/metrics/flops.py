@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,15 +53,16 @@ def count_flops(model: nn.Module, example: Inputs | Several) -> float:
     import torch
 
     from ..data.structure import place
+    from ..model.copying import copied
     from ..model.trace import Several
 
     inputs = example.inputs if isinstance(example, Several) else (example,)
     try:
-        counts = [_counted(copy.deepcopy(model).to("meta"), place(one, "meta")) for one in inputs]
+        counts = [_counted(copied(model).to("meta"), place(one, "meta")) for one in inputs]
     except Exception:
         device = next((p.device for p in model.parameters()), torch.device("cpu"))
         with _unfused():
-            counts = [_counted(copy.deepcopy(model), place(one, device)) for one in inputs]
+            counts = [_counted(copied(model), place(one, device)) for one in inputs]
     total = sum(counts)
     return total // len(counts) if total % len(counts) == 0 else total / len(counts)
 

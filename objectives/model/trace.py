@@ -8,7 +8,6 @@ their batch once in training mode, with gradients, as a training step does, on a
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from ..data.randomness import fixed_seed
 from ..data.structure import Inputs, apply, tensors_of
+from .copying import copied
 from .layer import first_input
 from .multiplications import Multiplications, Use
 
@@ -132,7 +132,7 @@ def trace(
     training_uses: dict[str, list[Use]] = {}
     if together is not None:
         with contextlib.suppress(Refused):
-            training = _run(copy.deepcopy(model), together, watched, training_uses, training=True)
+            training = _run(copied(model), together, watched, training_uses, training=True)
     power = 1 << (len(alike).bit_length() - 1)
     return Trace(tuple(passes), tuple(alike[:power]), tuple(taken), training, uses, training_uses)
 

@@ -27,7 +27,9 @@ def computed(model: nn.Module, samples: Sequence[Inputs]) -> list[Tensor]:
 
 def tolerance(tensors: Sequence[Tensor]) -> float:
     """Return the square root of the machine precision of the least precise floating-point tensor, 0 with none."""
-    return max((math.sqrt(torch.finfo(t.dtype).eps) for t in tensors if t.is_floating_point()), default=0.0)
+    return max(
+        (math.sqrt(torch.finfo(t.dtype).eps) for t in tensors if t.is_floating_point() or t.is_complex()), default=0.0
+    )
 
 
 def same(expected: Sequence[Tensor], found: Sequence[Tensor], relative: float) -> bool:

@@ -103,3 +103,10 @@ def test_without_torchao_the_message_says_how_to_get_it(monkeypatch: pytest.Monk
     monkeypatch.setitem(__import__("sys").modules, "torchao.quantization", None)
     with pytest.raises(RankfrontError, match=r"pip install 'rankfront\[int8\]'"):
         quantized(perceptron())
+
+
+def test_linears_of_a_single_input_stay_in_floating_point() -> None:
+    model = nn.Sequential(nn.Linear(12, 1), nn.Linear(1, 12), nn.Linear(12, 4))
+    assert linears(model) == {"0", "2"}
+    x = torch.randn(5, 12)
+    torch.testing.assert_close(quantized(model)(x), model(x), rtol=0.05, atol=0.05)

@@ -155,3 +155,23 @@ def test_a_study_with_folded_weights_and_its_files(tmp_path: Path) -> None:
     asked = Objective(Task(model, (x, y), (x, y), kinds=("svd",), name="net"), device=torch.device("cpu"))
     assert {layer.name for layer in asked.layers} == {"head"}
     assert all("--fold folds it" in asked.layers.left_dense[name] for name in ("stem", "body", "fc"))
+
+
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("dress", [nn.utils.weight_norm, nn.utils.spectral_norm, parametrizations.weight_norm, pruned])
+def test_a_study_leaves_computed_weights_dense_where_they_are_not_folded(
+    dress: Callable[[nn.Linear], nn.Module], int8: bool, tmp_path: Path
+) -> None:
+    def network() -> nn.Module:
+        torch.manual_seed(0)
+        inside = pruned() if dress is pruned else dress(nn.Linear(8, 6))
+        return nn.Sequential(nn.Linear(12, 8), nn.ReLU(), inside, nn.ReLU(), nn.Linear(6, 4)).eval()
+
+    x, y = torch.randn(64, 12), torch.arange(64) % 4
+    model = network()
+    model(x)  # leaves a computed weight with a history
+    task = Task(model, (x, y), (x, y), calibration=32, finetune=FineTune(1), kinds=("svd",), int8=int8, name="net")
+    result = go(task, tmp_path / "run", trials=2, budget="params=95%")
+    assert [record.state for record in result.records] == ["complete"] * 2
+    assert "2" not in result.best_trial().plan
+    torch.testing.assert_close(load(tmp_path / "run", network())(x), result.best(x))
