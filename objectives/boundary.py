@@ -105,7 +105,7 @@ def told(error: Exception) -> RankfrontError:
             f"memory must suffice, but did not{what}: use smaller batches, or fewer calibration samples"
         )
     if by is not None:
-        return RankfrontError(f"{by}, raised {sentence(error)}{at}")
+        return RankfrontError(f"{by}{',' if ', given' in by else ''} raised {sentence(error)}{at}")
     if where:
         return RankfrontError(f"{where} raised {sentence(error)}")
     return RankfrontError(f"{sentence(error)}{UNEXPECTED}")

@@ -61,8 +61,8 @@ def check_loss(task: Task, dense: nn.Module, few: Few) -> None:
 
 
 @torch.no_grad()
-def check_score(task: Task, dense: nn.Module, few: Few, batch_size: int) -> bool:
-    """Try the score on validation batches by the evaluation that trials use.
+def check_score(task: Task, dense: nn.Module, few: Few, batch_size: int, split: str = "validation") -> bool:
+    """Try the score on batches of validation or test data by the evaluation that trials use.
 
     A score of the user's own may fail because the samples are few, such as one that needs samples of every class. Where
     it fails it is computed on all of the validation data, and only if it fails there, too, the error is raised.
@@ -70,8 +70,9 @@ def check_score(task: Task, dense: nn.Module, few: Few, batch_size: int) -> bool
     Args:
         task: whose score is tried.
         dense: its model, in eval mode, where the batches are.
-        few: of validation data.
+        few: of the split's data.
         batch_size: largest batch of the passes without gradients.
+        split: its name.
 
     Returns:
         Whether the score could be computed on the few samples.
@@ -79,15 +80,14 @@ def check_score(task: Task, dense: nn.Module, few: Few, batch_size: int) -> bool
     Raises:
         RankfrontError: the model refuses the data or gives no finite numbers, or the score refuses its outputs.
     """
-    score = task.score
+    score, data = task.score, getattr(task, split)
     passed = [
-        (_accepted("validation", dense, batch, lambda batch=batch: apply(dense, batch.inputs)), batch)
-        for batch in few.held
+        (_accepted(split, dense, batch, lambda batch=batch: apply(dense, batch.inputs)), batch) for batch in few.held
     ]
     outputs, batch = passed[0]
     if score.keeps_outputs:
         size = sum(tensor.numel() * tensor.element_size() for tensor in tensors_of((outputs, batch.targets)))
-        check_memory(size, batch.samples, task.validation.size)
+        check_memory(size, batch.samples, data.size)
     device = next((p.device for p in dense.parameters()), torch.device("cpu"))
 
     few_do = True
@@ -100,7 +100,7 @@ def check_score(task: Task, dense: nn.Module, few: Few, batch_size: int) -> bool
             if task.score_is_default:
                 raise
             few_do = False
-            evaluate(dense, task.validation, score, device=device, batch_size=batch_size)
+            evaluate(dense, data, score, device=device, batch_size=batch_size)
 
     _fits("score", outputs, batch, scored)
     _check_shapes("score", lambda outputs, targets: score.of([(outputs, targets)]), outputs, batch.targets)

@@ -87,6 +87,8 @@ class Rehearsal:
             first = Few(task.train, train.held[:1])
             check_loss(task, dense, first)
             few_do = check_score(task, dense, validation, objective.batch_size)
+            if task.test is not None:
+                check_score(task, dense, few_of(task.test, sizes, objective.device), objective.batch_size, "test")
             warnings = list(cautions(task, dense, train, validation))
             plan = _smallest(objective)
             model = _random_factors(dense, plan)
@@ -210,6 +212,7 @@ def _random_factors(dense: nn.Module, plan: Plan) -> nn.Module:
 def _left_as_it_was(objective: Objective) -> Iterator[None]:
     """Fix the random state in the context; restore it at the end, that of loaders and of a GPU, too."""
     task, device = objective.task, objective.device
-    generators = [generator for split in (task.train, task.validation) for generator in split.generators]
+    splits = [split for split in (task.train, task.validation, task.test) if split is not None]
+    generators = [generator for split in splits for generator in split.generators]
     with fixed_seed(0, *generators), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield

@@ -125,6 +125,11 @@ MISTAKES: list[tuple[str, Callable[[], Task], str]] = [
         "the loss must accept the model's outputs and the data's targets, but: ZeroDivisionError",
     ),
     (
+        "test data of another shape",
+        lambda: task(test=(torch.zeros(40, 7), torch.zeros(40, dtype=torch.long))),
+        "accept a batch of 8 samples of the test data",
+    ),
+    (
         "the score is of other samples",
         lambda: task(score=lambda o, t: float((o - t).mean())),
         "the score must accept the model's outputs",
