@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from .pairs import Pair
 from .samples import axis_of, count
 from .structure import tensors_of
 
 
-def found_in_samples(repeated: Callable[[int], Any]) -> int | None:
-    """Return the dimension that differs between one sample put together twice and three times.
+def found_dim(repeated: Callable[[int], Pair], batch: Pair) -> int:
+    """Return the dimension of the samples in the first input tensor.
+
+    It is the one that differs between one sample put together twice and three times. Where a batch cannot be made so,
+    it is 1 where only the second dimension is as long as there are targets, else 0.
 
     Args:
-        repeated: returns the inputs of a batch that holds one sample so many times.
-
-    Returns:
-        That of the first tensor; None where a batch cannot be made so.
+        repeated: returns a batch that holds one sample so many times.
+        batch: any batch.
     """
+    found = _differing(repeated)
+    if found is not None:
+        return found
+    tensors, samples = tensors_of(batch.inputs), count(batch.targets)
+    if not tensors or samples is None or isinstance(batch.inputs, list):
+        return 0
+    return int(axis_of(tensors[0], samples) != 0 and axis_of(tensors[0], samples, 1) == 1)
+
+
+def _differing(repeated: Callable[[int], Pair]) -> int | None:
     try:
-        pairs = list(zip(*(tensors_of(repeated(times)) for times in (2, 3)), strict=True))
+        pairs = list(zip(*(tensors_of(repeated(times).inputs) for times in (2, 3)), strict=True))
     except Exception:  # whatever the user's code raises: reading in the usual way will say it
         return None
     for two, three in pairs:
@@ -28,11 +39,3 @@ def found_in_samples(repeated: Callable[[int], Any]) -> int | None:
             if len(differing) == 1:
                 return differing[0]
     return None
-
-
-def found_in_batch(inputs: Any, targets: Any) -> int:
-    """Return 1 where only the second dimension of the first input tensor is as long as there are targets, else 0."""
-    tensors, samples = tensors_of(inputs), count(targets)
-    if not tensors or samples is None or isinstance(inputs, list):
-        return 0
-    return int(axis_of(tensors[0], samples) != 0 and axis_of(tensors[0], samples, 1) == 1)

@@ -108,9 +108,13 @@ class Loader:
 
     def repeated(self, times: int) -> Any:
         """Return the first sample so many times."""
-        if self.loader.batch_sampler is None:
-            raise LookupError("it gives whole batches")
+        self._check_single()
         return self.loader.collate_fn(_items(self.loader.dataset, [self._keys(self._sampler())[0]]) * times)
+
+    def _check_single(self) -> None:
+        """Raise ``LookupError`` where samples cannot be read one by one as the loader reads them."""
+        if self.loader.batch_sampler is None or type(self.loader).__iter__ is not DataLoader.__iter__:
+            raise LookupError("it gives whole batches, or changes them after they were put together")
 
     def _sampler(self) -> Any:
         """Return what gives single samples (or whole batches, where it collates none); None where nothing does."""
@@ -134,10 +138,9 @@ class Loader:
         """Yield batches of samples drawn from all that it reads, put together by its own function in its workers.
 
         Raises:
-            LookupError: it gives whole batches.
+            LookupError: it gives whole batches, or changes them after they were put together.
         """
-        if self.loader.batch_sampler is None:
-            raise LookupError("it gives whole batches")
+        self._check_single()
         keys = self._keys(self._sampler())
         chosen = [keys[i] for i in torch.randperm(len(keys), generator=order)[:samples].tolist()]
         loader = self.loader

@@ -42,9 +42,10 @@ class InMemory:
         self.dim = _dim_of(self.source) if dim is None else dim
         lengths = {count(part, self.dim) for part in self.source}
         if len(lengths) > 1 or None in lengths:
+            along = f" along dimension {self.dim}" if self.dim else ""
             sizes = [tuple(part.shape) if isinstance(part, Tensor) else told(part) for part in self.source]
             raise RankfrontError(
-                f"inputs and targets must have the same length, but got {' and '.join(map(str, sizes))}"
+                f"inputs and targets must have the same length{along}, but got {' and '.join(map(str, sizes))}"
             )
         (self.size,) = lengths
         self._resident: dict[torch.device, tuple[Any, ...]] = {}

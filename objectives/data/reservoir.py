@@ -13,7 +13,7 @@ from .together import together
 PIECE = 8
 """Samples that are drawn together, next to each other in a batch: it limits how often batches are cut."""
 
-REACH = 64
+REACH = 32
 """At most so many times the samples wanted are read: it limits the time that a long stream takes."""
 
 

@@ -19,11 +19,11 @@ from ..boundary import in_users_code
 from ..errors import RankfrontError
 from ..io.fingerprint import fingerprint, fingerprints, named
 from .batch import Batch
-from .batch_dim import found_in_batch, found_in_samples
+from .batch_dim import found_dim
 from .forms import source_of
 from .loaders import Loader, generators
 from .memory import InMemory
-from .pairs import paired
+from .pairs import Pair, paired
 from .randomness import fixed_seed
 from .reservoir import reservoir
 from .samples import told
@@ -181,32 +181,26 @@ class Split:
         batch = next(self.batches(1, limit=1))
         possible, reason = batch.can_cut()
         if batch.samples > 1 and not possible:
-            raise RankfrontError(f"data must give batches that can be cut into samples, but {reason}")
+            raise RankfrontError(
+                f"data must give single samples, or batches that can be cut into them, but {reason}: give a DataLoader "
+                "over a Dataset, whose collate_fn makes a batch of one sample"
+            )
         return batch[:1].inputs
 
     def _pair(self, read: Read) -> Batch:
         """Return what was read as a batch."""
-        given = read.given
+        columns = self._form.columns and self.collate is None
+        pair = self._paired(read.given, columns)
+        if self._dim is None:
+            alone = functools.partial(self._paired, columns=False)
+            self._dim = 0 if columns else found_dim(lambda times: alone(self._form.repeated(times)), pair)
+        return Batch(pair.inputs, pair.targets, read.index, self._dim, pair.label)
+
+    def _paired(self, given: Any, columns: bool) -> Pair:
         if self.collate is not None:
             with in_users_code("the data's collate", given):
                 given = self.collate(given)
-        columns = self._form.columns and self.collate is None
-        inputs, targets, label = paired(given, columns=columns, collated=self.collate is not None)
-        if self._dim is None:
-            self._dim = self._found_dim(inputs, targets)
-        return Batch(inputs, targets, read.index, self._dim, label)
-
-    def _found_dim(self, inputs: Any, targets: Any) -> int:
-        """Return along which dimension this data holds its samples."""
-        if self._form.columns and self.collate is None:
-            return 0
-
-        def repeated(times: int) -> Any:
-            given = self._form.repeated(times)
-            return paired(given if self.collate is None else self.collate(given), columns=False).inputs
-
-        found = found_in_samples(repeated)
-        return found_in_batch(inputs, targets) if found is None else found
+        return paired(given, columns=columns, collated=self.collate is not None)
 
     def _ready(self, batch: Batch, device: torch.device) -> Batch:
         """Return a batch on a device, transformed."""

@@ -14,7 +14,7 @@ from .randomness import fixed_seed
 from .samples import count, join
 from .source import Read, endless
 
-MOST_BATCHES = 2**16
+MOST_BATCHES = 2**14
 """A stream that gives more in an epoch, and does not tell its length, is taken to have no end."""
 
 

@@ -84,6 +84,13 @@ class Sized(Stream):
         return 10 * N  # as wrong as a length may be
 
 
+class Doubling(DataLoader[Any]):
+    """Changes its batches after they were put together."""
+
+    def __iter__(self) -> Iterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return ((2 * x, y) for x, y in super().__iter__())
+
+
 class Again:
     """A loop of the user's that starts anew."""
 
@@ -144,6 +151,7 @@ FORMS: dict[str, tuple[Callable[[], Split], int, int]] = {
     "whole batches, shuffled": (lambda: Split(DataLoader(Chunks(), batch_size=None, shuffle=True)), N, 10),
     "a loader of mappings": (lambda: Split(DataLoader(Mappings(), 16)), N, 10),
     "a loader with a collation": (lambda: Split(DataLoader(Items(), 16, collate_fn=padded)), N, 10),
+    "a loader that changes its batches": (lambda: Split(Doubling(Items(), 16)), N, 10),
     "a stream": (lambda: Split(Stream()), N, 10),
     "a loader of a stream": (lambda: Split(DataLoader(Stream(), 16)), N, 10),
     "a stream with a wrong length": (lambda: Split(DataLoader(Sized(), 16)), N, 10),
@@ -263,6 +271,37 @@ def test_data_without_an_end_is_told_or_read_as_far_as_is_said(
         FineTune(epochs=1).total_steps(split)
     finetune(Network(), split, loss, lambda _: 0.0, FineTune(steps=3, batch_size=16), seed=0, device=CPU)
     assert sum(batch.samples for batch in draw(split, 32, 0, CPU).calibration) >= 32
+
+
+def test_what_a_loader_makes_of_its_batches_is_what_is_calibrated_on() -> None:
+    split = Split(Doubling(Items(), 16))
+    assert torch.equal(split.example(), 2 * X[:1])
+    for batch in draw(split, 32, 0, CPU).calibration:
+        assert all(bool((row == 2 * X).all(1).any()) for row in batch.inputs)
+
+
+class Graph:
+    """As a graph batch of another library: cannot be cut."""
+
+    def __init__(self, nodes: list[Tensor]) -> None:
+        self.x, self.num_graphs = torch.cat(nodes), len(nodes)
+
+    def to(self, device: Any) -> Graph:
+        return self
+
+
+def test_batches_of_graphs() -> None:
+    def collate(items: list[Any]) -> Any:
+        return Graph([x[None] for x, _ in items]), torch.stack([y for _, y in items])
+
+    loader = DataLoader(Items(), 16, collate_fn=collate)
+    split = Split(loader)
+    assert split.example().num_graphs == 1
+    assert sum(batch.samples for batch in draw(split, 64, 0, CPU).calibration) == 64
+    streamed = Split(list(loader))
+    assert sum(batch.samples for batch in draw(streamed, 64, 0, CPU).calibration) >= 64
+    with pytest.raises(RankfrontError, match=r"a Graph cannot be cut into samples: give a DataLoader over a Dataset"):
+        streamed.example()
 
 
 def generator() -> Iterator[Any]:
