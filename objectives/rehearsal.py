@@ -24,7 +24,7 @@ from .boundary import UNEXPECTED, told
 from .cautions import cautions
 from .checks import check_ends, check_loss, check_score
 from .data.batch import Batch
-from .data.few import Few, few_of, leaves_one
+from .data.few import Few, few_of, gives_single, leaves_one
 from .data.randomness import fixed_seed
 from .data.structure import full_precision
 from .device import to_device
@@ -33,10 +33,12 @@ from .export.int8 import quantized
 from .export.model_files import load_model, save_weights
 from .kinds.skeleton import skeleton
 from .metrics.evaluation import evaluate
+from .model.mode import in_eval
 from .plan import Choice, Plan
 from .training.distillation import SoftTargets
-from .training.finetune import finetune
+from .training.finetune import ALL_SINGLE, finetune
 from .training.loss import mixed_loss
+from .training.norms import SINGLE
 
 if TYPE_CHECKING:
     from .data.split import Split
@@ -81,7 +83,7 @@ class Rehearsal:
         sizes = SIZES if flops * sum(SIZES) <= FLOP_LIMIT else FEWEST
         with _left_as_it_was(objective):
             check_ends(task, objective.batch_size)
-            train = few_of(task.train, sizes, objective.device)
+            train = few_of(task.train, (1, 1) if gives_single(task.train) else sizes, objective.device)
             single = (1,) if leaves_one(task.validation, objective.batch_size) else ()
             validation = few_of(task.validation, (*sizes, *single), objective.device)
             first = Few(task.train, train.held[:1])
@@ -127,6 +129,8 @@ class Rehearsal:
             )
         except TrialError as error:
             return [f"a training step with small random factors did not work: {error}"]
+        except RankfrontError:
+            raise
         except Exception as error:
             raise self._refused(error, plan, first.held[0]) from error
         before, after = losses
@@ -153,7 +157,8 @@ class Rehearsal:
     def _trains(self, model: nn.Module, batch: Batch) -> tuple[bool, str]:
         """Return whether a network passes forward and backward in training, and why not."""
         try:
-            outputs = self.objective.task.criterion.forward(model.train(), batch)
+            model.train()
+            outputs = self.objective.task.criterion.forward(model, batch)
             self._mixed(full_precision(outputs), batch).backward()
         except Exception as error:
             return False, str(told(error)).removesuffix(UNEXPECTED)
@@ -163,6 +168,8 @@ class Rehearsal:
         """Return the error of a training step that failed: the model's own, or the layer's whose factors it refuses."""
         dense = self.objective.dense
         possible, why = self._trains(copy.deepcopy(dense), batch)
+        if not possible and batch.samples == 1 and SINGLE in why:
+            return RankfrontError(ALL_SINGLE)
         if not possible:
             return RankfrontError(f"a training step of the model must work, but: {why}")
         for name, choice in plan.items():
@@ -177,7 +184,7 @@ class Rehearsal:
     def _save(self, model: nn.Module, plan: Plan) -> None:
         """Save the network as a trial's is, and load it again into the user's architecture."""
         objective, int8 = self.objective, self.objective.task.int8
-        model = model.to("cpu", memory_format=torch.contiguous_format).eval()  # pyright: ignore[reportCallIssue]
+        model = in_eval(model.to("cpu", memory_format=torch.contiguous_format))  # pyright: ignore[reportCallIssue]
         with tempfile.TemporaryDirectory(prefix="rankfront-") as folder:
             path = Path(folder) / "model.safetensors"
             try:

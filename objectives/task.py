@@ -65,7 +65,7 @@ class Task:
     name: str = "model"
     finetune: FineTune = field(default_factory=FineTune)
     calibration: int = 1024
-    """How many training samples the layers' statistics are gathered on."""
+    """How many training samples the layers' statistics are gathered on; positions of padding count as others do."""
     kinds: tuple[str, ...] = tuple(KINDS)
     """The kinds of factorization to choose from; all if not given."""
     whiten: bool = True

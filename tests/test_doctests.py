@@ -28,7 +28,8 @@ def test_examples_are_true(name: str) -> None:
     assert tried and not failed
 
 
-def test_the_page_on_losses_and_scores_is_true() -> None:
+@pytest.mark.parametrize("page", ["data.md", "scores.md"])
+def test_the_pages_on_data_losses_and_scores_are_true(page: str) -> None:
     pytest.importorskip("transformers")
-    failed, tried = doctest.testfile(str(ROOT / "docs" / "scores.md"), module_relative=False)
+    failed, tried = doctest.testfile(str(ROOT / "docs" / page), module_relative=False)
     assert tried and not failed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import RankfrontError
-from .containers import parts_of, rebuilt
 from .samples import Part, axis_of, can_cut, count, cut, told
 from .structure import Inputs, tensors_of
 
@@ -26,8 +24,6 @@ class Batch:
     targets: Any
     index: Tensor | None = None
     dim: int = 0
-    label: str | None = None
-    """The key that the targets had in a batch that was a mapping, such as ``labels``."""
 
     @property
     def samples(self) -> int:
@@ -43,18 +39,6 @@ class Batch:
             "a batch must hold a tensor or a list that tells its number of samples, "
             f"but its inputs are {told(self.inputs)}, its targets {told(self.targets)}"
         )
-
-    @property
-    def with_labels(self) -> Inputs:
-        """The inputs, and among them the targets where the data gave both in one mapping.
-
-        A Hugging Face model called with them computes its own loss. `inputs` never holds those labels.
-        """
-        if self.label is None or not isinstance(self.inputs, Mapping):
-            return self.inputs
-        whole: Any = rebuilt(self.inputs, list((parts_of(self.inputs) or {}).values()))
-        whole[self.label] = self.targets
-        return whole
 
     def can_cut(self) -> tuple[bool, str]:
         """Return ``(True, "")`` where some of the samples can be taken, else False and why not."""
@@ -76,7 +60,7 @@ class Batch:
         n = self.samples
         index = None if self.index is None else self.index[part]
         inputs, targets = (cut(item, part, self.dim, n) for item in (self.inputs, self.targets))
-        return Batch(inputs, targets, index, self.dim, self.label)
+        return Batch(inputs, targets, index, self.dim)
 
     def parts(self, count: int) -> list[Batch]:
         """Cut into so many parts, as equal as can be; fewer if there are fewer samples, one if it cannot be cut."""

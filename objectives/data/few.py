@@ -60,6 +60,12 @@ def few_of(split: Split, sizes: Sequence[int], device: torch.device) -> Few:
         return Few(split, [batch[:size] for batch, size in zip(read, sizes, strict=False)])
 
 
+def gives_single(split: Split) -> bool:
+    """Return whether the batches of a user's loader are known to hold a single sample each."""
+    form = split._form
+    return isinstance(form, Loader) and form.loader.batch_size == 1
+
+
 def leaves_one(split: Split, batch_size: int) -> bool:
     """Return whether the last batch of a pass over a split is known to hold a single sample."""
     form = split._form

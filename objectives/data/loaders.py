@@ -12,6 +12,7 @@ from torch.utils.data import BatchSampler, DataLoader, default_collate
 from ..errors import RankfrontError
 from .evenly import evenly
 from .randomness import fixed_seed
+from .reservoir import PIECE
 from .source import Read, endless
 
 MOST_KEYS = 2**22
@@ -111,6 +112,22 @@ class Loader:
         self._check_single()
         return self.loader.collate_fn(_items(self.loader.dataset, [self._keys(self._sampler())[0]]) * times)
 
+    def _drawn_keys(self, samples: int, batch_size: int, order: torch.Generator) -> list[list[Any]]:
+        """Return batches of keys drawn at random; of a batch sampler of the user's, parts of its batches."""
+        sampler = self._sampler()
+        if sampler is not None:
+            keys = self._keys(sampler)
+            chosen = [keys[i] for i in torch.randperm(len(keys), generator=order)[:samples].tolist()]
+            return [chosen[at : at + batch_size] for at in range(0, len(chosen), batch_size)]
+        pieces: list[list[Any]] = []
+        with fixed_seed(0, *generators(self.loader)):
+            for batch in itertools.islice(self._batches(), MOST_KEYS // PIECE):
+                keys = [batch[i] for i in torch.randperm(len(batch), generator=order).tolist()]
+                pieces += [keys[at : at + PIECE] for at in range(0, len(keys), PIECE)]
+        shuffled = [pieces[i] for i in torch.randperm(len(pieces), generator=order).tolist()]
+        before = itertools.accumulate(map(len, shuffled), initial=0)
+        return [piece for piece, drawn in zip(shuffled, before, strict=False) if drawn < samples]
+
     def _check_single(self) -> None:
         """Raise ``LookupError`` where samples cannot be read one by one as the loader reads them."""
         if self.loader.batch_sampler is None or type(self.loader).__iter__ is not DataLoader.__iter__:
@@ -137,17 +154,16 @@ class Loader:
     def drawn(self, samples: int, batch_size: int, order: torch.Generator) -> Iterator[Any]:
         """Yield batches of samples drawn from all that it reads, put together by its own function in its workers.
 
+        What a batch sampler of the user's puts together, such as samples of like lengths, stays together.
+
         Raises:
             LookupError: it gives whole batches, or changes them after they were put together.
         """
         self._check_single()
-        keys = self._keys(self._sampler())
-        chosen = [keys[i] for i in torch.randperm(len(keys), generator=order)[:samples].tolist()]
         loader = self.loader
         yield from DataLoader(
             loader.dataset,
-            batch_size,
-            sampler=chosen,
+            batch_sampler=self._drawn_keys(samples, batch_size, order),
             num_workers=loader.num_workers,
             collate_fn=loader.collate_fn,
             timeout=loader.timeout,

@@ -23,11 +23,10 @@ HINT = "say how it is read by Task(collate=function), which gets what the data g
 
 
 class Pair(NamedTuple):
-    """Inputs and targets, and the key that the targets had in a mapping."""
+    """Inputs and targets."""
 
     inputs: Any
     targets: Any
-    label: str | None = None
 
 
 def paired(given: Any, *, columns: bool, collated: bool = False) -> Pair:
@@ -54,7 +53,7 @@ def paired(given: Any, *, columns: bool, collated: bool = False) -> Pair:
         inputs, targets = _as_columns(inputs), _as_columns(targets)
     else:
         inputs, targets = _by_sample(inputs, targets)
-    return Pair(inputs, targets, label)
+    return Pair(inputs, targets)
 
 
 def _refusal(given: Any) -> str:

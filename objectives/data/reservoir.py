@@ -51,4 +51,4 @@ def reservoir(batches: Iterable[Batch], samples: int, batch_size: int, order: to
 def _copied(batch: Batch) -> Batch:
     """Return a batch whose tensors do not keep those of a larger batch in memory."""
     inputs, targets = (mapped(item, lambda tensor: tensor.clone()) for item in (batch.inputs, batch.targets))
-    return Batch(inputs, targets, batch.index, batch.dim, batch.label)
+    return Batch(inputs, targets, batch.index, batch.dim)

@@ -194,7 +194,7 @@ class Split:
         if self._dim is None:
             alone = functools.partial(self._paired, columns=False)
             self._dim = 0 if columns else found_dim(lambda times: alone(self._form.repeated(times)), pair)
-        return Batch(pair.inputs, pair.targets, read.index, self._dim, pair.label)
+        return Batch(pair.inputs, pair.targets, read.index, self._dim)
 
     def _paired(self, given: Any, columns: bool) -> Pair:
         if self.collate is not None:

@@ -20,7 +20,7 @@ def joined(batches: Sequence[Batch]) -> Batch:
         return first
     counts = [batch.samples for batch in batches]
     inputs = join([batch.inputs for batch in batches], first.dim, counts)
-    return Batch(inputs, join([batch.targets for batch in batches], first.dim, counts), None, first.dim, first.label)
+    return Batch(inputs, join([batch.targets for batch in batches], first.dim, counts), None, first.dim)
 
 
 def together(batches: Sequence[Batch], most: int | None = None) -> list[Batch]:

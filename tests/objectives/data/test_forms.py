@@ -290,6 +290,18 @@ class Graph:
         return self
 
 
+def test_what_a_batch_sampler_puts_together_stays_together() -> None:
+    class ByLength(Items):
+        def __getitem__(self, i: int) -> Any:
+            return torch.zeros(3 + i // 40), Y[i]
+
+    buckets = [list(range(i, i + 20)) for i in range(0, N, 20)]
+    split = Split(DataLoader(ByLength(), batch_sampler=buckets))  # default_collate refuses different lengths
+    drawn = [*(samples := draw(split, 64, 0, CPU)).calibration, *samples.held_out]
+    assert {batch.inputs.shape[1] for batch in drawn} == {3, 4, 5, 6}
+    assert all(len(batch.targets.unique()) == 1 for batch in drawn)
+
+
 def test_batches_of_graphs() -> None:
     def collate(items: list[Any]) -> Any:
         return Graph([x[None] for x, _ in items]), torch.stack([y for _, y in items])
@@ -370,15 +382,11 @@ def test_a_stream_that_is_empty_the_second_time_is_told() -> None:
         list(split.batches(16))
 
 
-def test_labels_are_there_for_a_model_that_computes_its_own_loss() -> None:
-    batch = next(Split(Mappings()).batches(16))
-    assert (
-        batch.label == "labels" and list(batch.inputs) == ["input"] and list(batch.with_labels) == ["input", "labels"]
-    )
-    assert torch.equal(batch.with_labels["labels"], batch.targets)
-    assert torch.equal(batch[:4].with_labels["labels"], batch.targets[:4])
-    plain = next(Split((X, Y)).batches(16))
-    assert plain.with_labels is plain.inputs
+@pytest.mark.parametrize("key", ["labels", "label", "targets", "target"])
+def test_labels_of_a_mapping_are_its_targets(key: str) -> None:
+    given = {"input": X[:4], key: Y[:4]}
+    batch = next(Split([given]).batches(4))
+    assert list(batch.inputs) == ["input"] and torch.equal(batch.targets, Y[:4]) and key in given
 
 
 def detection(items: list[Any]) -> Any:
