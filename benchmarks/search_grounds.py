@@ -139,14 +139,14 @@ def ground_of(task: Task, share: float, cache: Path, choices: int | None = None)
         outcome = objective(plan, seed)
         return outcome.score, objective.score(outcome.model, "test"), outcome.score_before_finetuning
 
-    score, samples = objective.scored(objective.dense)
+    found = objective.scored(objective.dense)
     return Ground(
         Space(candidates, {"params": share * candidates.costs.dense.params}),
-        score,
+        found.score,
         run,
         lambda plan: objective.score(objective.factorize(plan)),
         objective.score_before_finetuning,
-        samples,
+        found.samples,
     )
 
 
