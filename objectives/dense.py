@@ -12,6 +12,7 @@ from torch import nn
 
 from .data.randomness import fixed_seed
 from .data.structure import Inputs
+from .kinds.coverage import Coverage, coverage
 from .kinds.kind import Kind
 from .kinds.left_dense import LeftDense, left_dense
 from .kinds.probe import without_inapplicable, without_unreplaceable
@@ -40,6 +41,11 @@ class Dense:
     """The kinds that apply to each layer, by the layer's name."""
     left: LeftDense
     """All that stays dense, and why."""
+
+    @property
+    def coverage(self) -> Coverage:
+        """How many of the weights that the model multiplies by can be factorized."""
+        return coverage(self.model, self.layers)
 
 
 def dense_of(task: Task, example: Inputs, rewrites: Rewrites | None = None) -> Dense:

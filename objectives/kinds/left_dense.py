@@ -92,10 +92,7 @@ def left_dense(model: nn.Module, layers: Layers, kinds: Mapping[str, Sequence[Ki
         layers: its layers, and why other modules are none.
         kinds: those that apply to each layer, by the layer's name.
     """
-    owners: dict[int, list[tuple[str, nn.Module]]] = {}
-    for path, module in model.named_modules():
-        for parameter in module.parameters(recurse=False):
-            owners.setdefault(id(parameter), []).append((path, module))
+    owners = owners_of(model)
     taken: set[int] = set()
     small: set[int] = set()
     for layer in layers:
@@ -108,7 +105,7 @@ def left_dense(model: nn.Module, layers: Layers, kinds: Mapping[str, Sequence[Ki
     for name, parameter in model.named_parameters():
         if id(parameter) not in taken:
             of = owners[id(parameter)]
-            key = _what(name, of, _type(model, *of[0]), layers.left_dense, id(parameter) in small)
+            key = why_dense(model, name, of, layers.left_dense, small=id(parameter) in small)
             params[key] += parameter.numel()
             holders.setdefault(key, Counter())[owners[id(parameter)][0][0]] += parameter.numel()
     groups = (
@@ -124,11 +121,34 @@ def _type(model: nn.Module, path: str, module: nn.Module) -> str:
     return type(module).__name__.removeprefix("Parametrized")
 
 
-def _what(
-    name: str, owners: Sequence[tuple[str, nn.Module]], kind: str, reasons: Mapping[str, str], small: bool
+def owners_of(model: nn.Module) -> dict[int, list[tuple[str, nn.Module]]]:
+    """Return the modules that hold each parameter, with their paths, by the parameter's identity."""
+    owners: dict[int, list[tuple[str, nn.Module]]] = {}
+    for path, module in model.named_modules():
+        for parameter in module.parameters(recurse=False):
+            owners.setdefault(id(parameter), []).append((path, module))
+    return owners
+
+
+def why_dense(
+    model: nn.Module,
+    name: str,
+    owners: Sequence[tuple[str, nn.Module]],
+    reasons: Mapping[str, str],
+    *,
+    small: bool = False,
 ) -> tuple[str, str]:
-    """Return what a parameter that stays dense is, and why it does; ``kind`` is the type of its module."""
+    """Return what a parameter that stays dense is, and why it does.
+
+    Args:
+        model: the dense model.
+        name: the parameter's.
+        owners: the modules that hold it.
+        reasons: path of a module that stays dense → why.
+        small: whether it is a layer's that no kind makes smaller.
+    """
     path, module = owners[0]
+    kind = _type(model, path, module)
     reason = next((reasons[at] for at, _ in owners if at in reasons), None)
     looked_up = any(isinstance(owner, EMBEDDINGS) for _, owner in owners)
     if looked_up and len(owners) > 1:

@@ -129,7 +129,11 @@ def _can_factorize(model: nn.Module, users: list[tuple[str, nn.Module]], traced:
             return False, f"{type(m).__name__} is a subclass with a behaviour of its own"
         if m._parameters.get("weight") is None:
             return False, "its weight is computed from others (weight norm, pruning …)"
+        if isinstance(m, _ConvNd) and m.groups > 1 and m.in_channels == m.groups:
+            return False, "a depthwise convolution"
         reached, reason = traced.reached([path for path, user in users if user is m])
+        if not reached and any(f"{path}.weight" in traced.uses for path, _ in users):
+            return False, "its weight is multiplied by a function, not by the module"
         if not reached:
             return False, reason
     assert isinstance(module, TYPES)
@@ -140,8 +144,6 @@ def _can_factorize(model: nn.Module, users: list[tuple[str, nn.Module]], traced:
         return False, f"its weight is {module.weight.dtype}"
     _check_finite(_named(model, module), module.weight)
     if isinstance(module, _ConvNd):
-        if module.groups > 1 and module.in_channels == module.groups:
-            return False, "a depthwise convolution"
         geometry = {(m.stride, m.padding, m.output_padding, m.dilation, m.padding_mode) for m in modules}  # pyright: ignore
         if len(geometry) > 1:
             return False, "convolutions of different geometry share its weight"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import Any, NamedTuple, final
 
 import torch
@@ -41,6 +41,8 @@ class Use(NamedTuple):
     """The torch function's name."""
     shape: tuple[int, ...]
     """Shape of the operand: of a slice or a view that of the slice or view."""
+    own: bool = False
+    """Whether it was in the forward of a watched module, such as a Linear's own."""
 
 
 @final
@@ -49,10 +51,12 @@ class Multiplications(TorchFunctionMode):
 
     Args:
         parameters: by any name; one that is known by several names is noted under the first.
+        inside: holds something as long as a watched module runs.
     """
 
-    def __init__(self, parameters: Iterable[tuple[str, Tensor]]) -> None:
+    def __init__(self, parameters: Iterable[tuple[str, Tensor]], inside: Sized = ()) -> None:
         super().__init__()
+        self.inside = inside
         self.uses: dict[str, list[Use]] = {}
         """Name of a parameter → its multiplications, in order."""
         self._spans: dict[int, list[tuple[int, int, str]]] = {}
@@ -72,7 +76,7 @@ class Multiplications(TorchFunctionMode):
             operands = list(_tensors([*args, *keywords.values()]))
             for operand in operands[1:] if NOT_FIRST.fullmatch(name) and args else operands:
                 for parameter in self._of(operand):
-                    self.uses.setdefault(parameter, []).append(Use(name, tuple(operand.shape)))
+                    self.uses.setdefault(parameter, []).append(Use(name, tuple(operand.shape), len(self.inside) > 0))
             return func(*args, **keywords)
         result = func(*args, **keywords)
         if name not in LOOKUPS and name not in ("__get__", "__set__"):

@@ -170,7 +170,7 @@ def _run(
     # After the user's own pre-hooks and before his forward hooks: what the linear map itself takes and gives.
     hooks = [m.register_forward_pre_hook(enter, with_kwargs=True) for m in paths]
     hooks += [m.register_forward_hook(note, with_kwargs=True, prepend=True) for m in paths]
-    multiplications = Multiplications(model.named_parameters())
+    multiplications = Multiplications(model.named_parameters(), entered)
     try:
         with _mode(model, training), fixed_seed(0), torch.set_grad_enabled(training), multiplications:
             apply(model, inputs)

@@ -39,15 +39,15 @@ class Storing:
         for name, uses in layers.uses.items():
             owner, own = owner_of(model, name)
             parameter = owner.get_parameter(own)
-            if id(parameter) in taken:
-                continue
+            if id(parameter) in taken and all(use.own for use in uses):
+                continue  # a layer, and nothing but its module's own forward multiplies by its weight
             matrices = _matrices(parameter, uses)
             possible, reason = _can_store(owner, parameter, matrices, owners[id(parameter)])
             path = name.rpartition(".")[0]
             if possible and matrices is not None:
                 parameters = found.rewrites.setdefault(path, {"parameters": {}})["parameters"]
                 parameters[own] = {"rows": matrices.rows, "columns": matrices.columns}
-            elif reason and path not in layers.left_dense:
+            elif reason:
                 found.reasons[path] = reason
         return found
 

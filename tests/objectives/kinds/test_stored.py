@@ -327,7 +327,7 @@ def test_a_parameter_of_two_modules_stays_dense() -> None:
         Task(model, train=(x, torch.zeros(32).long()), validation=(x, torch.zeros(32).long())), device=CPU
     )
     assert not stored_layers(objective)
-    assert "shared" in objective.layers.left_dense["0.qkv"] or "not called" in objective.layers.left_dense["0.qkv"]
+    assert "shared with another module" in objective.layers.left_dense["0.qkv"]
 
 
 def test_excluded_by_the_modules_the_parameters_or_the_layers_name() -> None:
@@ -340,6 +340,30 @@ def test_excluded_by_the_modules_the_parameters_or_the_layers_name() -> None:
 def test_without_the_kind_nothing_is_rewritten_and_the_reason_is_told() -> None:
     objective = prepared("lstm", kinds=("svd",))
     assert not objective.rewrites and "kind stored would take them" in objective.layers.left_dense["rnn"]
+
+
+class Both(nn.Module):
+    """A Linear that is called, and whose weight another function reads, too; and a depthwise kernel that is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.head = nn.Linear(8, 8), nn.Linear(8, 3)
+        self.depthwise = nn.Conv1d(8, 8, 3, groups=8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.linear(self.fc(x).relu(), self.fc.weight.t())
+        return self.head(functional.conv1d(x.mT, self.depthwise.weight, groups=8).mean(-1))
+
+
+def test_a_linear_that_is_called_and_read_is_stored() -> None:
+    model, x = Both().eval(), inputs()
+    objective = Objective(Task(model, (x, torch.zeros(32).long()), (x, torch.zeros(32).long())), device=CPU)
+    assert [layer.parameter for layer in stored_layers(objective)] == ["fc.weight"]
+    assert objective.layers.left_dense == {"depthwise": "a depthwise convolution"}
+    objective.prepare()
+    plan = all_at(objective, KIND.full_rank)
+    torch.testing.assert_close(objective.factorize(plan)(x), model(x), rtol=1e-4, atol=1e-4)
+    assert measure(objective.factorize(plan), x[:1]) == objective.costs.of(plan)
 
 
 def test_int8_leaves_it_alone() -> None:
