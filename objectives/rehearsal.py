@@ -8,7 +8,6 @@ loaded again. Nothing is left changed: random state, the model, the loaders and 
 from __future__ import annotations
 
 import contextlib
-import copy
 import math
 import tempfile
 from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ from .export.int8 import quantized
 from .export.model_files import load_model, save_weights
 from .kinds.skeleton import skeleton
 from .metrics.evaluation import evaluate
+from .model.copying import copied
 from .model.mode import in_eval
 from .plan import Choice, Plan
 from .training.distillation import SoftTargets
@@ -167,7 +167,7 @@ class Rehearsal:
     def _refused(self, error: Exception, plan: Plan, batch: Batch) -> RankfrontError:
         """Return the error of a training step that failed: the model's own, or the layer's whose factors it refuses."""
         dense = self.objective.dense
-        possible, why = self._trains(copy.deepcopy(dense), batch)
+        possible, why = self._trains(copied(dense), batch)
         if not possible and batch.samples == 1 and SINGLE in why:
             return RankfrontError(ALL_SINGLE)
         if not possible:
