@@ -51,8 +51,8 @@ SIZES = 8, 5
 FEWEST = 2, 1
 """Samples of the two batches of a network whose pass takes long."""
 
-FLOP_LIMIT = 2e10
-"""FLOP of `SIZES` samples beyond which `FEWEST` are taken: about a second of a core for all passes together."""
+FLOP_LIMIT = 5e9
+"""FLOP of one pass of `SIZES` samples beyond which `FEWEST` are taken; all passes together take some ten times it."""
 
 DIVERGED = 100.0
 """A loss that one training step makes so many times larger than that of random factors has diverged."""

@@ -109,7 +109,7 @@ def _bound(text: str) -> Bound:
         raise RankfrontError(f"budget must read METRIC=AMOUNT, such as params=5%, but got {text.strip()!r:.60}")
     name, number, unit = match[1], float(match[2]), match[3]
     if name not in METRICS:
-        hint = ": time is not measured; flops are what it goes with" if name in TIMES else ""
+        hint = ": time is not measured" if name in TIMES else ""
         raise RankfrontError(f"budget must be on one of {', '.join(METRICS)} or score, but got {name!r:.60}{hint}")
     if number == 0:
         raise RankfrontError(f"budget must be positive (a share to keep: params=5%), but got {text.strip()!r:.60}")
