@@ -9,13 +9,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ...objectives.errors import RankfrontError
+from ...objectives.export.plan_files import REWRITES
 from ...objectives.identity_keys import CONTENT, KEYS
+from ...objectives.kinds.registry import KINDS
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
 IDENTITY = "identity"
 """The study's user attribute with its settings, and hashes of its model and data."""
+
+FORMER_KINDS = tuple(name for name in KINDS if name != "stored")
+"""All kinds there were when studies did not yet note what was rewritten in their dense model."""
 
 SCORE = "score"
 """Stands for the score among a study's objectives, whatever its name is."""
@@ -30,14 +35,20 @@ def identity_in(study: Study) -> dict[str, Any]:
     if "objectives" in identity:  # older studies called any score accuracy there
         _, *costs = str(identity["objectives"]).split(", ")
         identity["objectives"] = ", ".join([SCORE, *costs])
+    if REWRITES not in known and identity.get("kinds") == list(FORMER_KINDS):
+        identity["kinds"] = list(KINDS)  # no parameter was rewritten to be stored there, so the choices are the same
     return identity | ({CONTENT: known[CONTENT]} if CONTENT in known else {})
 
 
 def keep_identity(study: Study, identity: Mapping[str, Any]) -> None:
-    """Store what a study is known by; of a stored study, only entries that it lacks."""
+    """Store what a study is known by; of a stored study, only entries that it lacks, and its own as they read today."""
     known = study.user_attrs
-    for name, more in ((IDENTITY, _without_content(identity)), (CONTENT, identity.get(CONTENT, {}))):
-        if (joined := {**more, **known.get(name, {})}) != known.get(name):
+    read = _without_content(identity_in(study)) if IDENTITY in known else {}
+    for name, own, more in (
+        (IDENTITY, read, _without_content(identity)),
+        (CONTENT, known.get(CONTENT, {}), identity.get(CONTENT, {})),
+    ):
+        if (joined := {**more, **own}) != known.get(name):
             study.set_user_attr(name, joined)
 
 

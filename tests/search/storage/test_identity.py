@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from torch.utils.data import Dataset
 
 from rankfront import RankfrontError, Result, Task, finish, verify
 from rankfront.objectives.identity_keys import CONTENT
+from rankfront.objectives.kinds.registry import KINDS
 from rankfront.search.storage.source import SOURCE
 from rankfront.search.storage.stored import TRIALS
 from tests.conftest import blobs, go, perceptron, trained_perceptron
@@ -102,6 +104,22 @@ def test_an_older_versions_study_opens_and_goes_on(task: Task, old: Path) -> Non
     result = go(task, old, trials=3)
     assert len(result.trials) == 3
     assert CONTENT in result.study.user_attrs  # from now on it is known
+
+
+def test_a_study_begun_with_all_kinds_goes_on_though_there_are_more_kinds_today(task: Task, tmp_path: Path) -> None:
+    out, every = tmp_path / "out", replace(task, kinds=tuple(KINDS))
+    go(every, out, trials=1, sampler="knapsack")
+    with sqlite3.connect(out / "study.db") as database:
+        (text,) = database.execute("SELECT value_json FROM study_user_attributes WHERE key = 'identity'").fetchone()
+        identity = {**json.loads(text), "kinds": [name for name in KINDS if name != "stored"]}
+        database.execute(
+            "UPDATE study_user_attributes SET value_json = ? WHERE key = 'identity'", [json.dumps(identity)]
+        )
+        database.execute("DELETE FROM study_user_attributes WHERE key = 'rewrites'")
+    assert len(go(every, out, trials=2).trials) == 2
+    assert len(go(every, out, trials=3).trials) == 3
+    with pytest.raises(RankfrontError, match="its kinds is"):
+        go(replace(task, kinds=("svd",)), out, trials=4)
 
 
 def test_an_older_versions_study_of_another_model_is_refused(task: Task, old: Path) -> None:
