@@ -14,9 +14,10 @@ from .data.randomness import fixed_seed
 from .data.structure import Inputs
 from .kinds.coverage import Coverage, coverage
 from .kinds.kind import Kind
-from .kinds.left_dense import LeftDense, left_dense
+from .kinds.left_dense import LeftDense
 from .kinds.probe import without_inapplicable, without_unreplaceable
 from .kinds.registry import kinds_named
+from .kinds.why_dense import left_dense
 from .model.finding import Layers, find_layers
 from .model.layer import TYPES
 from .model.mode import in_eval

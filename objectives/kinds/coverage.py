@@ -8,7 +8,7 @@ from torch import nn
 
 from ..model.finding import Layers
 from ..model.stored_layer import StoredLayer
-from .left_dense import owners_of, why_dense
+from .why_dense import owners_of, why_dense
 
 
 class Coverage(NamedTuple):

@@ -1,4 +1,3 @@
-from .accuracy import accuracy as accuracy
 from .costs import Costs as Costs
 from .evaluation import evaluate as evaluate
 from .metric import Metric as Metric
