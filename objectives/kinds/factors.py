@@ -66,9 +66,8 @@ def filled(layer: Layer, skeleton: nn.Module, weights: Sequence[Tensor], lost: T
         part.weight.copy_(weight.reshape(part.weight.shape))
     if layer.module.bias is not None:
         bias = layer.module.bias.double()
-        holder = next(m for m in (skeleton, *reversed(maps)) if getattr(m, "bias", None) is not None)
-        assert isinstance(holder.bias, Tensor)
-        holder.bias.copy_(bias if lost is None else bias + lost)
+        holder = next(held for m in (skeleton, *reversed(maps)) if (held := m._parameters.get("bias")) is not None)
+        holder.copy_(bias if lost is None else bias + lost)
     return skeleton
 
 

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from ..model.stand_in import StandIn
+
 BOUND = 1.5
 """Magnitude above which a coefficient has its row exchanged. At 1 the block's volume is largest; a bound above 1 needs
 fewer exchanges."""
@@ -26,7 +28,7 @@ EXCHANGES = 500
 """Largest number of exchanges: it limits the computing time. Each one costs ``out · r`` operations."""
 
 
-class Identity(nn.Module):
+class Identity(StandIn):
     """``(N, in, …) → (N, out, …)`` for convolutions, ``(…, in) → (…, out)`` for Linears.
 
     ``z = first(x)``; ``y = concat(z, rest(z))[order]`` along the channels; at full rank there is no rest.

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ..data.structure import Inputs, apply, tensors_of
 from ..model.finding import Layers
 from ..model.layer import Layer
 from ..model.mode import in_eval
 from ..model.replace import can_carry
+from ..model.stand_in import Computing, readings
 from ..plan import Choice, Plan
 from .kind import Kind
 from .registry import kind_named
@@ -33,24 +34,25 @@ def without_inapplicable(layers: Layers, kinds: Sequence[Kind]) -> Layers:
 def without_unreplaceable(model: nn.Module, layers: Layers, example: Inputs, kinds: Sequence[Kind]) -> Layers:
     """Return the layers without those whose replacement makes the model fail on one sample.
 
-    Such as ``x.view(-1, self.fc.in_features)``, the fast path of ``nn.TransformerEncoderLayer``, or a hook that reads
-    the layer's weight.
+    Such as the fast path of ``nn.TransformerEncoderLayer``, or a hook that computes with the layer's weight. A model
+    may read the layer's geometry, and the shape, dtype and device of its weight (see `stand_in`).
     """
-    plans = {
-        layer.name: Plan({layer.name: Choice(kind.name, kind.smallest(layer))})
-        for layer in layers
-        for kind in kinds
-        if kind.applies(layer)[0]
-    }
     carried = {layer.name: _can_carry(layer, kinds) for layer in layers}
     refused = {name: reason for name, (possible, reason) in carried.items() if not possible}
-    plans = {name: plan for name, plan in plans.items() if name not in refused}
-    everything = Plan({name: choice for plan in plans.values() for name, choice in plan.items()})
-    if not _runs(model, everything, example)[0]:
-        tried = {name: _runs(model, plan, example) for name, plan in plans.items()}
-        refused |= {
-            name: f"the model fails when it is replaced: {why}" for name, (runs, why) in tried.items() if not runs
-        }
+    before: list[Plan] = []
+    for at in (0, -1):  # the first kind and the last: some have a bias of their own that can be computed with
+        choices: dict[str, Choice] = {}
+        for layer in layers:
+            taking = [kind for kind in kinds if kind.applies(layer)[0]]
+            if taking and layer.name not in refused:
+                choices[layer.name] = Choice(taking[at].name, taking[at].smallest(layer))
+        plan = Plan(choices)
+        if plan not in before and not _runs(model, plan, example)[0]:
+            tried = {name: _runs(model, Plan({name: choice}), example) for name, choice in choices.items()}
+            refused |= {
+                name: f"the model fails when it is replaced: {why}" for name, (runs, why) in tried.items() if not runs
+            }
+        before.append(plan)
     found = tuple(layer for layer in layers if layer.name not in refused)
     return replace(layers, found=found, left_dense={**layers.left_dense, **refused})
 
@@ -76,9 +78,26 @@ def _runs(model: nn.Module, plan: Plan, example: Inputs) -> tuple[bool, str]:
             tensor.zero_()
         backwards = any(layer._backward_hooks or layer._backward_pre_hooks for layer in layers)
         with torch.set_grad_enabled(backwards):
-            outputs = tensors_of(apply(trial, example))
-            if backwards and (grown := [t.sum() for t in outputs if t.requires_grad]):
-                torch.stack(grown).sum().backward()
+            with readings() as read:
+                outputs = tensors_of(apply(trial, example))
+                in_forward = read.count
+                if backwards and (grown := [t.sum() for t in outputs if t.requires_grad]):
+                    torch.stack(grown).sum().backward()
+            if read.count > in_forward:
+                return False, "a backward hook reads the weight"
+            if not read.count:
+                return True, ""
+            with Computing() as computing:
+                apply(trial, example)
+            if computing.function is not None:
+                return False, f"it computes with the weight ({computing.function})"
+            with readings(0.0):  # functions that a mode does not see, or that take another way under one
+                if not _finite(outputs) and _finite(tensors_of(apply(trial, example))):
+                    return False, "it computes with the weight"
     except Exception as error:
         return False, f"{type(error).__name__}: {error}".splitlines()[0][:120]
     return True, ""
+
+
+def _finite(tensors: Sequence[Tensor]) -> bool:
+    return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)

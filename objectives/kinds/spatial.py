@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
+from ..model.stand_in import Chain
 from ..plan import Rank, as_int
 from .centre_block import block_sizes
 from .error import FLOOR, rank_that_leaves, rounded_all
@@ -50,11 +51,11 @@ class Spatial(Factorization):
         first, last = as_int(rank) * layer.in_features // kw, as_int(rank) * layer.out_features * kw
         return Cost(first + last + layer.bias_params, 2 * (columns(layer) * first + layer.positions * last))
 
-    def skeleton(self, layer: Layer, rank: Rank) -> nn.Sequential:
+    def skeleton(self, layer: Layer, rank: Rank) -> Chain:
         """Return the two modules, on the meta device."""
         m, r = layer.module, as_int(rank)
         assert isinstance(m, nn.Conv2d)
-        return nn.Sequential(
+        return Chain(
             convolution(m, m.in_channels, r, axes=(0,), bias=False),
             convolution(m, r, m.out_channels, axes=(1,), bias=m.bias is not None),
         )
@@ -129,7 +130,7 @@ class SpatialDecomposition:
         """Return the error of the output, the sum over columns."""
         return self._errors[as_int(rank)]
 
-    def factors(self, rank: Rank) -> nn.Sequential:
+    def factors(self, rank: Rank) -> Chain:
         """Return the vertical and the horizontal convolution."""
         layer, r = self.layer, as_int(rank)
         kh, kw = layer.kernel

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
+from ..model.stand_in import StandIn
 from ..plan import Rank, as_tuple
 from . import spatial
 from .centre_block import centre_block
@@ -28,7 +29,7 @@ from .identity import order_of
 from .kind import Cost, Decomposition, worthwhile
 
 
-class CentreIdentity(nn.Module):
+class CentreIdentity(StandIn):
     """``(N, in, H, W) → (N, out, H', W')``; ``z = first(x)``, ``y = side(z) + concat(z[:k], rest(z))[order]``."""
 
     order: Tensor

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
+from ..model.stand_in import Chain
 from ..plan import Rank, as_int
 from .error import rounded_all
 from .factors import convolution, filled
@@ -46,18 +47,18 @@ class Svd(Factorization):
         at = layer.input_positions if layer.transposed else layer.positions
         return Cost(first + last + layer.bias_params, 2 * (at * first + layer.positions * last))
 
-    def skeleton(self, layer: Layer, rank: Rank) -> nn.Sequential:
+    def skeleton(self, layer: Layer, rank: Rank) -> Chain:
         """Return the two modules, on the meta device."""
         m, r = layer.module, as_int(rank)
         like = {"device": "meta", "dtype": m.weight.dtype}
         bias = m.bias is not None
         if isinstance(m, nn.Linear):
-            return nn.Sequential(
+            return Chain(
                 nn.Linear(m.in_features, r, bias=False, **like), nn.Linear(r, m.out_features, bias=bias, **like)
             )
         first = convolution(m, m.in_channels, r * m.groups, groups=m.groups, bias=False)
         last = convolution(m, r * m.groups, m.out_channels, axes=(), groups=m.groups, bias=bias)
-        return TransposedPair(first, last) if layer.transposed else nn.Sequential(first, last)
+        return TransposedPair(first, last) if layer.transposed else Chain(first, last)
 
     def wants(self, layer: Layer) -> Statistic:
         """Return ``outputs``; of a tall Linear the smaller ``inputs``: one is ``W · Wᵀ`` of the other."""
@@ -88,7 +89,7 @@ class Svd(Factorization):
 
 
 @final
-class TransposedPair(nn.Sequential):
+class TransposedPair(Chain):
     """A transposed convolution and a 1×1 convolution, called as the transposed convolution is."""
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
@@ -118,7 +119,7 @@ class SvdDecomposition:
         """Return the share of the outputs' energy outside the first ``rank`` components."""
         return self._errors[min(as_int(rank), len(self._errors) - 1)]
 
-    def factors(self, rank: Rank) -> nn.Sequential:
+    def factors(self, rank: Rank) -> Chain:
         """Return ``y = U_r (U_rᵀ W) x + b + (I − U_r U_rᵀ) E[y]`` as two modules."""
         basis = self.components[:, :, : as_int(rank)]
         first = basis.mT @ self.layer.grouped_weight

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
+from ..model.stand_in import Chain
 from ..plan import Rank, as_tuple
 from . import spatial, tucker2
 from .error import rank_that_leaves, rounded_all
@@ -54,12 +55,12 @@ class TTKernel:
         """Return the least of the ranks."""
         return min(layer.width, *as_tuple(rank))
 
-    def skeleton(self, layer: Layer, rank: Rank) -> nn.Sequential:
+    def skeleton(self, layer: Layer, rank: Rank) -> Chain:
         """Return the four modules, on the meta device."""
         m = layer.module
         assert isinstance(m, nn.Conv2d)
         r1, r2, r3 = as_tuple(rank)
-        return nn.Sequential(
+        return Chain(
             convolution(m, m.in_channels, r1, axes=(), bias=False),
             convolution(m, r1, r2, axes=(0,), bias=False),
             convolution(m, r2, r3, axes=(1,), bias=False),
@@ -138,7 +139,7 @@ class TTKernelDecomposition:
         """Return the error of the output."""
         return self._errors[rank]
 
-    def factors(self, rank: Rank) -> nn.Sequential:
+    def factors(self, rank: Rank) -> Chain:
         """Return the four convolutions."""
         layer = self.layer
         r1, r2, r3 = as_tuple(rank)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
+from ..model.stand_in import WeightStandIn
 from ..plan import Rank, as_int
 from .error import rounded_all
 from .factors import filled
@@ -32,7 +33,7 @@ ERROR_RANKS = 32
 """Number of ranks whose error is computed, evenly spaced in their logarithm: it limits the computing time."""
 
 
-class TTLinear(nn.Module):
+class TTLinear(WeightStandIn):
     """``(…, n1 · n2) → (…, m1 · m2)`` through two cores: Linear(n1 → m1 · r), Linear(r · n2 → m2)."""
 
     def __init__(self, modes: tuple[int, int, int, int], rank: int, bias: bool, like: Tensor) -> None:

@@ -15,11 +15,12 @@ from typing import final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.conv import _ConvNd
 
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
+from ..model.stand_in import Chain
 from ..plan import Rank, as_tuple
 from .error import rank_that_leaves, rounded_all
 from .factors import convolution, filled
@@ -58,12 +59,12 @@ class Tucker2(Factorization):
         rest = r_in * r_out * math.prod(layer.kernel) + r_out * layer.out_features
         return Cost(first + rest + layer.bias_params, 2 * (layer.input_positions * first + layer.positions * rest))
 
-    def skeleton(self, layer: Layer, rank: Rank) -> nn.Sequential:
+    def skeleton(self, layer: Layer, rank: Rank) -> Chain:
         """Return the three modules, on the meta device."""
         m = layer.module
         assert isinstance(m, _ConvNd)
         r_in, r_out = as_tuple(rank)
-        return nn.Sequential(
+        return Chain(
             convolution(m, m.in_channels, r_in, axes=(), bias=False),
             convolution(m, r_in, r_out, bias=False),
             convolution(m, r_out, m.out_channels, axes=(), bias=m.bias is not None),
@@ -147,7 +148,7 @@ class Tucker2Decomposition:
         """Return the error of the output."""
         return self._errors[rank]
 
-    def factors(self, rank: Rank) -> nn.Sequential:
+    def factors(self, rank: Rank) -> Chain:
         """Return the three convolutions."""
         layer = self.layer
         r_in, r_out = as_tuple(rank)

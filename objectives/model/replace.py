@@ -1,8 +1,8 @@
 """Replace modules of a network by others: state attached to the old module is moved to the new one.
 
 That state is: training mode, which parameters are trained, dtype and device, hooks on the forward and the backward
-pass, attributes that the user set, and all the places where the module is used. A module with state that cannot be
-moved must stay (see `can_replace`).
+pass, attributes that the user set, geometry (see `stand_in`), and all the places where the module is used. A module
+with state that cannot be moved must stay (see `can_replace`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from ..errors import RankfrontError
 from .copying import copied
+from .stand_in import stand_for
 from .stored import Matrices, Stored, Whole
 
 HOOKS = (
@@ -137,6 +138,7 @@ def _carry_over(original: nn.Module, old: nn.Module, new: nn.Module, memo: dict[
     if not possible:
         raise RankfrontError(f"a {type(original).__name__} cannot be replaced: {reason}")
     vars(new).update((name, copy.deepcopy(vars(old)[name], memo)) for name in _attributes(original))
+    stand_for(new, original)
 
 
 def _train_as(old: nn.Module, new: nn.Module) -> None:
