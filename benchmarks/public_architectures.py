@@ -72,9 +72,14 @@ def _text(family: str, head: str, *, decoder: bool = False, **options: Any) -> A
     return Architecture("transformers", family + head, build)
 
 
-_ENCODER = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
-_DECODER = {**_ENCODER, "num_key_value_heads": 2, "max_position_embeddings": 64}
-_MOE = {"moe_intermediate_size": 64, "num_experts": 4, "num_experts_per_tok": 2}
+_ENCODER: dict[str, Any] = {
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+}
+_DECODER: dict[str, Any] = {**_ENCODER, "num_key_value_heads": 2, "max_position_embeddings": 64}
+_MOE: dict[str, Any] = {"moe_intermediate_size": 64, "num_experts": 4, "num_experts_per_tok": 2}
 
 
 def _clip() -> tuple[nn.Module, Any]:
@@ -115,10 +120,10 @@ def _vision(family: str, head: str, **options: Any) -> Architecture:
 class _Recurrent(nn.Module):
     """A text classifier on a recurrent layer of torch's, two layers, both directions."""
 
-    def __init__(self, recurrent: type[nn.RNNBase]) -> None:
+    def __init__(self, recurrent: Callable[..., nn.RNNBase]) -> None:
         super().__init__()
         self.embedding = nn.Embedding(VOCABULARY, 32)
-        self.recurrent = recurrent(32, 64, 2, batch_first=True, bidirectional=True)  # pyright: ignore[reportCallIssue]
+        self.recurrent = recurrent(32, 64, 2, batch_first=True, bidirectional=True)
         self.head = nn.Linear(128, 8)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:

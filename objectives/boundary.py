@@ -71,7 +71,7 @@ def sentence(error: BaseException) -> str:
     text = str(error)
     if "Original Traceback (most recent call last)" in text:  # how a DataLoader passes on what a worker raised
         last = text.strip().splitlines()[-1]
-        return f"{last} (in a DataLoader's worker)"[:LONGEST]
+        return f"{last[:LONGEST]} (in a DataLoader's worker)"
     message = " ".join(text.split())
     message = message if len(message) <= LONGEST else f"{message[:LONGEST]} …"
     return f"{type(error).__name__}: {message}" if message else type(error).__name__

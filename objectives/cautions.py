@@ -64,8 +64,8 @@ def at_chance(task: Task, dense: nn.Module, accuracy: float, samples: int) -> st
     if accuracy > share + 2 * math.sqrt(share * (1 - share) / samples):
         return ""
     return (
-        f"the dense model's accuracy on the validation data, {100 * accuracy:.3g} %, is hardly that of {what}, "
-        f"{100 * share:.3g} %: is it trained, and are its inputs prepared and its classes numbered as in training?"
+        f"the dense model's accuracy on the validation data, {100 * accuracy:.3g} %, is hardly better than that of "
+        f"{what}, {100 * share:.3g} %: is it trained, are its inputs prepared, and its classes numbered as in training?"
     )
 
 
@@ -103,7 +103,7 @@ def _alike(ours: list[Tensor], theirs: list[Tensor]) -> bool:
 
 def _calibration(task: Task) -> str:
     samples = task.train.size
-    if samples is None or task.calibration in (DEFAULT_CALIBRATION, *range(samples + 1)):
+    if samples is None or task.calibration == DEFAULT_CALIBRATION or task.calibration <= samples:
         return ""
     return f"calibration is to have {task.calibration:,} samples, but the training data has {samples:,}: all are used"
 

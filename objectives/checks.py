@@ -41,6 +41,7 @@ def check_ends(task: Task, batch_size: int) -> None:
     checks: dict[str, Callable[[], object]] = {
         "training": lambda: task.finetune.total_steps(task.train),
         "validation": lambda: task.validation.check_ends(batch_size),
+        "test": lambda: task.test is None or task.test.check_ends(batch_size),
     }
     for name, check in checks.items():
         try:
@@ -163,6 +164,10 @@ def _try_loss(task: Task, outputs: Any, targets: Any) -> None:
     if not isinstance(value, Tensor) or value.numel() != 1:
         given = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
         raise RankfrontError(f"the loss must return one number as a tensor, averaged over the batch, but gave {given}")
+    if not bool(torch.isfinite(value).all()):
+        raise RankfrontError(
+            f"the loss of the dense model must be finite on the training data, but it is {float(value)}"
+        )
     trains = task.finetune.total_steps(task.train) > 0
     if trains and not value.requires_grad and any(tensor.requires_grad for tensor in tensors_of(outputs)):
         raise RankfrontError(

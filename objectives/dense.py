@@ -80,11 +80,11 @@ def _plain(task: Task, samples: list[Inputs], rewrites: Rewrites | None) -> Rewr
 
 
 def _drawn(task: Task) -> tuple[list[Inputs], Inputs]:
-    """Return the inputs of a few training samples: each but the first, and all of them as a batch."""
+    """Return the inputs of a few training samples: each but the first, and those of the first batch together."""
     with fixed_seed(0):
-        batch = next(iter(task.train.batches(SAMPLES, limit=SAMPLES)))
-    single = range(1, batch.samples) if batch.can_cut()[0] else ()
-    return [batch[at : at + 1].inputs for at in single], batch.inputs
+        batches = list(task.train.batches(SAMPLES, limit=SAMPLES))
+    single = [batch[at : at + 1].inputs for batch in batches if batch.can_cut()[0] for at in range(batch.samples)]
+    return single[1:], batches[0].inputs
 
 
 def _excluding(patterns: Iterable[str], model: nn.Module, rewrites: Rewrites) -> list[str]:

@@ -34,6 +34,7 @@ from .kinds.skeleton import skeleton
 from .metrics.evaluation import evaluate
 from .model.copying import copied
 from .model.mode import in_eval
+from .model.stand_in import Computing
 from .plan import Choice, Plan
 from .training.distillation import SoftTargets
 from .training.finetune import ALL_SINGLE, finetune
@@ -128,6 +129,8 @@ class Rehearsal:
                 forward=task.criterion.forward,
             )
         except TrialError as error:
+            if not self._trains(_random_factors(objective.dense, plan), first.held[0])[0]:
+                raise self._refused(error, plan, first.held[0]) from error
             return [f"a training step with small random factors did not work: {error}"]
         except RankfrontError:
             raise
@@ -158,10 +161,13 @@ class Rehearsal:
         """Return whether a network passes forward and backward in training, and why not."""
         try:
             model.train()
-            outputs = self.objective.task.criterion.forward(model, batch)
+            with Computing() as computing:
+                outputs = self.objective.task.criterion.forward(model, batch)
             self._mixed(full_precision(outputs), batch).backward()
         except Exception as error:
             return False, str(told(error)).removesuffix(UNEXPECTED)
+        if computing.function is not None:
+            return False, f"the model computes with its weight ({computing.function})"
         return True, ""
 
     def _refused(self, error: Exception, plan: Plan, batch: Batch) -> RankfrontError:

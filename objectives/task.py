@@ -37,7 +37,7 @@ class Task:
     ``train``, ``validation`` and ``test`` are each a pair of tensors ``(inputs, targets)``, a ``Dataset``, a
     ``DataLoader`` or whatever else gives batches each time it is looped over; batches are pairs, or mappings with
     labels. Inputs and targets are any nesting of tensors and containers. The search sees training and validation data
-    only; ``test`` is read once, for the final front.
+    only; ``test`` is scored once, for the final front (the dry run tries a few of its samples).
 
     Raises:
         RankfrontError: something is not what it must be.
@@ -113,7 +113,7 @@ class Task:
                 continue
             try:
                 own = source.collate if isinstance(source, Split) else None
-                split = Split(source, collate=own or self.collate, batch_dim=self.batch_dim)
+                split = Split(source, collate=self.collate or own, batch_dim=self.batch_dim)
                 object.__setattr__(self, name, split)
             except RankfrontError as error:
                 raise RankfrontError(f"{name} {error}") from error
@@ -131,7 +131,7 @@ class Task:
             "exclude": texts("exclude", self.exclude, "('head', 'blocks.*.norm')"),
             "budget": texts("budget", () if self.budget is None else self.budget, "'params=5%'"),
             "kinds": texts("kinds", self.kinds, "'svd,tt'"),
-            **{name: flag(name, getattr(self, name)) for name in ("whiten", "refit", "int8")},
+            **{name: flag(name, getattr(self, name)) for name in ("whiten", "refit", "int8", "fold")},
         }
         for name, value in read.items():
             object.__setattr__(self, name, value)

@@ -66,8 +66,8 @@ def write_architecture(folder: Path, description: dict[str, Any] | None, files: 
         write_json(folder / ABOUT, {KEY: {**about, "config_sha256": digest(folder / CONFIG)}})
         written.add(ABOUT)
     for path in folder.glob("*"):
-        if path.name not in written:
-            path.unlink()
+        if path.is_file() and path.name not in written and not path.name.startswith("."):
+            path.unlink(missing_ok=True)
 
 
 def copy_architecture(source: Path, target: Path) -> dict[str, Any]:

@@ -62,6 +62,18 @@ def changed(inputs: Callable[[Tensor], Any] = lambda x: x, targets: Callable[[Te
     return {"train": (inputs(X), targets(Y)), "validation": (inputs(HELD_OUT[0]), targets(HELD_OUT[1]))}
 
 
+def test_a_loss_that_is_not_finite_on_the_dense_model_is_told() -> None:
+    assert "the loss of the dense model must be finite" in refused(
+        lambda: task(loss=lambda outputs, targets: nn.functional.cross_entropy(outputs, targets) / 0)
+    )
+
+
+def test_a_collation_given_later_takes_the_place_of_the_former() -> None:
+    first = task(train=(X, X, Y), validation=(X, X, Y), collate=lambda batch: (batch[0], batch[2]))
+    other = replace(first, collate=lambda batch: (batch[1], batch[2] * 0))
+    assert int(next(other.train.batches(5)).targets.max()) == 0
+
+
 def test_what_is_well_passes_without_a_word() -> None:
     assert rehearsed(task()) == []
 
@@ -198,7 +210,7 @@ def test_guessing_is_warned_of(form: str) -> None:
         "loader": DataLoader(TensorDataset(*HELD_OUT), 20),
     }
     asked = task(validation=forms[form])
-    assert "is hardly that of" in at_chance(asked, asked.model, 0.27, 70)
+    assert "is hardly better than that of" in at_chance(asked, asked.model, 0.27, 70)
     assert at_chance(asked, asked.model, 0.9, 70) == ""
     assert at_chance(replace(asked, score=lambda o, t: 0.1), asked.model, 0.1, 70) == ""
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+from torch.utils.data import DataLoader, TensorDataset
 
 from rankfront import DENSE, Choice, FineTune, Plan, Task
 from rankfront.objectives.metrics.flops import count_flops
@@ -232,3 +233,14 @@ def test_an_expert_that_calibration_does_not_reach_is_decomposed_by_its_weight()
     assert all(
         0 <= objective.decompositions.error(objective.by_name[n], Choice("svd", 1)) <= 1 for n in objective.by_name
     )
+
+
+@torch.no_grad()
+def test_a_loader_of_single_samples_shows_every_expert() -> None:
+    torch.manual_seed(0)
+    model = Experts(1).eval()
+    x = torch.randn(64, 16)
+    y = model(x).argmax(1)
+    loader = DataLoader(TensorDataset(x, y), batch_size=1)
+    found = Objective(Task(model, loader, (x, y)), device=CPU)
+    assert {f"experts.{i}.0" for i in range(4)} <= set(found.by_name)
