@@ -42,7 +42,7 @@ RACE = "race.json"
 
 @dataclass(frozen=True)
 class Ground:
-    """A study to race on: how its task is made, the bound on its parameters, the score that counts as nothing."""
+    """A study to race on: how its task is made, the study's bound on its parameters, the score that counts as nothing."""
 
     study: Callable[..., Task]
     bound: float
@@ -135,7 +135,6 @@ def race(name: str, data: Path, runs: Path, trials: int | None, samplers: Sequen
                 task,
                 out=folder,
                 sampler=sampler,
-                budget=f"params={100 * ground.bound:g}%",
                 objectives="score,params",
                 trials=trials or ground.trials,
                 device="cpu",

@@ -68,7 +68,7 @@ def study(
         finetune=FineTune(steps=100, lr=3e-4, batch_size=4, distill=1.0, temperature=1.0),
         calibration=64,
         kinds=("svd", "svd-identity"),
-        budget="params=95%",
+        budget="params=60%..95%",
         trials=12,
         files=tuple(path for path in sorted(folder.iterdir()) if path.name.startswith(("tokenizer", "chat_template"))),
     )

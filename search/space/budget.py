@@ -5,6 +5,11 @@
 'params=5%, bytes=200KB'
 >>> budget.limits(Metrics(params=1_000, flops=10, bytes=4_000_000))
 {'params': 50.0, 'bytes': 200000.0}
+
+A bound may say how far down the front goes: nothing below it is tried.
+
+>>> Budget.of("params=60%..95%").down_to(Metrics(params=1_000, flops=10, bytes=4_000_000))
+{'params': 600.0}
 """
 
 from __future__ import annotations
@@ -12,14 +17,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...objectives.described import shown
 from ...objectives.errors import RankfrontError
 from ...objectives.metrics.registry import METRICS
 from ...objectives.metrics.values import Metrics
 from ..storage.identity import SCORE
-from .floor import Floor, read_floor
+from .floor import NAMES, Floor, read_floor
 
 NONE = "none"
 """What a budget without a bound is called."""
@@ -27,7 +32,8 @@ NONE = "none"
 TIMES = ("latency", "time", "ms", "seconds", "speed", "throughput")
 """What people ask for and is not measured."""
 
-_FORM = re.compile(r"\s*([a-zA-Z_]+)\s*=\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Z%]*)\s*")
+_AMOUNT = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Z%]*)\s*"
+_FORM = re.compile(rf"\s*([a-zA-Z_]+)\s*=\s*(?:{_AMOUNT}\.\.\s*)?{_AMOUNT}")
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,8 @@ class Bound:
     text: str
     share: float | None
     absolute: float | None
+    down_to: Bound | None = None
+    """The smallest amount that is worth a trial, where the user gave one."""
 
     def limit(self, dense: Metrics) -> float:
         """Return the bound as an amount of the metric."""
@@ -99,6 +107,19 @@ class Budget:
                 )
         return {bound.metric: bound.limit(dense) for bound in self.bounds}
 
+    def down_to(self, dense: Metrics) -> dict[str, float]:
+        """Return metric → the smallest amount worth a trial, of the bounds that have one.
+
+        Raises:
+            RankfrontError: it is no smaller than the bound itself.
+        """
+        limits = self.limits(dense)
+        found = {bound.metric: bound.down_to.limit(dense) for bound in self.bounds if bound.down_to is not None}
+        for bound in self.bounds:
+            if found.get(bound.metric, 0) >= limits[bound.metric]:
+                raise RankfrontError(f"budget {bound.text} must read LEAST..MOST, but its least is not below its most")
+        return found
+
     def __str__(self) -> str:
         return ", ".join(bound.text for bound in (*self.bounds, *filter(None, [self.floor]))) or NONE
 
@@ -107,20 +128,31 @@ def _bound(text: str) -> Bound:
     match = _FORM.fullmatch(text)
     if match is None:
         raise RankfrontError(f"budget must read METRIC=AMOUNT, such as params=5%, but got {text.strip()!r:.60}")
-    name, number, unit = match[1], float(match[2]), match[3]
+    name, least, most = match[1], match.group(2, 3), match.group(4, 5)
+    if name in NAMES:
+        raise RankfrontError(f"budget on the score must be one amount, such as score=99%, but got {text.strip()!r:.60}")
     if name not in METRICS:
         hint = ": time is not measured" if name in TIMES else ""
         raise RankfrontError(f"budget must be on one of {', '.join(METRICS)} or score, but got {name!r:.60}{hint}")
+    bound = _amount(name, *most, text)
+    if least[0] is None:
+        return bound
+    down_to = _amount(name, *least, text)
+    return replace(bound, text=f"{name}={''.join(least)}..{''.join(most)}", down_to=down_to)
+
+
+def _amount(name: str, amount: str, unit: str, text: str) -> Bound:
+    number = float(amount)
     if number == 0:
         raise RankfrontError(f"budget must be positive (a share to keep: params=5%), but got {text.strip()!r:.60}")
-    shown = f"{name}={match[2]}{unit}"
+    shown = f"{name}={amount}{unit}"
     if unit == "%":
         if number > 100:
             raise RankfrontError(f"budget must be at most 100% of the dense model, but got {text.strip()!r:.60}")
         return Bound(name, shown, number / 100, None)
     metric = METRICS[name]
     try:
-        return Bound(name, shown, None, metric.parse(match[2] + unit))
+        return Bound(name, shown, None, metric.parse(amount + unit))
     except ValueError as what:
         units = ", ".join(filter(None, metric.units))
         accepted = f"% or one of {units}" if units else "%"

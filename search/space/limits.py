@@ -13,7 +13,7 @@ from ...objectives.metrics.registry import SIZE
 from .space import Space
 
 SMALLEST_PART = 16
-"""Under a budget, proposals aim at no less than this part (1/16) of each limit."""
+"""Under a budget that does not say how far down the front goes, proposals aim at no less than this part (1/16)."""
 
 LARGEST_SHARE = 0.7
 """Without a budget, the largest share of the dense model's parameters that is proposed."""
@@ -30,7 +30,7 @@ def limits_at(space: Space, position: float) -> dict[str, float]:
     for metric, end in ends.items():
         least = candidates.smallest[metric]
         if space.limits:
-            least = max(least, end / SMALLEST_PART)
+            least = max(least, space.down_to.get(metric, end / SMALLEST_PART))
         # The budget itself is exact: a plan may use all of it.
         limits[metric] = max(least, end if position == 1 else least * (end / least) ** position)
     return limits

@@ -12,7 +12,7 @@ Outside `search/space`, nothing else converts between them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
 
@@ -33,6 +33,8 @@ class Space:
     candidates: Candidates
     limits: Mapping[str, float]
     """Metric → upper bound; metrics that are not known before a network is built are left out."""
+    down_to: Mapping[str, float] = field(default_factory=dict)
+    """Metric → the smallest amount worth a trial, of the limits that have one."""
 
     def __post_init__(self) -> None:
         """Keep the limits on the candidates' metrics."""

@@ -85,6 +85,7 @@ def run(settings: RunArguments) -> Result:  # noqa: D417
             ready.budget.floor.check(task.score.scale)
         objective = Objective(task, device=ready.device, seed=ready.seed, cache=folder.cache, rewrites=rewrites)
         check_possible(ready.budget, objective.costs.dense, objective.smallest, objective.left_dense)
+        ready.budget.down_to(objective.costs.dense)
         ended = stored is not None and stored.next_slot >= ready.trials
         warnings = [] if ended else Rehearsal.of(objective).run()
         url = database_of(folder.path, ready.storage)
@@ -165,7 +166,8 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
     _note_dense_model(study, objective, worker, progress)
     objective.prepare(progress)
     _say_what_there_is(objective, settings, progress)
-    space = Space(Candidates.of(objective), settings.budget.limits(objective.costs.dense))
+    dense_costs, budget = objective.costs.dense, settings.budget
+    space = Space(Candidates.of(objective), budget.limits(dense_costs), budget.down_to(dense_costs))
     if knapsack(space.candidates, space.limits) is None:
         raise RankfrontError(f"budget {settings.budget} is kept by no plan: its bounds cannot hold all at once")
 

@@ -98,9 +98,11 @@ class Search:
 
     @cached_property
     def smallest_value(self) -> float:
-        """The value of the smallest network before fine-tuning; minus infinity where it has none."""
-        cheapest = self.candidates.changes[:, :, self.candidates.metrics.index(SIZE)].argmin(1)
-        (value,) = self.problem.values([self.problem.score_before_finetuning(self.space.plan(cheapest))])
+        """The value of the smallest network worth a trial before fine-tuning; minus infinity where it has none."""
+        choices = knapsack(self.candidates, limits_at(self.space, 0.0)) if self.space.down_to else None
+        if choices is None:
+            choices = self.candidates.changes[:, :, self.candidates.metrics.index(SIZE)].argmin(1)
+        (value,) = self.problem.values([self.problem.score_before_finetuning(self.space.plan(choices))])
         return -np.inf if np.isnan(value) else float(value)
 
     def propose(self, history: History, slot: int) -> Choices:

@@ -124,6 +124,20 @@ def test_never_over_budget_and_never_a_plan_twice(sampler: str, space: str, obje
         assert trial.state == TrialState.COMPLETE
 
 
+@pytest.mark.parametrize("sampler", [*RULES, "greedy", "directions"])
+def test_the_front_goes_no_further_down_than_the_budget_says(sampler: str) -> None:
+    whole = toy_space(0.9)
+    dense = whole.candidates.dense["params"]
+    upper = replace(whole, down_to={"params": 0.6 * dense})
+    used = {}
+    for name, space in {"whole": whole, "upper": upper}.items():
+        proposals = np.array(drive(new_study(DIRECTIONS["two"]), space, sampler, 10))
+        used[name] = space.candidates.costs_of(proposals)["params"] / dense
+    assert used["whole"].min() < 0.5
+    assert used["upper"].min() > 0.55
+    assert used["upper"].max() > 0.8
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_resumes_to_the_same_proposals(sampler: str) -> None:
     space = toy_space(0.5)

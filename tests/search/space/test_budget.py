@@ -22,6 +22,9 @@ DENSE = Metrics(params=1_000_000, flops=8_000_000, bytes=4_000_000)
         ("bytes=2KiB", {"bytes": 2_048}),
         ("params=5%,bytes=1MB", {"params": 50_000, "bytes": 1_000_000}),
         (["params=5%", "flops=30%"], {"params": 50_000, "flops": 2_400_000}),
+        ("params=2%..5%", {"params": 50_000}),
+        ("bytes = 1KB .. 5 %", {"bytes": 200_000}),
+        ("params=.5%...6%", {"params": 6_000}),
         ([], {}),
         ("none", {}),
         (["none"], {}),
@@ -45,6 +48,10 @@ def test_reads(text: str | list[str] | Budget, limits: dict[str, float]) -> None
         ("speed=5%", "one of params, flops, bytes or score, but got 'speed'"),
         ("params=0%", "must be positive"),
         ("params=101%", "at most 100%"),
+        ("params=5%..", "must read METRIC=AMOUNT"),
+        ("params=1..5%", "must carry % or one of K, M, G, T .* has no unit"),
+        ("params=0%..5%", "must be positive"),
+        ("score=90%..99%", "on the score must be one amount"),
         ("params=5%,params=6%", "bounds params 2 times"),
         ("params=1e5K", "must read METRIC=AMOUNT"),
         ("none,params=5%", "must be none or bounds, but got both: 'none,params=5%'"),
@@ -74,3 +81,23 @@ def test_an_impossible_budget_names_the_smallest_possible() -> None:
     check_possible(Budget.of("params=2%"), DENSE, smallest)
     with pytest.raises(RankfrontError, match=r"at least 20,000 \(2.00% of the dense model's 1,000,000\).* 10,000"):
         check_possible(Budget.of("params=1%"), DENSE, smallest)
+
+
+@pytest.mark.parametrize(
+    ("text", "least"),
+    [
+        ("params=2%..5%", {"params": 20_000}),
+        ("params=10K..5%,flops=30%", {"params": 10_000}),
+        ("params=60%", {}),
+        ("none", {}),
+    ],
+)
+def test_says_how_far_down_the_front_goes(text: str, least: dict[str, float]) -> None:
+    assert Budget.of(text).down_to(DENSE) == pytest.approx(least)
+    assert Budget.of(str(Budget.of(text))) == Budget.of(text)
+
+
+@pytest.mark.parametrize("text", ["params=5%..5%", "params=6%..5%", "params=60K..5%"])
+def test_refuses_a_range_upside_down(text: str) -> None:
+    with pytest.raises(RankfrontError, match=r"must read LEAST\.\.MOST"):
+        Budget.of(text).down_to(DENSE)
