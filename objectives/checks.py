@@ -166,7 +166,7 @@ def _try_loss(task: Task, outputs: Any, targets: Any) -> None:
         raise RankfrontError(f"the loss must return one number as a tensor, averaged over the batch, but gave {given}")
     if not bool(torch.isfinite(value).all()):
         raise RankfrontError(
-            f"the loss of the dense model must be finite on the training data, but it is {float(value)}"
+            f"the loss of the dense model must be finite on the training data, but it is {float(value.detach())}"
         )
     trains = task.finetune.total_steps(task.train) > 0
     if trains and not value.requires_grad and any(tensor.requires_grad for tensor in tensors_of(outputs)):

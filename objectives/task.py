@@ -20,7 +20,7 @@ from .kinds.registry import KINDS, kinds_named
 from .metrics.registry import METRICS
 from .metrics.score import ACCURACY, Score
 from .model.accepted import check_accepted
-from .model.given import check_model
+from .model.is_module import check_model
 from .model.wrapping import unwrapped
 from .training.criterion import Criterion, Loss
 from .training.settings import FineTune

@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from torch import Tensor, nn
 
 from rankfront import FineTune, Result, Task, run
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("no clock", settings(), deadline=None)
+settings.load_profile("no clock")
 
 torch.manual_seed(0)  # of networks made while the tests are collected
 
@@ -100,9 +105,9 @@ def go(task: Task, out: Path, **kwargs: Any) -> Result:
     return run(task, out=out, device="cpu", progress=False, **kwargs)
 
 
-def rehearsed(task: Task) -> list[str]:
+def dry_run(task: Task) -> list[str]:
     """Do a task's dry run; return its warnings."""
+    from rankfront.objectives.dry_run import DryRun
     from rankfront.objectives.objective import Objective
-    from rankfront.objectives.rehearsal import Rehearsal
 
-    return Rehearsal.of(Objective(task, device=torch.device("cpu"))).run()
+    return DryRun.of(Objective(task, device=torch.device("cpu"))).run()

@@ -256,7 +256,7 @@ ODD = st.one_of(
 )
 TASK_FIELDS = [f.name for f in fields(Task)]
 ODD_SETTINGS = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 
 

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
 from ..errors import RankfrontError
+from .in_memory import InMemory
 from .loaders import Loader, Samples
-from .memory import InMemory
 from .refused import check_form, refused
 from .samples import told
 from .source import Source

@@ -21,8 +21,8 @@ from ..io.fingerprint import fingerprint, fingerprints, named
 from .batch import Batch
 from .batch_dim import found_dim
 from .forms import source_of
+from .in_memory import InMemory
 from .loaders import Loader, generators
-from .memory import InMemory
 from .pairs import Pair, paired
 from .randomness import fixed_seed
 from .reservoir import reservoir

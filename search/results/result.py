@@ -62,7 +62,7 @@ class Result:
             RankfrontError: there is no study, or it has not got beyond its first trial.
         """
         if model is not None:
-            from ...objectives.model.given import check_model
+            from ...objectives.model.is_module import check_model
 
             check_model(model)
         study, folder = stored_study(path, storage)

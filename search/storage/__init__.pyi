@@ -1,6 +1,8 @@
 from .database import database_of as database_of
 from .database import open_storage as open_storage
 from .dense import DenseModel as DenseModel
+from .existing import ExistingStudy as ExistingStudy
+from .existing import read_stored as read_stored
 from .file_locks import FileLocks as FileLocks
 from .folder import Folder as Folder
 from .folder import folder_name as folder_name
@@ -9,8 +11,6 @@ from .identity import identity_in as identity_in
 from .locks import Locks as Locks
 from .source import Source as Source
 from .source import source_of as source_of
-from .stored import Stored as Stored
-from .stored import read_stored as read_stored
 from .studies import create_or_resume as create_or_resume
 from .studies import load_existing as load_existing
 from .trials import Record as Record

@@ -13,9 +13,9 @@ import torch
 from optuna.study import Study
 
 from .errors import shown_url
+from .existing import TRIALS
 from .identity import identity_in
 from .source import SOURCE
-from .stored import TRIALS
 
 PACKAGES = (
     "rankfront",

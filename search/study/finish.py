@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from ...objectives.device import to_device
+from ...objectives.dry_run import DryRun
 from ...objectives.export.architecture import copy_architecture
 from ...objectives.export.int8 import dequantized
 from ...objectives.export.model_files import load_model, save_weights
@@ -18,7 +19,6 @@ from ...objectives.io.files import digest
 from ...objectives.io.fingerprint import fingerprint
 from ...objectives.metrics.values import Metrics
 from ...objectives.objective import Objective
-from ...objectives.rehearsal import Rehearsal
 from ...objectives.task import Task, check_task
 from ...objectives.training.settings import FineTune
 from ..report.format import trial_line
@@ -96,7 +96,7 @@ def _finished(settings: FinishArguments, result: Result, finetune: FineTune, pro
     locks = locks_of(result.folder, settings.storage)
     # As a live worker, so that a run that starts meanwhile does not delete its temporary files.
     with locks.finishing(folder.name), Worker(result.folder, locks).alive():
-        Rehearsal.of(objective, finetune).run()
+        DryRun.of(objective, finetune).run()
         to_device(objective.dense, objective.device)
         model = result.load(chosen, task.model)
         if result.int8:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
     from ...objectives.task import Task
-    from ..storage.stored import Stored
+    from ..storage.existing import ExistingStudy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,19 +143,19 @@ def stored_task(study: Study, folder: Folder, named: str | None, device: str, pr
         yield load_source(source, device, progress)
 
 
-def _stored(settings: Settings, name: str) -> Stored | None:
-    from ..storage.stored import read_stored
+def _stored(settings: Settings, name: str) -> ExistingStudy | None:
+    from ..storage.existing import read_stored
 
     return read_stored(settings.folder(name), settings.storage)
 
 
-def _check_options(stored: Stored | None, settings: Settings, loading: Loading) -> None:
+def _check_options(stored: ExistingStudy | None, settings: Settings, loading: Loading) -> None:
     """Refuse options that are not the stored study's; raises `RankfrontError`."""
     if stored is not None:
         check_settings(stored.identity, {**settings.asked(), **loading.asked()}, stored.where)
 
 
-def _source(study: str, settings: Settings, loading: Loading, stored: Stored | None) -> Source:
+def _source(study: str, settings: Settings, loading: Loading, stored: ExistingStudy | None) -> Source:
     """Return how the task of a run is to be loaded: options given, else those of the stored study."""
     own = None if stored is None else stored.source
     seed = DEFAULT_SEED if stored is None else int(stored.identity.get("seed", DEFAULT_SEED))

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 from optuna.study import Study
 
-from ...objectives.cautions import at_chance
 from ...objectives.device import to_device
+from ...objectives.dry_run import DryRun
 from ...objectives.errors import RankfrontError
 from ...objectives.export.pretrained import is_pretrained, keep_architecture
 from ...objectives.io.files import write_json
 from ...objectives.metrics.registry import METRICS
 from ...objectives.objective import Objective
 from ...objectives.plan import Plan
-from ...objectives.rehearsal import Rehearsal
 from ...objectives.task import Task, check_task
+from ...objectives.warnings import at_chance
 from ..allocation.knapsack import knapsack
 from ..report.progress import LOW_FIDELITY, Progress, showing
 from ..results.result import Result
@@ -29,12 +29,12 @@ from ..space.space import Space
 from ..storage.database import database_of, open_storage, warnings_only
 from ..storage.dense import DenseModel, is_noted, note_left_dense
 from ..storage.errors import storage_errors
+from ..storage.existing import TRIALS, read_stored
 from ..storage.locks import locks_of
 from ..storage.manifest import manifest_of
 from ..storage.rewrites import keep_rewrites, stored_rewrites
 from ..storage.slots import next_slot, occupied
 from ..storage.source import keep_source, source_of
-from ..storage.stored import TRIALS, read_stored
 from ..storage.studies import check_only_study, create_or_resume
 from ..storage.trials import COLUMNS
 from ..storage.warnings import keep_warnings
@@ -87,7 +87,7 @@ def run(settings: RunArguments) -> Result:  # noqa: D417
         check_possible(ready.budget, objective.costs.dense, objective.smallest, objective.left_dense)
         ready.budget.down_to(objective.costs.dense)
         ended = stored is not None and stored.next_slot >= ready.trials
-        warnings = [] if ended else Rehearsal.of(objective).run()
+        warnings = [] if ended else DryRun.of(objective).run()
         url = database_of(folder.path, ready.storage)
         folder.prepare()
         if (known := folder.study_name()) is not None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ...objectives.task import Task
     from ..samplers.sampler import Sampler
-    from ..storage.stored import Stored
+    from ..storage.existing import ExistingStudy
 
 DEFAULT_OBJECTIVES = (SCORE, "params", "flops")
 DEFAULT_SEED = 0
@@ -122,7 +122,7 @@ class Settings(Computing):
             raise RankfrontError(f"objectives must be {name} and any of {', '.join(METRICS)}, but got {score!r:.60}")
         return (SCORE, *costs)
 
-    def for_task(self, task: Task, stored: Stored | None) -> RunSettings:
+    def for_task(self, task: Task, stored: ExistingStudy | None) -> RunSettings:
         """Return what is run: options given, else the stored study's, else the task's or the default.
 
         Raises:

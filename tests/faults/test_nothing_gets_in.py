@@ -30,7 +30,6 @@ from tests.conftest import blobs
 
 many = settings(
     max_examples=int(os.environ.get("FUZZ", "300")),
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 json_values = st.recursive(

@@ -13,7 +13,7 @@ from rankfront.objectives.kinds.registry import KINDS
 from rankfront.objectives.metrics.registry import measure
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.training.distillation import SoftTargets, distillation_loss
-from tests.conftest import blobs, perceptron, rehearsed
+from tests.conftest import blobs, dry_run, perceptron
 
 MODULE_KINDS = [name for name in KINDS if name != "stored"]
 """Kinds that replace a module."""
@@ -175,7 +175,7 @@ def test_a_model_with_dict_outputs_and_its_own_loss_and_score() -> None:
 def test_targets_that_do_not_fit_are_told_before_anything_is_done(targets: Tensor, said: str) -> None:
     data = (blobs(200, 1)[0], targets)
     with pytest.raises(RankfrontError, match=said):
-        rehearsed(Task(perceptron(), data, data))
+        dry_run(Task(perceptron(), data, data))
 
 
 def test_the_fine_tune_asked_for_decides_about_distillation(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +278,7 @@ def test_a_model_that_is_frozen_altogether_is_not_fine_tuned_and_says_so(kind: s
 )
 def test_what_cannot_be_is_said_with_the_rule(task: Task, change: dict[str, Any], said: str) -> None:
     with pytest.raises(RankfrontError, match=said):
-        rehearsed(replace(task, **change))
+        dry_run(replace(task, **change))
 
 
 def test_the_untrained_score_is_that_of_the_network_that_is_trained(task: Task) -> None:
@@ -330,11 +330,11 @@ def of_no_number(outputs: Tensor, targets: Tensor) -> float:
 )
 def test_a_score_that_cannot_be_computed_is_told_before_anything_is_done(task: Task, score: Any, said: str) -> None:
     with pytest.raises(RankfrontError, match=said):
-        rehearsed(replace(task, score=score))
+        dry_run(replace(task, score=score))
 
 
 def test_a_score_that_fails_on_few_samples_only_is_taken(task: Task) -> None:
-    assert not rehearsed(replace(task, score=of_all_classes))
+    assert not dry_run(replace(task, score=of_all_classes))
 
 
 @pytest.mark.parametrize(
@@ -348,4 +348,4 @@ def test_a_score_that_fails_on_few_samples_only_is_taken(task: Task) -> None:
 )
 def test_a_loss_that_cannot_be_trained_on_is_refused_at_once(task: Task, loss: Any, said: str) -> None:
     with pytest.raises(RankfrontError, match=said):
-        rehearsed(replace(task, loss=loss))
+        dry_run(replace(task, loss=loss))

@@ -20,7 +20,7 @@ from rankfront import Choice, FineTune, Plan, RankfrontError, Score, Task
 from rankfront.objectives.metrics.evaluation import evaluate
 from rankfront.objectives.model.outputs import main_output
 from rankfront.objectives.objective import Objective
-from tests.conftest import blobs, perceptron, rehearsed
+from tests.conftest import blobs, dry_run, perceptron
 
 CPU = torch.device("cpu")
 
@@ -166,10 +166,10 @@ def test_a_structure_without_a_main_output_is_told() -> None:
     with pytest.raises(
         RankfrontError, match=r"cross_entropy needs one tensor .* a dict of start \(8, 4\), end \(8, 4\)"
     ):
-        rehearsed(task_of(heads))
+        dry_run(task_of(heads))
     own = task_of(heads, loss=lambda o, t: functional.cross_entropy(o["start"], t))
     with pytest.raises(RankfrontError, match=r"accuracy needs outputs .* a score of its own"):
-        rehearsed(own)
+        dry_run(own)
 
 
 class Fused(nn.Module):

@@ -26,8 +26,8 @@ from .capture import Call, captured
 from .form import Found
 from .guesses import random_like, with_padding
 from .inputs import Input, inputs_of, variants
+from .isolated import Isolated
 from .same import same
-from .trial import ModuleTrial
 
 COMPUTING: dict[type, str] = {
     WeightNorm: "weight norm",
@@ -120,21 +120,21 @@ def _examined(module: nn.Module, given: Input) -> dict[str, Any] | None:
     """Return how to fold a module, or None where it does not compute one plain operation with one weight."""
     if "forward" in vars(module) or any(has_hooks(part) for part in module.modules() if part is not module):
         return None
-    trial = ModuleTrial(module, given, frozenset(_computing(module)))
-    x = random_like(trial.x)
-    call = _only_call(trial, x)
-    if call is None or any(call.weight is p for p in trial.module._parameters.values()):
+    isolated = Isolated(module, given, frozenset(_computing(module)))
+    x = random_like(isolated.x)
+    call = _only_call(isolated, x)
+    if call is None or any(call.weight is p for p in isolated.module._parameters.values()):
         return None
-    shape = [1, *trial.x.shape[1:]] if trial.x.ndim > 1 else list(trial.x.shape)
+    shape = [1, *isolated.x.shape[1:]] if isolated.x.ndim > 1 else list(isolated.x.shape)
     known = {"operation": call.operation, "of": _name_of(module), "input": shape}
     dims = dims_of(call.operation)
-    for more in variants(trial.x, dims):  # a weight that depends on the input is none
-        other = _only_call(trial, more)
-        if other is not None and not same([call.weight], [other.weight], trial.tolerance):
+    for more in variants(isolated.x, dims):  # a weight that depends on the input is none
+        other = _only_call(isolated, more)
+        if other is not None and not same([call.weight], [other.weight], isolated.tolerance):
             return None
     for data in _guesses(known, call, x, dims):
         made = plain(data, call.weight, call.bias)
-        if trial.agrees(made, dims, training=False):
+        if isolated.agrees(made, dims, training=False):
             return data
     return None
 
@@ -146,9 +146,9 @@ def _guesses(known: dict[str, Any], call: Call, x: Tensor, dims: int) -> Iterato
         yield from with_padding({**known, "geometry": call.geometry}, x, call.taken, dims)
 
 
-def _only_call(trial: ModuleTrial, x: Tensor) -> Call | None:
+def _only_call(isolated: Isolated, x: Tensor) -> Call | None:
     try:
-        calls, _ = trial.captured(x)
+        calls, _ = isolated.captured(x)
     except Exception:  # a size or values that are not accepted
         return None
     return calls[0] if len(calls) == 1 else None

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from ..layer import TYPES
 from .build import dims_of, own_geometry
+from .isolated import Isolated
 from .padding import padding_between
-from .trial import ModuleTrial
 
 
-def guesses(trial: ModuleTrial) -> Iterator[dict[str, Any]]:
+def guesses(isolated: Isolated) -> Iterator[dict[str, Any]]:
     """Yield what the module may compute, as `plain` builds it."""
-    module = trial.module
+    module = isolated.module
     names = {id(p): n for n, p in module._parameters.items() if p is not None}
     base = next((kind for kind in TYPES if isinstance(module, kind)), None)
     bias = "bias" if module._parameters.get("bias") is not None else None
@@ -30,8 +30,8 @@ def guesses(trial: ModuleTrial) -> Iterator[dict[str, Any]]:
                 pass
         else:
             yield data
-    x = random_like(trial.x)
-    calls = _calls(trial, x)
+    x = random_like(isolated.x)
+    calls = _calls(isolated, x)
     if len(calls) == 1 and id(calls[0].weight) in names and (calls[0].bias is None or id(calls[0].bias) in names):
         (call,) = calls
         bias = None if call.bias is None else names[id(call.bias)]
@@ -46,7 +46,7 @@ def guesses(trial: ModuleTrial) -> Iterator[dict[str, Any]]:
         rows, columns = module._parameters[matrices[0]].shape  # pyright: ignore[reportOptionalMemberAccess]
         for transposed, taken, given in ((False, columns, rows), (True, rows, columns)):
             sizes = {module._parameters[n].numel() for n in vectors}  # pyright: ignore[reportOptionalMemberAccess]
-            if trial.x.shape[-1] == taken and sizes <= {given}:
+            if isolated.x.shape[-1] == taken and sizes <= {given}:
                 yield {
                     "operation": "Linear",
                     "weight": matrices[0],
@@ -74,9 +74,9 @@ def with_padding(data: dict[str, Any], x: Tensor, taken: Tensor, dims: int) -> I
     yield {**data, "pad": {"amounts": "same", "value": pad["value"]}}
 
 
-def _calls(trial: ModuleTrial, x: Tensor) -> list[Any]:
+def _calls(isolated: Isolated, x: Tensor) -> list[Any]:
     try:
-        return trial.captured(x)[0]
+        return isolated.captured(x)[0]
     except Exception:  # a forward that only accepts certain values
         return []
 

@@ -22,8 +22,8 @@ from .build import dims_of, plain
 from .form import Found
 from .guesses import guesses, random_like
 from .inputs import inputs_of
+from .isolated import Isolated
 from .padding import padding_between
-from .trial import ModuleTrial
 
 
 @final
@@ -47,8 +47,8 @@ class Operations:
                 if given[id(module)].tensor is None:
                     reason = f"{type(module).__name__} is called with something else than one tensor of numbers"
                 else:
-                    trial = ModuleTrial(module, given[id(module)])
-                    data, reason = _examined(trial)
+                    isolated = Isolated(module, given[id(module)])
+                    data, reason = _examined(isolated)
             if data is not None and data["transposed"] and owners[id(module._parameters[data["weight"]])] > 1:
                 data, reason = None, "its weight is shared with another module, which does not transpose it"
                 derived = True
@@ -112,33 +112,33 @@ def _plain(module: nn.Module, data: Mapping[str, Any]) -> nn.Module:
     return plain(data, weight, bias)
 
 
-def _examined(trial: ModuleTrial) -> tuple[dict[str, Any] | None, str]:
+def _examined(isolated: Isolated) -> tuple[dict[str, Any] | None, str]:
     """Return how to build the plain module that computes the same, or None and why there is none."""
     only_in_eval = False
-    for data in guesses(trial):
+    for data in guesses(isolated):
         dims = dims_of(data["operation"])
-        made = _plain(trial.module, data)
-        if trial.agrees(made, dims, training=False):
-            if trial.agrees(made, dims, training=True):
+        made = _plain(isolated.module, data)
+        if isolated.agrees(made, dims, training=False):
+            if isolated.agrees(made, dims, training=True):
                 return data, ""
             only_in_eval = True
-    name = type(trial.module).__name__
+    name = type(isolated.module).__name__
     if only_in_eval:
         return None, f"{name} computes something else in training (noise, dropout)"
-    return None, _difference(trial, name)
+    return None, _difference(isolated, name)
 
 
-def _difference(trial: ModuleTrial, name: str) -> str:
+def _difference(isolated: Isolated, name: str) -> str:
     """Return what a subclass does beside the plain operation; empty where its weight is a computed one."""
-    x = random_like(trial.x)
+    x = random_like(isolated.x)
     try:
-        calls, output = trial.captured(x)
+        calls, output = isolated.captured(x)
     except Exception as error:
         return f"{name} fails on random numbers: {type(error).__name__}: {error}".splitlines()[0][:160]
     if len(calls) != 1:
         return f"{name} computes {'more than' if calls else 'something else than'} one plain Linear or convolution"
     (call,) = calls
-    if all(call.weight is not p for p in trial.module.parameters()):
+    if all(call.weight is not p for p in isolated.module.parameters()):
         return ""
     dims = dims_of(call.operation)
     if not isinstance(output, Tensor) or output.shape != call.given.shape or not torch.equal(output, call.given):

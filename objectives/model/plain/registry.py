@@ -12,7 +12,7 @@ MODULES = {
     "folded": "folded",
     "operation": "operation",
     "attention": "attention",
-    "stored": "stored",
+    "stored": "storing",
 }
 """Names of forms, in the order in which they are tried, and the files that hold them."""
 

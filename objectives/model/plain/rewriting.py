@@ -33,28 +33,28 @@ def rewrite(model: nn.Module, samples: Sequence[Inputs], options: Collection[str
         samples: what it can be called with; a rewrite is kept where the outputs on all of them stay the same.
         options: the fields of the task that are True, of those that a form asks for (`Form.option`).
     """
-    trials = _Trials(copied(model), samples)
+    rewriting = _Rewriting(copied(model), samples)
     reasons: dict[str, str] = {}
     offered: set[str] = set()
     for form in FORMS.values():
         try:
-            found = form.find(trials.model, trials.samples)
+            found = form.find(rewriting.model, rewriting.samples)
         except Exception:  # the model refuses a sample: the traced pass that follows says it, with the layer's name
             break
         reasons = {path: why for path, why in found.reasons.items() if not _within(path, offered)} | reasons
         new = {
             path: data
             for path, data in found.rewrites.items()
-            if path not in trials.rewrites and not _within(path, offered)
+            if path not in rewriting.rewrites and not _within(path, offered)
         }
         if form.option is not None and form.option not in options:
             reasons = {path: form.offer(data) for path, data in new.items()} | reasons
             offered.update(new)
-        elif new and trials.runs:
-            trials.settle(form, new)
-    reasons = {**reasons, **trials.reasons}
-    left = {path: reason for path, reason in reasons.items() if path not in trials.rewrites}
-    return Rewritten(trials.model, trials.rewrites, left)
+        elif new and rewriting.runs:
+            rewriting.settle(form, new)
+    reasons = {**reasons, **rewriting.reasons}
+    left = {path: reason for path, reason in reasons.items() if path not in rewriting.rewrites}
+    return Rewritten(rewriting.model, rewriting.rewrites, left)
 
 
 def _within(path: str, others: Iterable[str]) -> bool:
@@ -62,7 +62,7 @@ def _within(path: str, others: Iterable[str]) -> bool:
     return any(f"{path}.".startswith(f"{other}.") for other in others)
 
 
-class _Trials:
+class _Rewriting:
     """A model that is rewritten step by step, as long as it computes what it did."""
 
     def __init__(self, model: nn.Module, samples: Sequence[Inputs]) -> None:
@@ -88,8 +88,8 @@ class _Trials:
         """Make these rewrites; where the outputs change, try halves of them, so that those that change it are left."""
         expected = self._expected
         try:
-            trial = form.rewritten(self.model, rewrites)
-            outputs = computed(trial, self.samples)
+            candidate = form.rewritten(self.model, rewrites)
+            outputs = computed(candidate, self.samples)
             why = f"its outputs change when it is rewritten ({form.name})"
             kept = same(expected, outputs, tolerance([*expected, *self.model.parameters()]))
         except Exception as error:  # such as a forward that reads an attribute of the user's module
@@ -98,7 +98,7 @@ class _Trials:
             why = why.splitlines()[0][:160]
         else:
             if kept:
-                self.model = trial
+                self.model = candidate
                 self.rewrites |= {path: {"form": form.name, **data} for path, data in rewrites.items()}
                 return
         if len(rewrites) == 1:

@@ -16,7 +16,7 @@ from rankfront.objectives.kinds.registry import KINDS
 from rankfront.objectives.model.finding import find_layers
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.floats(0, 1e4),
     st.floats(1e-3, 1e3),

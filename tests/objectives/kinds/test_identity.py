@@ -12,7 +12,7 @@ from rankfront.objectives.kinds.identity import BOUND, well_conditioned_rows
 from rankfront.objectives.model.finding import find_layers
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 10**6))
 def test_coefficients_are_bounded_whatever_the_matrix(out: int, rank: int, seed: int) -> None:
     rank = min(rank, out)

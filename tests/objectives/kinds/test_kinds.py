@@ -213,7 +213,7 @@ def test_restores_what_was_cached(kind: Kind, name: str) -> None:
         kind.restore(layer, {})
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(data=st.data())
 def test_any_convolution(data: st.DataObject) -> None:
     draw = data.draw

@@ -88,7 +88,7 @@ def test_taken_and_left_parameters_are_all_there_are(name: str) -> None:
     assert text.startswith("left dense: ") and all(group.what in text for group in summary.groups[:8])
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     patterns=st.lists(st.sampled_from(["rnn", "head", "*.weight_hh_l0", "aux"]), max_size=3),
     kinds=st.sampled_from([("svd",), ("svd", "stored"), ("stored",), ("spatial", "tt")]),

@@ -21,7 +21,7 @@ def table_of(rows: int, columns: int, decay: float, seed: int = 0) -> torch.Tens
     return (left * decay ** torch.arange(len(values)) * values) @ right
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=st.integers(1, 24), columns=st.integers(1, 24), decay=st.floats(0.3, 1.0), rank=st.integers(1, 24))
 def test_every_slice_is_the_best_approximation(rows: int, columns: int, decay: float, rank: int) -> None:
     table = table_of(rows, columns, decay)

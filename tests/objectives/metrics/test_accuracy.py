@@ -14,7 +14,7 @@ from rankfront import RankfrontError, Score, Split, Task
 from rankfront.objectives.metrics.accuracy import accuracy, right_of
 from rankfront.objectives.metrics.evaluation import evaluate
 from rankfront.objectives.metrics.scale import ACCURACY
-from tests.conftest import blobs, perceptron, rehearsed
+from tests.conftest import blobs, dry_run, perceptron
 
 
 @given(st.integers(0, 2**20), st.sampled_from([(), (4,), (3, 4)]), st.sampled_from([None, -100, 255, 1]))
@@ -78,19 +78,19 @@ def test_targets_that_torch_would_broadcast_are_told(loss: Any, score: Any) -> N
     x, y = torch.randn(60, 12), torch.randn(60)
     task = Task(perceptron(classes=1), (x, y), (x, y), loss=loss, score=score)
     with pytest.raises(RankfrontError, match=r"the loss must compare .* outputs \(8, 1\) against targets \(8,\): give"):
-        rehearsed(task)
+        dry_run(task)
     right = lambda o, t: loss(o[:, 0], t)  # noqa: E731
     if score is None:
         with pytest.raises(RankfrontError, match=r"accuracy needs outputs .* got \(8, 1\) and \(8,\)"):
-            rehearsed(Task(perceptron(classes=1), (x, y), (x, y), loss=right))
+            dry_run(Task(perceptron(classes=1), (x, y), (x, y), loss=right))
         return
     with pytest.raises(RankfrontError, match=r"the score must compare .* outputs \(8, 1\) against targets \(8,\)"):
-        rehearsed(Task(perceptron(classes=1), (x, y), (x, y), loss=right, score=score))
+        dry_run(Task(perceptron(classes=1), (x, y), (x, y), loss=right, score=score))
     fine = Task(perceptron(classes=1), (x, y), (x, y), loss=right, score=lambda o, t: score(o[:, 0], t))
-    rehearsed(fine)
-    rehearsed(Task(perceptron(classes=1), (x, y), (x, y), loss=right, score=lambda o, t: 0.5))
+    dry_run(fine)
+    dry_run(Task(perceptron(classes=1), (x, y), (x, y), loss=right, score=lambda o, t: 0.5))
     column = Task(perceptron(classes=1), (x, y[:, None]), (x, y[:, None]), loss=loss, score=score)
-    rehearsed(column)
+    dry_run(column)
 
 
 def test_two_dimensional_targets_as_the_outputs_are_no_trap() -> None:
@@ -99,7 +99,7 @@ def test_two_dimensional_targets_as_the_outputs_are_no_trap() -> None:
 
     x, y = torch.randn(60, 12), torch.randn(60, 4)
 
-    rehearsed(Task(perceptron(), (x, y), (x, y), loss=nn.MSELoss(), score=score))
+    dry_run(Task(perceptron(), (x, y), (x, y), loss=nn.MSELoss(), score=score))
 
 
 @pytest.mark.parametrize(

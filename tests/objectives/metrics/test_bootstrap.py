@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rankfront.objectives.metrics.bootstrap import LEAST, MOST, Blocks
@@ -15,7 +15,6 @@ def mean(sums: dict[str, torch.Tensor]) -> float:
     return float(sums["sum"] / sums["count"])
 
 
-@settings(deadline=None)
 @given(st.integers(1, 700))
 def test_nothing_is_lost_and_no_more_than_twice_the_most_are_kept(pieces: int) -> None:
     blocks, seen = Blocks(), []

@@ -32,7 +32,7 @@ MODELS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_every_plan_costs_what_is_counted(name: str, data: st.DataObject) -> None:
     model, shape = MODELS[name]

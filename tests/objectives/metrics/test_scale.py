@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rankfront import RankfrontError
@@ -14,7 +14,6 @@ from rankfront.objectives.metrics.scale import ACCURACY, Scale
 PERPLEXITY = Scale("perplexity", higher_is_better=False, form=".1f")
 
 
-@settings(deadline=None)  # the first call imports SciPy
 @given(st.integers(1, 2000), st.floats(0, 1), st.sampled_from([0.8, 0.95, 0.999]))
 def test_wilsons_interval_by_its_formula(samples: int, share: float, confidence: float) -> None:
     from scipy.special import ndtri

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -52,7 +52,6 @@ def equal(one: Any, other: Any) -> None:
         equal(parts[name], others[name])
 
 
-@settings(deadline=None)  # the first call imports much
 @given(st.lists(st.integers(4, 9), min_size=1, max_size=5))
 def test_joined_as_if_passed_at_once(sizes: list[int]) -> None:
     x = torch.randn(sum(sizes), 3, generator=torch.Generator().manual_seed(0))

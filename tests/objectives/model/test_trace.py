@@ -204,7 +204,7 @@ def test_a_trial_where_the_data_decides(name: str) -> None:
         assert outcome.metrics == measure(outcome.model, objective.layers.example)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(ranks=st.lists(st.integers(1, 3), min_size=8, max_size=8), seed=st.integers(0, 9))
 def test_predicted_flops_are_the_measured_ones_where_routing_stays(ranks: list[int], seed: int) -> None:
     """Only the experts are factorized: the gate sends every sample where it did."""

@@ -16,7 +16,7 @@ from rankfront.objectives.data.batch import Batch
 from rankfront.objectives.model.outputs import class_dimension, own_loss
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.training.criterion import Criterion
-from tests.conftest import blobs, perceptron, rehearsed
+from tests.conftest import blobs, dry_run, perceptron
 
 CPU = torch.device("cpu")
 
@@ -114,7 +114,7 @@ def test_a_model_without_a_loss_is_told() -> None:
     with pytest.raises(
         RankfrontError, match=r'loss="model" needs a model that returns its loss, .* gave \(8, 4\): its'
     ):
-        rehearsed(Task(perceptron(), blobs(50, 1), blobs(50, 2), loss="model"))
+        dry_run(Task(perceptron(), blobs(50, 1), blobs(50, 2), loss="model"))
 
 
 def test_a_word_that_is_no_loss() -> None:

@@ -36,7 +36,7 @@ def expected(kind: Schedule, lr: float, step: int, steps: int, warmup: float) ->
     return lr * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.sampled_from(["constant", "cosine", "warm cosine"]), st.floats(1e-5, 1), st.integers(1, 400), st.floats(0, 0.99)
 )

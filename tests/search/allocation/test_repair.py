@@ -46,7 +46,7 @@ def distance(one: Choices, other: Choices) -> float:
     return float(((np.log(one + 1) - np.log(other + 1)) ** 2).sum())
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.sampled_from(list(KINDS)), st.sampled_from(list(METRICS)), st.floats(0.0, 1.0), st.integers(0, 2**32 - 1))
 def test_never_over_budget_where_a_plan_keeps_it_and_what_fits_is_left(
     kinds: str, metrics: str, way: float, seed: int

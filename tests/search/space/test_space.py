@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rankfront import DENSE
@@ -34,7 +34,6 @@ def test_the_largest_value_is_dense_and_the_others_are_ranks() -> None:
     assert all(name.endswith(".choice") for name in SPACE.distributions)
 
 
-@settings(deadline=None)
 @given(some_choices, st.integers(0, 100))
 def test_untried_finds_new_choices_that_fit(choices: np.ndarray, seed: int) -> None:
     other = untried(SPACE, choices, choices[None], np.random.default_rng(seed))

@@ -17,8 +17,8 @@ from torch.utils.data import Dataset
 from rankfront import RankfrontError, Result, Task, finish, verify
 from rankfront.objectives.identity_keys import CONTENT
 from rankfront.objectives.kinds.registry import KINDS
+from rankfront.search.storage.existing import TRIALS
 from rankfront.search.storage.source import SOURCE
-from rankfront.search.storage.stored import TRIALS
 from tests.conftest import blobs, go, perceptron, trained_perceptron
 
 

@@ -16,8 +16,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from rankfront import RankfrontError, Result, Task, load
+from rankfront.objectives.dry_run import DryRun
 from rankfront.objectives.metrics.registry import measure
-from rankfront.objectives.rehearsal import Rehearsal
 from tests.conftest import blobs, go, perceptron
 
 
@@ -75,12 +75,12 @@ def test_an_opened_result_gives_models(task: Task, tmp_path: Path, dense: nn.Mod
 
 
 @pytest.fixture
-def unrehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """What fails in a trial is not seen in the dry run."""
-    monkeypatch.setattr(Rehearsal, "run", lambda self: [])
+    monkeypatch.setattr(DryRun, "run", lambda self: [])
 
 
-def test_a_trial_that_fails_is_stored_and_the_study_goes_on(task: Task, tmp_path: Path, unrehearsed: None) -> None:
+def test_a_trial_that_fails_is_stored_and_the_study_goes_on(task: Task, tmp_path: Path, no_dry_run: None) -> None:
     calls = 0
 
     def loss(outputs: Any, targets: Any) -> Any:
@@ -100,7 +100,7 @@ def test_a_trial_that_fails_is_stored_and_the_study_goes_on(task: Task, tmp_path
 
 
 def test_three_failures_at_the_start_stop_the_study_with_the_first_error(
-    task: Task, tmp_path: Path, unrehearsed: None
+    task: Task, tmp_path: Path, no_dry_run: None
 ) -> None:
     calls = 0
 
@@ -115,7 +115,7 @@ def test_three_failures_at_the_start_stop_the_study_with_the_first_error(
         go(replace(task, loss=loss), tmp_path / "out")
 
 
-def test_nan_and_out_of_memory_are_reasons(task: Task, tmp_path: Path, unrehearsed: None) -> None:
+def test_nan_and_out_of_memory_are_reasons(task: Task, tmp_path: Path, no_dry_run: None) -> None:
     calls = 0
 
     def loss(outputs: Any, targets: Any) -> Any:

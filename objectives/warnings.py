@@ -27,7 +27,7 @@ TOLERANCE = 1e-2
 """Difference of two outputs of a sample, relative to their size, that is more than rounding."""
 
 
-def cautions(task: Task, dense: nn.Module, train: Few, validation: Few) -> Iterator[str]:
+def warnings_on(task: Task, dense: nn.Module, train: Few, validation: Few) -> Iterator[str]:
     """Yield warnings, each a sentence; what cannot be found out yields none.
 
     Args:

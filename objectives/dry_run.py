@@ -20,7 +20,6 @@ import torch
 from torch import Tensor, nn
 
 from .boundary import UNEXPECTED, told
-from .cautions import cautions
 from .checks import check_ends, check_loss, check_score
 from .data.batch import Batch
 from .data.few import Few, few_of, gives_single, leaves_one
@@ -40,6 +39,7 @@ from .training.distillation import SoftTargets
 from .training.finetune import ALL_SINGLE, finetune
 from .training.loss import mixed_loss
 from .training.norms import SINGLE
+from .warnings import warnings_on
 
 if TYPE_CHECKING:
     from .data.split import Split
@@ -60,7 +60,7 @@ DIVERGED = 100.0
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class DryRun:
     """A dry run of an objective that is not prepared yet."""
 
     objective: Objective
@@ -68,7 +68,7 @@ class Rehearsal:
     """How networks will be trained."""
 
     @classmethod
-    def of(cls, objective: Objective, by: FineTune | None = None) -> Rehearsal:
+    def of(cls, objective: Objective, by: FineTune | None = None) -> DryRun:
         """Return the dry run of an objective; with another fine-tune than the task's own where one is given."""
         return cls(objective, by or objective.task.finetune)
 
@@ -92,7 +92,7 @@ class Rehearsal:
             few_do = check_score(task, dense, validation, objective.batch_size)
             if task.test is not None:
                 check_score(task, dense, few_of(task.test, sizes, objective.device), objective.batch_size, "test")
-            warnings = list(cautions(task, dense, train, validation))
+            warnings = list(warnings_on(task, dense, train, validation))
             plan = _smallest(objective)
             model = _random_factors(dense, plan)
             warnings += self._train(model, plan, first, validation if few_do else None)

@@ -27,7 +27,7 @@ TRIALS = "trials"
 
 
 @dataclass(frozen=True)
-class Stored:
+class ExistingStudy:
     """A stored study's own options."""
 
     identity: Mapping[str, Any]
@@ -43,7 +43,7 @@ class Stored:
     """The names of its layers, once it has a trial."""
 
 
-def read_stored(folder: Folder, storage: str | None) -> Stored | None:
+def read_stored(folder: Folder, storage: str | None) -> ExistingStudy | None:
     """Return the options of the study that lies in a folder; None where there is none yet. Nothing is written.
 
     Raises:
@@ -67,7 +67,7 @@ def read_stored(folder: Folder, storage: str | None) -> Stored | None:
         known = study.user_attrs
         if not isinstance(known.get(IDENTITY), dict):
             return None
-        return Stored(
+        return ExistingStudy(
             identity_in(study),
             known.get(TRIALS),
             source_of(study, folder),

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from rankfront import FineTune, RankfrontError, Split, Task
-from rankfront.objectives.cautions import at_chance
+from rankfront.objectives.dry_run import DryRun
 from rankfront.objectives.objective import Objective
-from rankfront.objectives.rehearsal import Rehearsal
+from rankfront.objectives.warnings import at_chance
 from rankfront.search.storage.warnings import warnings_of
-from tests.conftest import blobs, go, perceptron, rehearsed, trained_perceptron
+from tests.conftest import blobs, dry_run, go, perceptron, trained_perceptron
 
 X, Y = blobs(80, 1)
 HELD_OUT = blobs(70, 2)
@@ -34,7 +34,7 @@ def task(model: nn.Module | None = None, **changes: Any) -> Task:
 
 def refused(task: Callable[[], Task]) -> str:
     with pytest.raises(RankfrontError) as caught:
-        rehearsed(task())
+        dry_run(task())
     said = str(caught.value)
     assert len(said) < 420 and "\n" not in said and "unexpected" not in said, said
     return said
@@ -75,12 +75,12 @@ def test_a_collation_given_later_takes_the_place_of_the_former() -> None:
 
 
 def test_what_is_well_passes_without_a_word() -> None:
-    assert rehearsed(task()) == []
+    assert dry_run(task()) == []
 
 
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8, torch.int8])
 def test_classes_in_other_integers_are_taken(dtype: torch.dtype) -> None:
-    assert rehearsed(task(**changed(targets=lambda y: y.to(dtype)))) == []
+    assert dry_run(task(**changed(targets=lambda y: y.to(dtype)))) == []
 
 
 MISTAKES: list[tuple[str, Callable[[], Task], str]] = [
@@ -154,7 +154,7 @@ def test_a_mistake_is_one_sentence(make: Callable[[], Task], said: str) -> None:
     assert said in refused(make)
 
 
-CAUTIONS: list[tuple[str, Callable[[], Task], str]] = [
+WARNINGS: list[tuple[str, Callable[[], Task], str]] = [
     ("3 samples", lambda: task(validation=blobs(3, 2)), "has 3 samples: one of them is 33 % of the score"),
     ("one sample", lambda: task(validation=blobs(1, 2)), "has 1 sample:"),
     ("the same data", lambda: task(validation=(X, Y)), "the same samples"),
@@ -185,21 +185,21 @@ CAUTIONS: list[tuple[str, Callable[[], Task], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("make", "said"), [c[1:] for c in CAUTIONS], ids=[c[0] for c in CAUTIONS])
+@pytest.mark.parametrize(("make", "said"), [c[1:] for c in WARNINGS], ids=[c[0] for c in WARNINGS])
 def test_what_hardly_works_is_warned_of(make: Callable[[], Task], said: str) -> None:
-    warnings = rehearsed(make())
+    warnings = dry_run(make())
     assert len([warning for warning in warnings if said in warning]) == 1, warnings
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("lr", [1e-4, 1e-3, 1e-2])
 def test_a_usual_learning_rate_is_no_word_worth(optimizer: Any, lr: float) -> None:
-    assert rehearsed(task(finetune=FineTune(lr=lr, optimizer=optimizer, distill=0.5))) == []
+    assert dry_run(task(finetune=FineTune(lr=lr, optimizer=optimizer, distill=0.5))) == []
 
 
 def test_a_model_in_training_mode_with_dropout_is_fine() -> None:
     model = nn.Sequential(nn.Linear(12, 32), nn.Dropout(0.5), nn.ReLU(), nn.Linear(32, 4))
-    assert model.training and rehearsed(task(model)) == [] and model.training
+    assert model.training and dry_run(task(model)) == [] and model.training
 
 
 @pytest.mark.parametrize("form", ["tensors", "dataset", "loader"])
@@ -237,7 +237,7 @@ def test_everything_is_left_as_it_was() -> None:
     weights, dense = copy.deepcopy(model.state_dict()), copy.deepcopy(objective.dense.state_dict())
     workers = loader._iterator
     data.read = 0
-    Rehearsal.of(objective).run()
+    DryRun.of(objective).run()
     assert data.read < 60
     assert loader._iterator is workers
     for state, now in zip(before, (torch.get_rng_state(), order.get_state()), strict=True):
@@ -260,10 +260,10 @@ def test_warnings_are_lines_of_the_run_and_on_the_page(tmp_path: Path, capsys: p
     assert f"warning: {said}" in " ".join(capsys.readouterr().out.split())
 
 
-def test_nothing_is_rehearsed_where_everything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_no_dry_run_where_everything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = task(finetune=FineTune(epochs=0), trials=1, name="done")
     go(asked, tmp_path / "out", sampler="knapsack")
-    monkeypatch.setattr(Rehearsal, "run", lambda self: 1 / 0)
+    monkeypatch.setattr(DryRun, "run", lambda self: 1 / 0)
     assert len(go(asked, tmp_path / "out").trials) == 1
 
 
@@ -276,10 +276,10 @@ def test_a_mistake_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_the_split_of_bytes_is_transformed_where_it_is_read() -> None:
     data = torch.zeros(40, 3, 8, 8, dtype=torch.uint8).random_(), torch.arange(40) % 4
     split = Split(data, transform=lambda x: x.float() / 255)
-    assert all("3 channels" not in said for said in rehearsed(images(train=split, validation=split)))
+    assert all("3 channels" not in said for said in dry_run(images(train=split, validation=split)))
 
 
 def test_a_network_that_trains_untrained_layers_alone() -> None:
     model = perceptron()
     model[0].requires_grad_(False)
-    assert rehearsed(task(model)) == []
+    assert dry_run(task(model)) == []

@@ -22,7 +22,7 @@ TOKENS, PLACES = 4, 8
 """Tokens, and places beyond two kernels, of an input that a module is tried on: they limit the computing time."""
 
 
-class ModuleTrial:
+class Isolated:
     """A copy of a module without hooks; one of 16 bits in float32, where it runs there.
 
     Args:
