@@ -42,7 +42,7 @@ RACE = "race.json"
 
 @dataclass(frozen=True)
 class Ground:
-    """A study to race on: how its task is made, the study's bound on its parameters, the score that counts as nothing."""
+    """A study to race on: how its task is made, its bound on the parameters, the score that counts as nothing."""
 
     study: Callable[..., Task]
     bound: float

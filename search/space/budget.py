@@ -128,17 +128,17 @@ def _bound(text: str) -> Bound:
     match = _FORM.fullmatch(text)
     if match is None:
         raise RankfrontError(f"budget must read METRIC=AMOUNT, such as params=5%, but got {text.strip()!r:.60}")
-    name, least, most = match[1], match.group(2, 3), match.group(4, 5)
+    name = match[1]
     if name in NAMES:
         raise RankfrontError(f"budget on the score must be one amount, such as score=99%, but got {text.strip()!r:.60}")
     if name not in METRICS:
         hint = ": time is not measured" if name in TIMES else ""
         raise RankfrontError(f"budget must be on one of {', '.join(METRICS)} or score, but got {name!r:.60}{hint}")
-    bound = _amount(name, *most, text)
-    if least[0] is None:
+    bound = _amount(name, match[4], match[5], text)
+    if match[2] is None:
         return bound
-    down_to = _amount(name, *least, text)
-    return replace(bound, text=f"{name}={''.join(least)}..{''.join(most)}", down_to=down_to)
+    down_to = _amount(name, match[2], match[3], text)
+    return replace(bound, text=f"{down_to.text}..{match[4]}{match[5]}", down_to=down_to)
 
 
 def _amount(name: str, amount: str, unit: str, text: str) -> Bound:

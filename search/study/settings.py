@@ -51,7 +51,8 @@ class Settings(Computing):
         metavar="METRIC=AMOUNT",
         reader=list,
         help="Upper bounds: params=5% (of the dense model, kept), flops=10M, bytes=200KB. params=60%..95%: nothing "
-        "below 60% is tried. Several may be given; none is no bound. score=99% (of the dense model's) makes the best the smallest that is as good.",
+        "below 60% is tried. Several may be given; none is no bound. score=99% (of the dense model's) makes the best "
+        "the smallest that is as good.",
     )
     objectives: str | Iterable[str] | None = option(
         None,

@@ -37,8 +37,8 @@ def draw_gap(
         rng: draws the gap.
     """
     fractions, values = observed.fractions[observed.front], observed.values[observed.front]
-    smallest = space.candidates.smallest
-    least = max(max(smallest[metric], space.down_to.get(metric, 0)) / limit for metric, limit in limits_at(space, 1.0).items())
+    worth = {metric: max(amount, space.down_to.get(metric, 0)) for metric, amount in space.candidates.smallest.items()}
+    least = max(worth[metric] / limit for metric, limit in limits_at(space, 1.0).items())
     ends = np.concatenate([[min(least, fractions[0])], fractions, [max(1.0, fractions[-1])]])
     edges = np.concatenate([[reference], values, [2 * values[-1] - values[max(0, len(values) - 2)]]])
     others = np.delete(observed.fractions, observed.front)
