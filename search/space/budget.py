@@ -6,7 +6,7 @@
 >>> budget.limits(Metrics(params=1_000, flops=10, bytes=4_000_000))
 {'params': 50.0, 'bytes': 200000.0}
 
-A bound may say how far down the front goes: nothing below it is tried.
+A bound may say how far down the front goes: the project's own samplers aim at nothing below it.
 
 >>> Budget.of("params=60%..95%").down_to(Metrics(params=1_000, flops=10, bytes=4_000_000))
 {'params': 600.0}
