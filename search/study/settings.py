@@ -51,8 +51,8 @@ class Settings(Computing):
         metavar="METRIC=AMOUNT",
         reader=list,
         help="Upper bounds: params=5% (of the dense model, kept), flops=10M, bytes=200KB. params=60%..95%: the "
-        "front goes down to 60%. Several may be given; none is no bound. score=99% (of the dense model's) makes the best "
-        "the smallest that is as good.",
+        "front goes down to 60%. Several may be given; none is no bound. score=99% (of the dense model's) makes the "
+        "best the smallest that is as good.",
     )
     objectives: str | Iterable[str] | None = option(
         None,
