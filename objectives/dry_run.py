@@ -38,7 +38,7 @@ from .plan import Choice, Plan
 from .training.distillation import SoftTargets
 from .training.finetune import ALL_SINGLE, finetune
 from .training.loss import mixed_loss
-from .training.norms import SINGLE
+from .training.norms import SINGLE, set_training
 from .warnings import warnings_on
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ class DryRun:
                 seed=0,
                 device=objective.device,
                 forward=task.criterion.forward,
+                frozen=objective.frozen_norms,
             )
         except TrialError as error:
             if not self._trains(_random_factors(objective.dense, plan), first.held[0])[0]:
@@ -153,14 +154,14 @@ class DryRun:
 
     def _loss(self, model: nn.Module, batch: Batch) -> float:
         """Return the loss of a network on a batch, in training."""
-        model.train()
+        set_training(model, self.objective.frozen_norms)
         with torch.no_grad():
             return float(self._mixed(full_precision(self.objective.task.criterion.forward(model, batch)), batch))
 
     def _trains(self, model: nn.Module, batch: Batch) -> tuple[bool, str]:
         """Return whether a network passes forward and backward in training, and why not."""
         try:
-            model.train()
+            set_training(model, self.objective.frozen_norms)
             with Computing() as computing:
                 outputs = self.objective.task.criterion.forward(model, batch)
             self._mixed(full_precision(outputs), batch).backward()

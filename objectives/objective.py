@@ -79,7 +79,8 @@ class Objective:
         self.batch_size = task.eval_batch_size or pass_size(self.dense, self.example, task.batch_size)
         """Largest batch of the passes without gradients."""
         self._cache, self._samples = cache, Samples([], [])
-        self._frozen_norms = frozen_norms(self.dense, task.model)
+        self.frozen_norms = frozen_norms(self.dense, task.model)
+        """Paths of the norms whose statistics the user froze."""
         self._soft = SoftTargets(self.dense, task.train, self.batch_size)
 
     @property
@@ -166,7 +167,7 @@ class Objective:
         if self.task.refit:
             model = self._refitted_where_it_helps(model, to_device(factors, self.device), plan)
         batches, loss = self._samples.calibration, self._distance_to_dense
-        return model, reestimate_where_it_helps(model, batches, loss, self._frozen_norms)
+        return model, reestimate_where_it_helps(model, batches, loss, self.frozen_norms)
 
     def finetuned(
         self,
@@ -212,7 +213,7 @@ class Objective:
             stop=None if stop is None else lambda epoch: stop(epoch, scores[-1].score),
             note=notes.append,
             forward=criterion.forward,
-            frozen=self._frozen_norms,
+            frozen=self.frozen_norms,
         )
         score = scale.minimised(least)
         best = next((found for found in reversed(scores) if found.score == score), None)

@@ -283,3 +283,17 @@ def test_a_network_that_trains_untrained_layers_alone() -> None:
     model = perceptron()
     model[0].requires_grad_(False)
     assert dry_run(task(model)) == []
+
+
+def normed(freeze: Callable[[nn.Module], object]) -> nn.Module:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 4)).train()
+    freeze(model[1])
+    return model
+
+
+@pytest.mark.parametrize("freeze", [lambda norm: norm.requires_grad_(False), lambda norm: norm.eval()])
+def test_frozen_norms_are_not_trained_in_the_dry_run_either(freeze: Callable[[nn.Module], object]) -> None:
+    single = DataLoader(TensorDataset(X, Y), 1)
+    assert dry_run(task(normed(freeze), train=single)) == []
+    assert "freeze the norms" in refused(lambda: task(normed(lambda norm: norm), train=single))
