@@ -2,7 +2,7 @@
 
 The dense model is the study ``mnist-mlp``'s (trained on first use, cached). Everything is measured on
 the 10,000 test images; whatever is chosen (epochs, winners) is chosen on the 5,000 held out from the
-training images. Prints Markdown, as it stands in the README.
+training images. Prints Markdown, as it stands in docs/benchmarks/mnist.md.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ all; nothing is chosen by test accuracy.
 - regret (of ``truth``): how much of the true front's hypervolume is missing.
 
 Races that were run already are read from ``--cache``. Writes ``search.csv`` and ``search.html`` to ``--out`` and prints
-the README's tables.
+the tables of docs/benchmarks/samplers.md.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def race(ground: Ground, sampler: str, seed: int, trials: int) -> Iterator[Trial
 
 
 def table_of(races: list[Race], truth: float | None) -> str:
-    """Return one model's table for the README, best first."""
+    """Return one model's table for docs/benchmarks/samplers.md, best first."""
     model, dense = races[0].model, races[0].dense
     by_sampler: dict[str, list[Race]] = {}
     for one in races:
