@@ -67,9 +67,9 @@ class InMemory:
         for index in order.split(batch_size):
             yield Read(self._cut(source, index), index)
 
-    def few(self, samples: int) -> Any:
-        """Return evenly spaced samples."""
-        return self._cut(self.source, torch.tensor(evenly(len(self), samples)))
+    def few(self, samples: int) -> Iterator[Any]:
+        """Yield a batch of evenly spaced samples."""
+        yield self._cut(self.source, torch.tensor(evenly(len(self), samples)))
 
     def repeated(self, times: int) -> Any:
         """Return the first sample so many times."""

@@ -49,9 +49,9 @@ class Samples:
         loader = DataLoader(self.dataset, batch_size, shuffle is not None, generator=shuffle, drop_last=single_left)
         yield from map(Read, loader)
 
-    def few(self, samples: int) -> Any:
-        """Return evenly spaced samples."""
-        return default_collate(_items(self.dataset, evenly(self.size, samples)))
+    def few(self, samples: int) -> Iterator[Any]:
+        """Yield a batch of evenly spaced samples."""
+        yield default_collate(_items(self.dataset, evenly(self.size, samples)))
 
     def repeated(self, times: int) -> Any:
         """Return the first sample so many times."""
@@ -96,8 +96,8 @@ class Loader:
         """Yield its batches, in its order and of its size."""
         yield from map(Read, self.loader)
 
-    def few(self, samples: int) -> Any:
-        """Return samples that are evenly spaced among those that its sampler gives, without its workers.
+    def few(self, samples: int) -> Iterator[Any]:
+        """Yield a batch of samples that are evenly spaced among those that its sampler gives, without its workers.
 
         Of a loader without a collation of its own a single item: a batch. Of one that was given a `BatchSampler` they
         are of its whole Dataset: so older studies know their data.
@@ -105,7 +105,7 @@ class Loader:
         batched = self.loader.batch_sampler is not None
         keys = self._keys(self.loader.sampler if type(self.loader.batch_sampler) is BatchSampler else self._sampler())
         items = _items(self.loader.dataset, [keys[i] for i in evenly(len(keys), samples if batched else 1)])
-        return self.loader.collate_fn(items if batched else items[0])
+        yield self.loader.collate_fn(items if batched else items[0])
 
     def repeated(self, times: int) -> Any:
         """Return the first sample so many times."""

@@ -93,6 +93,9 @@ def cut(item: Any, part: Part, dim: int = 0, samples: int | None = None) -> Any:
 def join(parts: Sequence[Any], dim: int = 0, samples: Sequence[int] | None = None) -> Any:
     """Put structures of the same form together: tensors along the dimension of their samples, lists end to end.
 
+    NumPy arrays are put together as tensors are, and stay arrays. What is neither, nor a container, stays one thing
+    where it is the same in every part; else it becomes a list, of numbers a tensor.
+
     Args:
         parts: the structures; tensors without dimensions are stacked, one a part.
         dim: along which dimension tensors hold their samples.
@@ -103,7 +106,7 @@ def join(parts: Sequence[Any], dim: int = 0, samples: Sequence[int] | None = Non
         RankfrontError: they are of different forms, or of sizes that do not fit.
     """
     first = parts[0]
-    if isinstance(first, Tensor):
+    if isinstance(first, Tensor | np.ndarray):
         return _joined_tensors(parts, dim, samples)
     if isinstance(first, PackedSequence):
         return pack_sequence([one for part in parts for one in unpack_sequence(part)], enforce_sorted=False)
@@ -113,7 +116,7 @@ def join(parts: Sequence[Any], dim: int = 0, samples: Sequence[int] | None = Non
     if columns[0] is None:
         return _joined_leaves(parts, stacked=samples is None)
     if any(other is None or other.keys() != columns[0].keys() for other in columns):
-        raise RankfrontError(f"batches of different forms cannot be put together: {told(first)}, {told(parts[-1])}")
+        raise _different(parts)
     keys = columns[0].keys()
     return rebuilt(first, [join([other[key] for other in columns if other is not None], dim, samples) for key in keys])
 
@@ -129,12 +132,14 @@ def told(item: Any) -> str:
     return f"a {type(item).__name__}"
 
 
-def _joined_tensors(parts: Sequence[Tensor], dim: int, samples: Sequence[int] | None) -> Tensor:
+def _joined_tensors(parts: Sequence[Any], dim: int, samples: Sequence[int] | None) -> Any:
     first = parts[0]
-    if any(not isinstance(part, Tensor) or part.ndim != first.ndim for part in parts):
-        raise RankfrontError(f"batches of different forms cannot be put together: {', '.join(map(told, parts[:3]))}")
+    kind = Tensor if isinstance(first, Tensor) else np.ndarray
+    if any(not isinstance(part, kind) or part.ndim != first.ndim for part in parts):
+        raise _different(parts)
+    stack, concatenate = (torch.stack, torch.cat) if isinstance(first, Tensor) else (np.stack, np.concatenate)
     if first.ndim == 0:
-        return torch.stack(list(parts))
+        return stack(list(parts))
     axis = (dim if dim < first.ndim else 0) if samples is None else _shared_axis(parts, samples, dim)
     if axis is None and all(part.shape == first.shape and bool((part == first).all()) for part in parts):
         return first
@@ -142,7 +147,7 @@ def _joined_tensors(parts: Sequence[Tensor], dim: int, samples: Sequence[int] | 
     if len(shapes) > 1 or axis is None:
         sizes = sorted({tuple(part.shape) for part in parts})
         raise RankfrontError(f"batches of different sizes cannot be put together: {sizes[0]} and {sizes[-1]}")
-    return torch.cat(list(parts), axis)
+    return concatenate(list(parts), axis)
 
 
 def _shared_axis(parts: Sequence[Tensor | np.ndarray[Any, Any]], samples: Sequence[int], dim: int) -> int | None:
@@ -157,11 +162,27 @@ def _shared_axis(parts: Sequence[Tensor | np.ndarray[Any, Any]], samples: Sequen
 def _joined_leaves(parts: Sequence[Any], stacked: bool) -> Any:
     """Put together what is neither tensor nor container: equal things stay one; numbers are stacked where asked for."""
     first = parts[0]
-    if isinstance(first, bool | int | float) and (stacked or any(part != first for part in parts)):
+    numbers = all(isinstance(part, bool | int | float | np.number | np.bool_) for part in parts)
+    same = all(_is_equal(part, first) for part in parts)
+    if numbers and (stacked or not same):
         return torch.tensor(parts)
     if callable(getattr(first, "to", None)):
         raise RankfrontError(f"batches that hold {told(first)} cannot be put together")
-    return first if all(part is None or part == first for part in parts) else list(parts)
+    if any(isinstance(part, Tensor | np.ndarray) or parts_of(part) is not None for part in parts):
+        raise _different(parts)
+    return first if same else list(parts)
+
+
+def _different(parts: Sequence[Any]) -> RankfrontError:
+    forms = ", ".join(dict.fromkeys(map(told, parts)))
+    return RankfrontError(f"batches of different forms cannot be put together: {forms:.200}")
+
+
+def _is_equal(one: Any, other: Any) -> bool:
+    try:
+        return one is other or bool(one == other)
+    except Exception:  # whatever a stranger's == returns or raises
+        return False
 
 
 def _tells_none(item: Any) -> bool:

@@ -49,8 +49,11 @@ class Source(Protocol):
         """Yield the batches of an epoch: in order, or shuffled by the generator where the order is not the user's."""
         ...
 
-    def few(self, samples: int) -> Any:
-        """Return at most so many samples as one batch, read in this process, always the same ones."""
+    def few(self, samples: int) -> Iterator[Any]:
+        """Yield batches that together hold so many samples, where there are so many, or more; always the same ones.
+
+        They are read in this process.
+        """
         ...
 
     def repeated(self, times: int) -> Any:

@@ -30,6 +30,7 @@ from .samples import told
 from .source import Read, noted
 from .stream import Stream
 from .structure import Inputs, place, tensors_of
+from .together import joined
 
 Collate = Callable[[Any], Any]
 """What makes a pair (inputs, targets) of what the data gives for a batch."""
@@ -163,9 +164,18 @@ class Split:
         """Return at most so many samples, always the same, read in this process; after ``transform``, on a device.
 
         They are evenly spaced among those that the data gives; of a stream, the first. Whatever the user's code raises
-        passes.
+        passes. Where batches cannot be put together, they are those of the first.
         """
-        return self._ready(self._pair(Read(self._form.few(samples))), torch.device(device))[:samples]
+        batches: list[Batch] = []
+        for given in self._form.few(samples):
+            batches.append(self._pair(Read(given)))
+            if sum(batch.samples for batch in batches) >= samples:
+                break
+        try:
+            batch = joined(batches)
+        except RankfrontError:
+            batch = batches[0]
+        return self._ready(batch, torch.device(device))[:samples]
 
     def example(self) -> Inputs:
         """Return the first sample's inputs as a batch of one, on the CPU.

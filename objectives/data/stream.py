@@ -11,7 +11,6 @@ from torch.utils.data import DataLoader, IterableDataset, default_collate
 
 from ..errors import RankfrontError
 from .randomness import fixed_seed
-from .samples import count, join
 from .source import Read, endless
 
 MOST_BATCHES = 2**14
@@ -54,19 +53,9 @@ class Stream:
                 raise RankfrontError(endless("stream", MOST_BATCHES))
             yield Read(given)
 
-    def few(self, samples: int) -> Any:
-        """Return batches from its beginning as one, where they can be put together; else the first."""
-        found: list[Any] = []
-        seen = 0
-        for given in self._batches(samples, workers=False):
-            found.append(given)
-            seen += count(given) or samples
-            if seen >= samples:
-                break
-        try:
-            return join(found)
-        except RankfrontError:
-            return found[0]
+    def few(self, samples: int) -> Iterator[Any]:
+        """Yield batches from its beginning."""
+        return self._batches(samples, workers=False)
 
     def repeated(self, times: int) -> Any:
         """Raise ``LookupError``: no sample can be read by itself."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.utils.data import (
     BatchSampler,
     DataLoader,
     Dataset,
+    IterableDataset,
     SubsetRandomSampler,
     TensorDataset,
     WeightedRandomSampler,
@@ -21,6 +22,7 @@ from torch.utils.data import (
 
 from rankfront import Split
 from rankfront.objectives.data.probe import SAMPLES, read_probe
+from rankfront.objectives.data.structure import tensors_of
 from tests.conftest import blobs
 
 X, Y = blobs(300, 1)
@@ -125,3 +127,44 @@ def test_data_that_cannot_be_read_here_is_not_known() -> None:
             raise RuntimeError("the file is opened in worker_init_fn")
 
     assert read_probe(Split(OpenedByWorkers())) is None
+
+
+BATCHES: dict[str, tuple[Callable[[int], tuple[Any, Any]], int | None, tuple[int, ...]]] = {
+    # a batch of so many samples, the dimension said, the shape of eight samples
+    "tensors": (lambda n: (torch.rand(n, 3), torch.zeros(n)), None, (8, 3)),
+    "arrays": (lambda n: (np.ones((n, 3), np.float32), np.zeros(n, np.int64)), None, (8, 3)),
+    "sequences first": (lambda n: (torch.rand(7, n, 3), torch.zeros(n)), 1, (7, 8, 3)),
+    "sequences first, found": (lambda n: (torch.rand(7, n, 3), torch.zeros(n)), None, (7, 8, 3)),
+    "sequences first, arrays": (lambda n: (np.ones((7, n, 3), np.float32), np.zeros(n)), 1, (7, 8, 3)),
+    "long sequences": (lambda n: (torch.rand(100, n), torch.zeros(n)), 1, (100, 8)),
+    "columns": (lambda n: ((torch.rand(n, 3), torch.rand(n)), torch.zeros(n)), None, (8, 3)),
+    "a mask for all": (lambda n: ({"x": torch.rand(n, 3), "mask": torch.ones(5, 5)}, torch.zeros(n)), None, (8, 3)),
+}
+
+
+@pytest.mark.parametrize("kind", BATCHES)
+def test_batches_of_a_stream_are_put_together_along_their_samples(kind: str) -> None:
+    make, dim, shape = BATCHES[kind]
+    batches = [make(n) for n in (4, 3, 4, 2)]
+    few = Split(batches, batch_dim=dim).few(8)
+    assert tensors_of(few.inputs)[0].shape == shape and len(few.targets) == few.samples == 8
+    probe = read_probe(Split(batches, batch_dim=dim))
+    assert probe is not None and probe.fixed and probe.batch.samples == 13
+
+
+def test_no_more_of_a_stream_is_read_than_asked_for() -> None:
+    read: list[int] = []
+
+    class Counted(IterableDataset[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            for i in range(100):
+                read.append(i)
+                yield torch.rand(7, 4, 3), torch.zeros(4)
+
+    split = Split(DataLoader(Counted(), batch_size=None), batch_dim=1)
+    assert split.few(8).samples == 8 and read == [0, 1]
+
+
+def test_where_batches_do_not_fit_the_first_is_read() -> None:
+    split = Split([(torch.rand(4, length), torch.zeros(4)) for length in (5, 7)])
+    assert split.few(8).inputs.shape == (4, 5)

@@ -137,6 +137,7 @@ def test_samples_are_counted_cut_and_put_together_and_types_stay(name: str) -> N
     if name not in NOT_JOINED:
         assert plain(join([place(part, "cpu") for part in parts], 0, [4, 2])) == plain(item)
         assert plain(join([place(part, "cpu") for part in singly], 0, [1, 1])) == plain(picked)
+        assert plain(join(parts, 0, [4, 2])) == plain(item) and plain(join(singly, 0, [1, 1])) == plain(picked)
     assert plain(STRUCTURES[name]()) == plain(item), "what was given stays as it was"
 
 
@@ -158,6 +159,59 @@ def test_parts_of_a_batch_hold_its_samples(name: str) -> None:
         parts = batch.parts(count)
         assert len(parts) == min(count, N) and torch.cat([part.index for part in parts]).tolist() == [*range(N)]
         assert [length(part.inputs) for part in parts] == [part.samples for part in parts]
+
+
+class Frame:
+    """As a pandas Series: what == returns is no truth value."""
+
+    def __eq__(self, other: object) -> Any:
+        return np.array([True, False])
+
+
+LEAVES: dict[str, tuple[list[Any], Any]] = {
+    "numbers": ([1, 2], [1, 2]),
+    "equal numbers": ([1.5, 1.5], 1.5),
+    "NumPy's numbers": ([np.float32(1.5), np.float32(2.5)], [1.5, 2.5]),
+    "texts": (["a", "b"], ["a", "b"]),
+    "a number and None": ([1, None], [1, None]),
+    "None and a number": ([None, 1], [None, 1]),
+    "a text, then nothing": (["a", None], ["a", None]),
+    "nothing": ([None, None], None),
+    "arrays of texts": ([np.array(["a"]), np.array(["b"])], np.array(["a", "b"])),
+}
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_what_is_no_tensor_is_put_together_without_loss(name: str) -> None:
+    parts, expected = LEAVES[name]
+    found = join(parts, samples=[1, 1])
+    assert np.array_equal(found, expected) if isinstance(found, np.ndarray) else plain(found) == plain(expected)
+
+
+def test_what_cannot_be_compared_is_not_the_same() -> None:
+    one, other = Frame(), Frame()
+    assert [id(part) for part in join([one, other], samples=[1, 1])] == [id(one), id(other)]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [torch.zeros(1, 2), None],
+        [None, torch.zeros(1, 2)],
+        [torch.zeros(1, 2), np.zeros((1, 2))],
+        [np.zeros((1, 2)), torch.zeros(1, 2)],
+        [np.zeros((1, 2)), np.zeros(1)],
+        [{"x": torch.zeros(1)}, None],
+        [None, {"x": torch.zeros(1)}],
+        [{"x": torch.zeros(1)}, {"y": torch.zeros(1)}],
+        [(torch.zeros(1), 2), (torch.zeros(1),)],
+    ],
+    ids=str,
+)
+def test_different_forms_are_refused(parts: list[Any]) -> None:
+    for samples in ([1, 1], None):
+        with pytest.raises(RankfrontError, match="of different forms cannot be put together"):
+            join(parts, samples=samples)
 
 
 def test_what_cannot_be_cut_stays_whole_and_says_so() -> None:
