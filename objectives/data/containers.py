@@ -14,14 +14,14 @@ from typing import Any
 from torch.nn.utils.rnn import PackedSequence
 
 
-def parts_of(item: Any) -> dict[str, Any] | None:
+def parts_of(item: Any) -> dict[Any, Any] | None:
     """Return what a container holds, by key, field or position; None for a leaf."""
     if isinstance(item, PackedSequence):  # a named tuple whose parts mean nothing one by one
         return None
     if isinstance(item, Mapping):
-        return {str(key): value for key, value in item.items()}
+        return dict(item.items())
     if isinstance(item, tuple | list):
-        return dict(zip(getattr(item, "_fields", map(str, range(len(item)))), item, strict=True))
+        return dict(zip(getattr(item, "_fields", range(len(item))), item, strict=True))
     if is_dataclass(item) and not isinstance(item, type):
         return {field.name: getattr(item, field.name) for field in fields(item)}
     return None
@@ -46,8 +46,8 @@ def rebuilt(item: Any, values: Sequence[Any]) -> Any:
 
 def without(item: Mapping[Any, Any], key: str) -> Mapping[Any, Any]:
     """Return a mapping of the same type without one of its keys."""
-    copied: Any = copy.copy(item)
     try:
+        copied = _copied(item)
         del copied[key]
     except Exception:  # read-only
         return {name: value for name, value in item.items() if name != key}
@@ -58,7 +58,7 @@ def _mapping(item: Mapping[Any, Any], values: dict[Any, Any]) -> Mapping[Any, An
     if type(item) is dict:
         return values
     try:
-        copied: Any = copy.copy(item)
+        copied = _copied(item)
         for key, value in values.items():
             copied[key] = value
     except Exception:  # read-only, or of a class with rules of its own
@@ -68,3 +68,14 @@ def _mapping(item: Mapping[Any, Any], values: dict[Any, Any]) -> Mapping[Any, An
         except Exception:
             return values
     return copied
+
+
+def _copied(item: Mapping[Any, Any]) -> Any:
+    """Return a mapping of the same type with the same values, which can be changed and leaves ``item`` as it is.
+
+    A class that does not say how it is copied shares what it keeps its values in; of that a copy is made, too.
+    """
+    if isinstance(item, dict) or hasattr(type(item), "__copy__"):
+        return copy.copy(item)
+    values = list(item.values())
+    return copy.deepcopy(item, {id(value): value for value in values})
