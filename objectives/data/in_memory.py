@@ -14,7 +14,7 @@ from .containers import parts_of
 from .evenly import evenly
 from .samples import axis_of, count, cut, told
 from .source import Read
-from .structure import place, tensors_of
+from .structure import place, tensors_of, with_leaves
 
 RESIDENT_SHARE = 0.4
 """Share of the free device memory that one split's tensors may take."""
@@ -32,9 +32,9 @@ class InMemory:
     columns = False
 
     def __init__(self, source: Sequence[Any], *, dim: int | None, pair: bool, alone: bool = False) -> None:
-        placed = [place(part, "cpu") if isinstance(part, np.ndarray) else part for part in source]
+        placed = [with_leaves(part, _as_tensor) for part in source]
         if (pair and len(placed) != 2) or not placed or not all(map(_holds_tensors, placed)):
-            kinds = ", ".join(type(part).__name__ for part in source[:4])
+            kinds = ", ".join(map(_kind, source[:4]))
             hint = f"; a tuple of {len(source)} needs a collate" if pair and len(source) > 2 else ""
             raise RankfrontError(f"data must be a pair of tensors (inputs, targets), but got ({kinds}){hint}")
         self.source = tuple(placed)
@@ -88,6 +88,18 @@ class InMemory:
             fits = size <= RESIDENT_SHARE * free
             self._resident[device] = place(self.source, device) if fits else self.source
         return self._resident[device]
+
+
+def _kind(item: Any) -> str:
+    """Return an item's type; of a structure with something in it that is no tensor, also of what it holds."""
+    name, parts = type(item).__name__, parts_of(item)
+    if not parts or type(item) is list or _holds_tensors(item):
+        return name
+    return f"{name} of {', '.join(f'{key} {_kind(part)}' for key, part in list(parts.items())[:6])}"
+
+
+def _as_tensor(leaf: Any) -> Any:
+    return place(leaf, "cpu") if isinstance(leaf, np.ndarray) else leaf
 
 
 def _holds_tensors(item: Any) -> bool:

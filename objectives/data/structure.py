@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from ..io.arrays import tensor_of
 from .calling import Inputs as Inputs
 from .calling import apply as apply
 from .containers import parts_of as parts_of
@@ -56,7 +57,7 @@ def place(item: Any, device: torch.device | str) -> Any:
         if isinstance(leaf, Tensor):
             return leaf.to(device, non_blocking=device.type == "cuda")  # from CUDA it must wait
         if isinstance(leaf, np.ndarray) and leaf.dtype.kind in "biufc":
-            return torch.from_numpy(leaf.copy()).to(device)  # the copy may be written to, and has no negative strides
+            return tensor_of(leaf).to(device)
         own: Any = getattr(leaf, "to", None)
         moved = own(device) if callable(own) else None
         return leaf if moved is None else moved

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .arrays import tensor_of
 from .fingerprint import fingerprint
 
 TOLERANCE = 1e-3
@@ -28,7 +29,7 @@ Sketch = Any
 def sketch(value: Any) -> Sketch:
     """Return what is known of tensors, numbers and text in a nested structure, first dimension: samples."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
-        value = torch.from_numpy(value)
+        value = tensor_of(value)
     if isinstance(value, Tensor):
         return _of_tensor(value.detach().cpu())
     if isinstance(value, bool | int | str):

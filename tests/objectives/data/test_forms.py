@@ -122,6 +122,7 @@ FORMS: dict[str, tuple[Callable[[], Split], int, int]] = {
     # the split, samples and batches of an epoch
     "tensors": (lambda: Split((X, Y)), N, 10),
     "arrays": (lambda: Split((X.numpy(), Y.numpy())), N, 10),
+    "a dict of arrays": (lambda: Split(({"input": X.numpy()}, Y.numpy())), N, 10),
     "a dict of tensors": (lambda: Split(({"input": X}, Y)), N, 10),
     "a tensor set": (lambda: Split(TensorDataset(X, Y)), N, 10),
     "a set": (lambda: Split(Items()), N, 10),

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 
-from rankfront import RankfrontError
+from rankfront import RankfrontError, Split
 from rankfront.objectives.data.batch import Batch
 from rankfront.objectives.data.samples import can_cut, cut, join, length
 from rankfront.objectives.data.structure import place, tensors_of
 from rankfront.objectives.data.together import joined, together
+from rankfront.objectives.io.sketch import sketch
 
 
 class Pair(NamedTuple):
@@ -223,6 +224,15 @@ def test_what_cannot_be_cut_stays_whole_and_says_so() -> None:
     assert place(batch.inputs, "meta").nodes.device.type == "meta"
     flattened = Batch(torch.zeros(4, 5, 3), torch.zeros(20))
     assert flattened.can_cut() == (False, "the inputs hold 4 samples, not 20") and flattened[:2] is flattened
+
+
+@pytest.mark.parametrize("kind", ["f2", ">f4", "<f8", "g", "G", ">c8", ">i2", "u2", "u4", "?"])
+def test_arrays_of_any_number_become_tensors(kind: str) -> None:
+    array = np.arange(6).reshape(2, 3).astype(kind)
+    assert place(array, "cpu").tolist() == array.tolist() == place({"x": array[:, ::-1]}, "cpu")["x"].flip(1).tolist()
+    split = Split((array, array))
+    assert next(split.batches(2)).inputs.tolist() == array.tolist()
+    assert sketch(array)["shape"] == [2, 3]
 
 
 def test_an_array_may_be_read_only_reversed_or_without_dimensions() -> None:

@@ -81,6 +81,8 @@ def test_inputs_may_be_dicts_and_tuples() -> None:
         ((X, Y[:4]), "the same length"),
         ((X,), "a pair of tensors"),
         ((X, [1]), "but got \\(Tensor, list\\)"),
+        (({"x": X, "ids": [1, 2]}, Y), "but got \\(dict of x Tensor, ids list, Tensor\\)"),
+        (({"x": X, "more": (X, "a")}, Y), "but got \\(dict of x Tensor, more tuple of 0 Tensor, 1 str, Tensor\\)"),
         ((X[:0], Y[:0]), "it is empty"),
     ],
 )
