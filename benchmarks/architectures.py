@@ -9,7 +9,6 @@ For every network of `public_architectures`, with random weights, the table tell
 - full-rank equality: the largest difference between the outputs of the dense network and of the network in which layers
   are factorized at full rank, relative to the largest output; float32, so a hundred rounding errors are 1e-5.
 
-A layer with more than ``--widest`` rows and columns is counted but not factorized: its decomposition takes minutes.
 A network that failed is a row with its error. Results are kept in ``--cache`` and not computed again.
 """
 
@@ -42,6 +41,12 @@ from rankfront.objectives.model.multiplications import Multiplications
 
 SAMPLES = 4
 
+WIDEST = 1024
+"""A layer with more rows and columns is counted but not factorized: its decomposition takes minutes."""
+
+NOT_FACTORIZED = ("depthwise convolution", "weight shared with an embedding")
+"""How the reasons begin of weights that no kind can take."""
+
 SETTLING = 8
 """Random inputs on which batch norms get their statistics: with those of a fresh network its output hardly varies."""
 
@@ -59,22 +64,13 @@ class Copies(Dataset[Any]):
         return self.inputs, 0
 
 
-def multiplying(model: nn.Module, inputs: Any) -> dict[tuple[str, ...], int]:
-    """Return the matrices and kernels that a forward pass multiplies by, by all names of each, and their weights."""
+def multiplying(model: nn.Module, inputs: Any) -> int:
+    """Return how many weights the matrices and kernels have that a forward pass multiplies by."""
     parameters = {name: p for name, p in model.named_parameters() if p.ndim > 1}
     watched = Multiplications(parameters.items())
     with torch.no_grad(), watched:
         apply(model, inputs)
-    names: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
-    return {tuple(names[id(parameters[name])]): parameters[name].numel() for name in watched.uses}
-
-
-def why_dense(left_dense: dict[str, str], names: tuple[str, ...]) -> str | None:
-    """Return why a parameter of these names stays dense; None where it does not."""
-    places = [place for name in names for place in (name, name.rpartition(".")[0])]
-    return next((left_dense[place] for place in places if place in left_dense), None)
+    return sum(parameters[name].numel() for name in watched.uses)
 
 
 @torch.no_grad()
@@ -126,27 +122,24 @@ def row(architecture: Architecture, widest: int, fold: bool) -> dict[str, Any]:
     torch.manual_seed(0)
     model, inputs = architecture.build()
     settle(model.eval(), inputs)
-    weights = multiplying(model, inputs)
+    total = multiplying(model, inputs)
     began = time.monotonic()
     data = Copies(inputs)
     task = Task(model, train=data, validation=data, loss="model", score=lambda outputs, targets: 0.0, fold=fold)
     dense = dense_of(task, task.train.example())
     seconds = time.monotonic() - began
-    by = Counter[str]()
-    for layer in dense.layers:
-        by["stored" if dense.kinds[layer.name][0].name == "stored" else "module"] += layer.weights
+    coverage = dense.coverage
     reasons = Counter[str]()
-    total = sum(weights.values())
-    for names, size in weights.items():
-        if (reason := why_dense(dense.layers.left_dense, names)) is not None:
-            reasons[reason] += size
+    for size, reason in coverage.left.values():
+        reasons[reason] += size
     small, left = full_rank(dense, widest)
     return {
         "library": architecture.library,
         "name": architecture.name,
         "weights": total,
-        "module": by["module"] / total,
-        "stored": by["stored"] / total,
+        "module": coverage.modules / total,
+        "stored": coverage.stored / total,
+        "not factorized": sum(size for why, size in reasons.items() if why.startswith(NOT_FACTORIZED)) / total,
         "reasons": {why: size / total for why, size in reasons.most_common(3)},
         "difference": difference(model, small, inputs),
         "left out": left / total,
@@ -172,7 +165,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="only these networks")
     parser.add_argument("--out", type=Path, help="where the table goes; printed if not given")
     parser.add_argument("--cache", type=Path, help="a folder for results, so that an interrupted run goes on")
-    parser.add_argument("--widest", type=int, default=1024)
+    parser.add_argument("--widest", type=int, default=WIDEST, help="the widest layer that is factorized")
     parser.add_argument("--fold", action="store_true")
     given = parser.parse_args()
     rows: list[dict[str, Any]] = []

@@ -24,6 +24,15 @@ settings.load_profile("no clock")
 torch.manual_seed(0)  # of networks made while the tests are collected
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the optional group out unless ``-m`` names it: a default ``-m`` would be lost with ``-m "not slow"``."""
+    if "architectures" in config.getoption("markexpr"):
+        return
+    optional = [item for item in items if item.get_closest_marker("architectures")]
+    config.hook.pytest_deselected(items=optional)
+    items[:] = [item for item in items if item not in optional]
+
+
 @pytest.fixture(autouse=True)
 def same_every_time() -> Iterator[None]:
     before = torch.get_num_threads()
