@@ -72,3 +72,22 @@ def test_batches_that_hold_labels() -> None:
     for loss in ("model", lambda outputs, targets: functional.cross_entropy(outputs.logits[:, 0], targets[:, 1])):
         found = scored(train=rows, validation=rows, loss=loss, score=Score.of_mean(surprise, higher_is_better=False))
         assert 3 < found < 5
+
+
+class LabelledInputs(Rows):
+    def __getitem__(self, i: int) -> Any:
+        row = super().__getitem__(i)
+        return row, row["labels"]
+
+
+@pytest.mark.parametrize("read", [lambda o: o.loss, lambda o: o["loss"], lambda o: o[0]], ids=["loss", "key", "first"])
+def test_labels_among_the_inputs_give_a_loss_to_train_on_and_no_trouble_to_the_score(read: Any) -> None:
+    """The output then holds a loss without a dimension of samples; a score over the whole split reads the logits."""
+    rows = LabelledInputs()
+    found = scored(
+        train=rows,
+        validation=rows,
+        loss=lambda outputs, targets: read(outputs),
+        score=Score.of_split(surprise, higher_is_better=False),
+    )
+    assert 3 < found < 5

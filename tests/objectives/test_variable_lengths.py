@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, pad_sequence
 from torch.utils.data import DataLoader
 
-from rankfront import FineTune, Task
+from rankfront import FineTune, RankfrontError, Score, Task
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.plan import Plan
+from tests.conftest import dry_run
 
 N = 72
-LENGTHS = [3 + (7 * i) % 9 for i in range(N)]
+LENGTHS = [3 + i % 7 + i // 16 for i in range(N)]
+"""The longest of every batch of 16 is another."""
 TEXTS = [torch.arange(1, n + 1) * (i + 1) % 19 + 1 for i, n in enumerate(LENGTHS)]
 IMAGES = [torch.randn(3, n + 3, 8, generator=torch.Generator().manual_seed(n)) for n in LENGTHS]
 LABELS = torch.arange(N) % 3
@@ -97,4 +99,16 @@ def test_a_trial_on_batches_of_different_lengths(name: str) -> None:
     assert outcome.score_before_finetuning is not None and 0 <= outcome.score <= 1
     assert objective._distance_to_dense(objective._started(plan)[0]) <= objective._distance_to_dense(
         objective.factorize(plan)
+    )
+
+
+def test_a_score_over_a_whole_split_of_padded_batches_is_refused_before_anything_is_done() -> None:
+    def right(outputs: Tensor, targets: Tensor) -> float:
+        return float((outputs.argmax(-1) == targets)[targets != -100].double().mean())
+
+    loader = DataLoader(range(N), 16, collate_fn=padded)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(RankfrontError, match=r"cannot be joined over batches .*: give a score that takes batches one"):
+        dry_run(Task(Tagger(), loader, loader, score=right))
+    assert not any(
+        "joined" in warning for warning in dry_run(Task(Tagger(), loader, loader, score=Score.of_mean(right)))
     )
