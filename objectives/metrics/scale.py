@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import RankfrontError
+from ..given import flag, text
 
 ROUNDING = 1e-5
 """Relative difference of two scores in float32 that differ by the order of their sums alone."""
@@ -21,7 +22,7 @@ class Scale:
     """What is known of a score besides its value.
 
     Raises:
-        RankfrontError: the name is no plain word, or the form cannot format a number.
+        RankfrontError: a field is of another type, the name is no plain word, or the form cannot format a number.
     """
 
     name: str
@@ -33,7 +34,11 @@ class Scale:
     """How other scores are shown: a format of Python's."""
 
     def __post_init__(self) -> None:
-        """Check name and form."""
+        """Check the fields."""
+        for field in ("higher_is_better", "proportion"):
+            flag(f"a score's {field}", getattr(self, field))
+        for field in ("name", "form"):
+            text(f"a score's {field}", getattr(self, field))
         if not self.name.isidentifier():
             raise RankfrontError(
                 f"a score's name must be made of letters, digits and underscores, but got {self.name!r:.60}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -58,11 +59,18 @@ def test_studies_that_stored_a_name_alone() -> None:
     [
         ({"name": "top 5"}, "must be made of letters, digits and underscores, but got 'top 5'"),
         ({"name": "x", "form": "q"}, "form must format a number, such as .4g, but got 'q'"),
+        ({"name": 5}, "name must be text, but got 5"),
+        ({"name": None}, "name must be text, but got None"),
+        ({"name": "x", "form": 3}, "form must be text, but got 3"),
+        ({"name": "x", "higher_is_better": "no"}, "higher_is_better must be True or False, but got 'no'"),
+        ({"name": "x", "higher_is_better": None}, "higher_is_better must be True or False, but got None"),
+        ({"name": "x", "proportion": 1}, "proportion must be True or False, but got 1"),
     ],
 )
-def test_what_cannot_be(options: dict[str, str], said: str) -> None:
-    with pytest.raises(RankfrontError, match=said):
-        Scale(**options)
+def test_what_cannot_be(options: dict[str, Any], said: str) -> None:
+    for make in (lambda: Scale(**options), lambda: Scale.read(options)):
+        with pytest.raises(RankfrontError, match=said):
+            make()
     with pytest.raises(RankfrontError, match="must have the fields of a Scale"):
         Scale.read({"name": "x", "colour": "red"})
 
