@@ -20,6 +20,13 @@ SOURCE = "source"
 """The study's user attribute with it; None for a study that was begun in Python."""
 
 
+_FIELDS: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("sha256", "folder"), str),
+    **dict.fromkeys(("options", "asked"), dict),
+    "seed": int,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """A ready study's name or a Python file, and the options it was loaded with."""
@@ -32,7 +39,7 @@ class Source:
     """The folder that ``run`` was started in: a ready study's data lies in its ``data``."""
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Those given of ``data``, ``weights``, ``text``, ``image_size``, ``kinds`` and ``int8``, as plain data."""
+    """Those given of ``data``, ``weights``, ``text``, ``image_size``, ``kinds``, ``int8``, ``fold``, as plain data."""
 
     @classmethod
     def of_file(cls, path: Path, **known: Any) -> Source:
@@ -52,10 +59,13 @@ class Source:
         """
         if not isinstance(data, Mapping) or not isinstance(data.get("study"), str):
             raise RankfrontError(f"how the study's task was loaded must name a study, but is {data!r:.80}")
+        for name, kinds in _FIELDS.items():
+            if data.get(name) is not None and not isinstance(data[name], kinds):
+                raise RankfrontError(f"how the study's task was loaded is damaged: {name} cannot be {data[name]!r:.80}")
         known = {name: data[name] for name in ("study", "sha256", "folder", "seed") if data.get(name) is not None}
         # In an older version's manifest int8 is False where it was not given.
-        older = {**data.get("asked", {}), "kinds": data.get("kinds"), "int8": data.get("int8") or None}
-        asked = data.get("options", older)
+        older = {**(data.get("asked") or {}), "kinds": data.get("kinds"), "int8": data.get("int8") or None}
+        asked = older if data.get("options") is None else data["options"]
         return cls(**known, options={name: value for name, value in asked.items() if value is not None})
 
     def content(self) -> bytes:

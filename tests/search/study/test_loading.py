@@ -7,6 +7,7 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -172,3 +173,27 @@ def test_a_file_named_like_a_module_does_not_replace_it(tmp_path: Path) -> None:
 def test_what_is_no_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RankfrontError, match="how the study's task was loaded must name a study"):
         Source.from_json({"study": 3})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"options": [1]},
+        {"options": "kinds"},
+        {"options": 3},
+        {"asked": [1]},
+        {"seed": "1"},
+        {"folder": 3},
+        {"sha256": ["a"]},
+    ],
+    ids=str,
+)
+def test_what_was_damaged_is_said(damage: dict[str, Any]) -> None:
+    (name,) = damage
+    with pytest.raises(RankfrontError, match=f"how the study's task was loaded is damaged: {name} cannot be"):
+        Source.from_json({"study": "digits", **damage})
+
+
+@pytest.mark.parametrize("nothing", [{}, {"options": None}, {"asked": None, "seed": None}], ids=str)
+def test_what_was_not_given_has_defaults(nothing: dict[str, Any]) -> None:
+    assert Source.from_json({"study": "digits", **nothing}) == Source(study="digits")
