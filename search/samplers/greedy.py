@@ -41,6 +41,8 @@ class GreedySampler:
             values[layer, : len(row)] = history.problem.values(row)
         cheapest = options[:, 0]
         levels = np.unique(values[np.isfinite(values)])[::-1]
+        if not len(levels):  # no network had a score: dense is all that is known to be good
+            levels = np.array([-np.inf])
 
         def at(way: float) -> Choices:
             if way <= 0:

@@ -254,6 +254,14 @@ def test_directions_find_what_the_knapsack_does_not_know() -> None:
     assert min(losses) < 0.7 * losses[0]
 
 
+@pytest.mark.parametrize("value", [None, float("inf"), float("nan")])
+def test_greedy_takes_a_table_without_any_score(value: float | None) -> None:
+    space, study = toy_space(0.5), new_study(DIRECTIONS["two"])
+    asker = Asker(study, replace(problem(space, 10), factorized_score=lambda plan: value), "greedy")
+    for slot in range(3):
+        assert space.fits(np.array(ask(asker, slot)))[0]
+
+
 def test_greedy_takes_networks_without_a_score() -> None:
     space, study = toy_space(0.5), new_study(DIRECTIONS["two"])
     first = space.candidates.names[0]
