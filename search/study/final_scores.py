@@ -2,7 +2,8 @@
 
 One worker scores at a time, under the test lock. It first reads which scores are there, so no network is scored twice
 by workers that live; where one dies, its lock is free and another goes on with what is missing. A worker that ends
-waits for the lock, so that its result holds the others' scores.
+waits for the lock, so that its result holds the others' scores. Where scoring fails nothing is stored: the next run
+tries again.
 """
 
 from __future__ import annotations
@@ -28,26 +29,25 @@ def score_on_test(study: Study, objective: Objective, folder: Folder, worker: Wo
     with worker.testing():
         result = Result(study, folder)
         wanted = {"dense": None, **{str(trial.trial): trial for trial in result.retained}}
-        missing = [name for name in wanted if name not in study.user_attrs.get(TEST, {})]
+        scores = study.user_attrs.get(TEST, {})
+        missing = [name for name in wanted if scores.get(name) is None]
+        if missing:
+            with worker.exclusive():
+                study.set_user_attr(TEST, scores)  # so that tables have a column
         for done, name in enumerate(missing):
             progress(SCORING, done, len(missing))
             trial = wanted[name]
             try:
                 model = objective.dense if trial is None else result.load(trial, objective.task.model)
                 found = objective.scored(model, "test")
-                score, samples, interval = found.score, found.samples, found.interval
+                values = {TEST_MACHINES: machine(objective.device), TEST_INTERVALS: found.interval, TEST: found.score}
             except Exception as error:  # the user's score may raise anything
                 what = name if trial is None else f"trial {name}"
                 progress.say(f"no test score for {what}: {type(error).__name__}: {error}")
-                score = samples = interval = None
+                continue
             with worker.exclusive():
-                if samples is not None:
-                    note_samples(study, "test", samples)
-                for attribute, value in (
-                    (TEST_MACHINES, machine(objective.device)),
-                    (TEST_INTERVALS, interval),
-                    (TEST, score),
-                ):
+                note_samples(study, "test", found.samples)
+                for attribute, value in values.items():
                     study.set_user_attr(attribute, {**study.user_attrs.get(attribute, {}), name: value})
         if missing:
             progress(SCORING, len(missing), len(missing))

@@ -232,6 +232,21 @@ def test_a_test_score_that_fails_costs_no_output(task: Task, tmp_path: Path) -> 
     assert (tmp_path / "out" / "best" / "model.safetensors").exists()
 
 
+@pytest.mark.parametrize("error", [ValueError, MemoryError, OSError, torch.OutOfMemoryError])
+def test_a_test_score_that_failed_is_taken_by_the_next_run(task: Task, tmp_path: Path, error: type[Exception]) -> None:
+    tested, fails = replace(task, test=blobs(50, 3)), iter([True])
+
+    def score(outputs: Any, targets: Any) -> float:
+        if len(targets) == 50 and next(fails, False):
+            raise error("not now")
+        return float((outputs.argmax(1) == targets).float().mean())
+
+    first = go(replace(tested, score=score), tmp_path / "out", trials=1)
+    assert first.test_score(None) is None and first.front["test_score"].notna().all()
+    again = go(replace(tested, score=score), tmp_path / "out", trials=1)
+    assert again.test_score(None) is not None and again.dense.samples["test"] == 50
+
+
 def test_samples_are_noted_as_they_were_scored(task: Task, tmp_path: Path) -> None:
     def loader(samples: int) -> DataLoader[Any]:
         return DataLoader(TensorDataset(*blobs(samples, 2)), 100, drop_last=True)
