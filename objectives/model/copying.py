@@ -41,13 +41,15 @@ def copied(model: Network, memo: dict[int, Any] | None = None) -> Network:
 
 def _computed(value: object) -> Iterator[Tensor]:
     """Yield the tensors with a history in an attribute: itself, or in lists, tuples and dicts of it."""
-    if isinstance(value, Tensor):
-        if not value.is_leaf:
-            yield value
-    elif isinstance(value, (list, tuple, dict)) and not isinstance(value, nn.Module):
-        for part in tuple(value.values()) if isinstance(value, dict) else value:
-            if part is not value:
-                yield from _computed(part)
+    left, seen = [value], set[int]()
+    while left:
+        item = left.pop()
+        if isinstance(item, Tensor):
+            if not item.is_leaf:
+                yield item
+        elif isinstance(item, (list, tuple, dict)) and not isinstance(item, nn.Module) and id(item) not in seen:
+            seen.add(id(item))  # which may hold itself
+            left += item.values() if isinstance(item, dict) else item
 
 
 def _cannot_be_copied(model: nn.Module) -> Iterator[str]:
