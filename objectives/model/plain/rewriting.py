@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...boundary import sentence
 from ...data.structure import Inputs, place
 from ..copying import copied
 from .form import Form, Rewrites
@@ -39,8 +41,11 @@ def rewrite(model: nn.Module, samples: Sequence[Inputs], options: Collection[str
     for form in FORMS.values():
         try:
             found = form.find(rewriting.model, rewriting.samples)
-        except Exception:  # the model refuses a sample: the traced pass that follows says it, with the layer's name
-            break
+        except Exception as error:
+            if not rewriting.runs:  # the traced pass that follows says it, with the layer's name
+                break
+            warnings.warn(f"the model is not rewritten by {form.name}, which failed: {sentence(error)}", stacklevel=2)
+            continue
         reasons = {path: why for path, why in found.reasons.items() if not _within(path, offered)} | reasons
         new = {
             path: data

@@ -82,6 +82,23 @@ def test_a_model_that_refuses_the_samples_is_left_alone() -> None:
     assert found.rewrites == {} and found.model is not model and type(found.model[0]) is nn.MultiheadAttention
 
 
+def test_a_form_that_fails_is_told_and_the_others_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(Doubling):
+        name = "failing"
+
+        def find(self, model: nn.Module, samples: Sequence[Any]) -> Found:
+            raise KeyError("a bug")
+
+    forms = {"failing": Failing(), "doubling": Doubling()}
+    monkeypatch.setattr(registry.Forms, "__getitem__", lambda self, name: forms[name])
+    monkeypatch.setattr(registry, "MODULES", dict.fromkeys(forms, ""))
+    with pytest.warns(UserWarning, match="the model is not rewritten by failing, which failed: KeyError: 'a bug'"):
+        found = rewrite(Net(), [torch.randn(3, 4)])
+    assert found.rewrites == {"fine": {"form": "doubling", "by": 2}}
+    refusing = rewrite(Net(), [torch.randn(3, 5)])  # what the model refuses is no form's fault
+    assert refusing.rewrites == {}
+
+
 def test_a_rewrite_that_cannot_be_repeated_is_one_sentence() -> None:
     with pytest.raises(RankfrontError, match=r"form must be one of .*attention.*'fc' is 'nothing'"):
         repeated(Net(), {"fc": {"form": "nothing"}})
