@@ -18,6 +18,7 @@ from typing import ParamSpec, TypeVar
 
 from .described import described
 from .errors import RankfrontError
+from .memory import exhausted
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -92,21 +93,25 @@ def place(error: BaseException) -> str:
     return f"{function}, {Path(frame.f_code.co_filename).name} line {line}"
 
 
+def sentence_and_place(error: BaseException) -> str:
+    """Return both: ``ValueError: bad (Net.forward, net.py line 12)``."""
+    where = place(error)
+    return f"{sentence(error)} ({where})" if where else sentence(error)
+
+
 def told(error: Exception) -> RankfrontError:
     """Return any exception as a `RankfrontError`: who raised it, on what, and where."""
     if isinstance(error, RankfrontError):
         return error
-    where = place(error)
-    at = f" ({where})" if where else ""
     by = raised_by(error)
-    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
+    if exhausted(error):
         what = f" of {by}" if by else ""
         return RankfrontError(
             f"memory must suffice, but did not{what}: use smaller batches, or fewer calibration samples"
         )
     if by is not None:
-        return RankfrontError(f"{by}{',' if ', given' in by else ''} raised {sentence(error)}{at}")
-    if where:
+        return RankfrontError(f"{by}{',' if ', given' in by else ''} raised {sentence_and_place(error)}")
+    if where := place(error):
         return RankfrontError(f"{where} raised {sentence(error)}")
     return RankfrontError(f"{sentence(error)}{UNEXPECTED}")
 

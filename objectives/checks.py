@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from .boundary import place, sentence
+from .boundary import sentence_and_place, told
 from .data.batch import Batch
-from .data.few import Few
+from .data.few import Few, few_of
 from .data.randomness import fixed_seed
 from .data.structure import apply, tensors_of
 from .data.targets import check_classes
 from .errors import RankfrontError
+from .memory import exhausted
 from .metrics.broadcast import broadcasts
 from .metrics.evaluation import evaluate
 from .metrics.whole_split import check_memory
@@ -23,7 +24,6 @@ from .model.hints import of_inputs, of_targets
 from .model.outputs import class_dimension, main_output
 
 if TYPE_CHECKING:
-    from .data.split import Split
     from .kinds.left_dense import LeftDense
     from .task import Task
 
@@ -61,12 +61,17 @@ def check_loss(task: Task, dense: nn.Module, few: Few) -> None:
         _fits("loss", outputs, batch, lambda outputs=outputs, batch=batch: _try_loss(task, outputs, batch.targets))
 
 
+MOST_TEST = 256
+"""So many samples of the test data are scored at most before the end, where a score fails on a few."""
+
+
 @torch.no_grad()
 def check_score(task: Task, dense: nn.Module, few: Few, batch_size: int, split: str = "validation") -> bool:
     """Try the score on batches of validation or test data by the evaluation that trials use.
 
     A score of the user's own may fail because the samples are few, such as one that needs samples of every class. Where
-    it fails it is computed on all of the validation data, and only if it fails there, too, the error is raised.
+    it fails it is computed on more: on all of the validation data, as every trial does, or on `MOST_TEST` samples of
+    the test data. The error is raised if it fails there, too, unless the test data has still more.
 
     Args:
         task: whose score is tried.
@@ -96,12 +101,21 @@ def check_score(task: Task, dense: nn.Module, few: Few, batch_size: int, split: 
     def scored() -> None:
         nonlocal few_do
         try:
-            evaluate(dense, cast("Split", few), score, device=device, batch_size=batch_size)
+            evaluate(dense, few, score, device=device, batch_size=batch_size)
         except Exception:
             if task.score_is_default:
                 raise
             few_do = False
-            evaluate(dense, data, score, device=device, batch_size=batch_size)
+            if split == "validation":
+                evaluate(dense, data, score, device=device, batch_size=batch_size)
+                return
+            more = few_of(data, (MOST_TEST,), device)
+            cut = Few(data, [part for batch in more.held for part in batch.parts(-(-batch.samples // batch_size))])
+            try:
+                evaluate(dense, cut, score, device=device, batch_size=batch_size)
+            except Exception:
+                if data.size is not None and data.size <= more.size:
+                    raise
 
     _fits("score", outputs, batch, scored)
     _check_shapes("score", lambda outputs, targets: score.of([(outputs, targets)]), outputs, batch.targets)
@@ -114,11 +128,12 @@ def _accepted(data: str, dense: nn.Module, batch: Batch, run: Callable[[], Any])
     except RankfrontError:
         raise
     except Exception as error:
-        at = f" ({where})" if (where := place(error)) else ""
+        if exhausted(error):
+            raise told(error) from error
         what = "a sample" if batch.samples == 1 else f"a batch of {batch.samples} samples"
         raise RankfrontError(
             f"the model must accept {what} of the {data} data, but: "
-            f"{sentence(error)}{at}{of_inputs(dense, batch.inputs)}"
+            f"{sentence_and_place(error)}{of_inputs(dense, batch.inputs)}"
         ) from error
     main = main_output(outputs)
     if main is not None and not bool(torch.isfinite(main).all()):
@@ -135,10 +150,11 @@ def _fits(name: str, outputs: Any, batch: Batch, run: Callable[[], None]) -> Non
     except RankfrontError:
         raise
     except Exception as error:
-        at = f" ({where})" if (where := place(error)) else ""
+        if exhausted(error):
+            raise told(error) from error
         raise RankfrontError(
             f"the {name} must accept the model's outputs and the data's targets, but: "
-            f"{sentence(error)}{at}{of_targets(outputs, batch.targets)}"
+            f"{sentence_and_place(error)}{of_targets(outputs, batch.targets)}"
         ) from error
 
 

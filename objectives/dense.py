@@ -21,9 +21,10 @@ from .kinds.why_dense import left_dense
 from .model.finding import Layers, find_layers
 from .model.layer import TYPES
 from .model.mode import in_eval
-from .model.plain.form import Rewrites
+from .model.plain.form import Found, Rewrites
+from .model.plain.registry import FORMS
 from .model.plain.repeat import repeated
-from .model.plain.rewriting import Rewritten, rewrite
+from .model.plain.rewriting import rewrite
 from .model.trace import SAMPLES
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class Dense:
     """A dense model, on the CPU in eval mode."""
 
     model: nn.Module
-    rewrites: Rewrites
-    """What was rewritten in the user's model (see `model.plain`)."""
+    found: Found
+    """What was rewritten in the user's model (see `model.plain`), and why other modules were not."""
     layers: Layers
     kinds: dict[str, tuple[Kind, ...]]
     """The kinds that apply to each layer, by the layer's name."""
@@ -49,34 +50,35 @@ class Dense:
         return coverage(self.model, self.layers)
 
 
-def dense_of(task: Task, example: Inputs, rewrites: Rewrites | None = None) -> Dense:
+def dense_of(task: Task, example: Inputs, found: Found | None = None) -> Dense:
     """Return a task's model in plain modules, and its layers.
 
     Args:
         task: whose model, ``kinds`` and ``exclude`` are read; the model stays as it is.
         example: inputs of one sample.
-        rewrites: those of a study that goes on, which are made again; None: whatever can be rewritten is.
+        found: that of a study that goes on, which is made again; None: whatever can be rewritten is.
 
     Raises:
         RankfrontError: the model cannot be copied, or refuses its data.
     """
     singles, together = _drawn(task)
-    plain = _plain(task, [example, together], rewrites)
-    model = in_eval(plain.model.cpu())  # wherever it was trained: on the CPU the traced passes run
+    plain, made = _plain(task, [example, together], found)
+    model = in_eval(plain.cpu())  # wherever it was trained: on the CPU the traced passes run
     kinds = kinds_named(task.kinds)
-    exclude = _excluding(task.exclude, model, plain.rewrites)
-    found = without_inapplicable(find_layers(model, example, exclude, singles, together), kinds)
-    found = without_unreplaceable(model, found, example, kinds)
-    layers = replace(found, left_dense={**found.left_dense, **plain.reasons})
+    exclude = _excluding(task.exclude, model, made.rewrites)
+    layers = without_inapplicable(find_layers(model, example, exclude, singles, together), kinds)
+    layers = without_unreplaceable(model, layers, example, kinds)
+    layers = replace(layers, left_dense={**layers.left_dense, **made.reasons})
     taking = {layer.name: tuple(kind for kind in kinds if kind.applies(layer)[0]) for layer in layers}
-    return Dense(model, plain.rewrites, layers, taking, left_dense(model, layers, taking))
+    return Dense(model, made, layers, taking, left_dense(model, layers, taking))
 
 
-def _plain(task: Task, samples: list[Inputs], rewrites: Rewrites | None) -> Rewritten:
-    if rewrites is not None:
-        return Rewritten(repeated(task.model, rewrites), rewrites, {})
+def _plain(task: Task, samples: list[Inputs], found: Found | None) -> tuple[nn.Module, Found]:
+    if found is not None:
+        return repeated(task.model, found.rewrites), found
     agreed = {"stored"} & set(task.kinds) | ({"fold"} if task.fold else set())
-    return rewrite(task.model, samples, agreed)
+    made = rewrite(task.model, samples, agreed)
+    return made.model, made.found
 
 
 def _drawn(task: Task) -> tuple[list[Inputs], Inputs]:
@@ -88,12 +90,17 @@ def _drawn(task: Task) -> tuple[list[Inputs], Inputs]:
 
 
 def _excluding(patterns: Iterable[str], model: nn.Module, rewrites: Rewrites) -> list[str]:
-    """Return the patterns of layers to leave dense; one that names a padded convolution names the one inside it."""
+    """Return the patterns of layers to leave dense; one that names a rewritten module names the layers inside it."""
     names = [path for path, module in model.named_modules() if isinstance(module, TYPES)]
-    padded = [path for path, rewrite in rewrites.items() if "pad" in rewrite]
+    holding = {path: FORMS[rewrite["form"]].inside(rewrite) for path, rewrite in rewrites.items()}
     found: list[str] = []
     for pattern in patterns:
-        inside = [escape(f"{path}.conv") for path in padded if fnmatchcase(path, pattern)]
+        inside = [
+            escape(f"{path}.{layer}".lstrip("."))
+            for path, layers in holding.items()
+            if fnmatchcase(path, pattern)
+            for layer in layers
+        ]
         found += inside
         if not inside or any(fnmatchcase(name, pattern) for name in names):
             found.append(pattern)

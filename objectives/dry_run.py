@@ -8,13 +8,11 @@ loaded again. Nothing is left changed: random state, the model, the loaders and 
 from __future__ import annotations
 
 import contextlib
-import math
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -29,12 +27,15 @@ from .device import to_device
 from .errors import RankfrontError, TrialError
 from .export.int8 import quantized
 from .export.model_files import load_model, save_weights
-from .kinds.skeleton import skeleton
+from .failing import failure
+from .io.files import passing
+from .kinds.random_factors import random_factors
 from .metrics.evaluation import evaluate
 from .model.copying import copied
 from .model.mode import in_eval
 from .model.stand_in import Computing
 from .plan import Choice, Plan
+from .progress import WorkCallback
 from .training.distillation import SoftTargets
 from .training.finetune import ALL_SINGLE, finetune
 from .training.loss import mixed_loss
@@ -42,7 +43,6 @@ from .training.norms import SINGLE, set_training
 from .warnings import warnings_on
 
 if TYPE_CHECKING:
-    from .data.split import Split
     from .objective import Objective
     from .training.settings import FineTune
 
@@ -72,8 +72,12 @@ class DryRun:
         """Return the dry run of an objective; with another fine-tune than the task's own where one is given."""
         return cls(objective, by or objective.task.finetune)
 
-    def run(self) -> list[str]:
+    def run(self, folder: Path, progress: WorkCallback | None = None) -> list[str]:
         """Return warnings, each a sentence.
+
+        Args:
+            folder: the study's, where a network is saved for a moment; it need not be there.
+            progress: told what takes long.
 
         Raises:
             RankfrontError: what would fail in every trial: what and where, the rule, what to do.
@@ -82,24 +86,27 @@ class DryRun:
         dense = to_device(objective.dense, objective.device)
         flops = float(objective.costs.dense["flops"])
         sizes = SIZES if flops * sum(SIZES) <= FLOP_LIMIT else FEWEST
+        trained, scored = (_within(sizes, most) for most in (task.batch_size, objective.batch_size))
         with _left_as_it_was(objective):
             check_ends(task, objective.batch_size)
-            train = few_of(task.train, (1, 1) if gives_single(task.train) else sizes, objective.device)
+            train = few_of(task.train, (1, 1) if gives_single(task.train) else trained, objective.device)
             single = (1,) if leaves_one(task.validation, objective.batch_size) else ()
-            validation = few_of(task.validation, (*sizes, *single), objective.device)
+            validation = few_of(task.validation, (*scored, *single), objective.device)
             first = Few(task.train, train.held[:1])
             check_loss(task, dense, first)
             few_do = check_score(task, dense, validation, objective.batch_size)
             if task.test is not None:
-                check_score(task, dense, few_of(task.test, sizes, objective.device), objective.batch_size, "test")
+                check_score(task, dense, few_of(task.test, scored, objective.device), objective.batch_size, "test")
             warnings = list(warnings_on(task, dense, train, validation))
             plan = _smallest(objective)
-            model = _random_factors(dense, plan)
-            warnings += self._train(model, plan, first, validation if few_do else None)
-            self._save(model, plan)
+            model = random_factors(dense, plan)
+            warnings += self._train(model, plan, first, validation if few_do else None, progress)
+            self._save(model, plan, folder)
         return warnings
 
-    def _train(self, model: nn.Module, plan: Plan, first: Few, validation: Few | None) -> list[str]:
+    def _train(
+        self, model: nn.Module, plan: Plan, first: Few, validation: Few | None, progress: WorkCallback | None
+    ) -> list[str]:
         """Take one training step by the real fine-tune; return warnings."""
         objective, task = self.objective, self.objective.task
         if self.by.total_steps(task.train) == 0:
@@ -113,14 +120,14 @@ class DryRun:
         def validate(model: nn.Module) -> float:
             if validation is not None and not losses:
                 own = {"device": objective.device, "batch_size": objective.batch_size}
-                evaluate(model, cast("Split", validation), task.score, **own)
+                evaluate(model, validation, task.score, **own)
             losses.append(self._loss(model, first.held[0]))
             return 0.0
 
         try:
             finetune(
                 model,
-                cast("Split", first),
+                first,
                 self._mixed,
                 validate,
                 replace(self.by, steps=1),
@@ -130,13 +137,13 @@ class DryRun:
                 frozen=objective.frozen_norms,
             )
         except TrialError as error:
-            if not self._trains(_random_factors(objective.dense, plan), first.held[0])[0]:
-                raise self._refused(error, plan, first.held[0]) from error
+            if not self._trains(random_factors(objective.dense, plan), first.held[0])[0]:
+                raise self._refused(error, plan, first.held[0], progress) from error
             return [f"a training step with small random factors did not work: {error}"]
         except RankfrontError:
             raise
         except Exception as error:
-            raise self._refused(error, plan, first.held[0]) from error
+            raise self._refused(error, plan, first.held[0], progress) from error
         before, after = losses
         if not before > 0 or after <= DIVERGED * before:
             return []
@@ -171,36 +178,46 @@ class DryRun:
             return False, f"the model computes with its weight ({computing.function})"
         return True, ""
 
-    def _refused(self, error: Exception, plan: Plan, batch: Batch) -> RankfrontError:
-        """Return the error of a training step that failed: the model's own, or the layer's whose factors it refuses."""
+    def _refused(self, error: Exception, plan: Plan, batch: Batch, progress: WorkCallback | None) -> RankfrontError:
+        """Return the error of a training step that failed: the model's own, or the layers' whose factors it refuses."""
         dense = self.objective.dense
         possible, why = self._trains(copied(dense), batch)
         if not possible and batch.samples == 1 and SINGLE in why:
             return RankfrontError(ALL_SINGLE)
         if not possible:
             return RankfrontError(f"a training step of the model must work, but: {why}")
-        for name, choice in plan.items():
-            possible, why = self._trains(_random_factors(dense, Plan({name: choice})), batch)
-            if not possible:
-                return RankfrontError(
-                    f"a training step with layer {name} factorized must work, but: {why}; "
-                    f"exclude={name!r} leaves it dense"
-                )
+
+        def why_not(names: Sequence[str]) -> str:
+            return self._trains(random_factors(dense, Plan({name: plan[name] for name in names})), batch)[1]
+
+        if (single := failure(list(plan), why_not, progress)) is not None:
+            return single
         return RankfrontError(f"a training step with every layer factorized must work, but: {told(error)}")
 
-    def _save(self, model: nn.Module, plan: Plan) -> None:
+    def _save(self, model: nn.Module, plan: Plan, folder: Path) -> None:
         """Save the network as a trial's is, and load it again into the user's architecture."""
         objective, int8 = self.objective, self.objective.task.int8
         model = in_eval(model.to("cpu", memory_format=torch.contiguous_format))  # pyright: ignore[reportCallIssue]
-        with tempfile.TemporaryDirectory(prefix="rankfront-") as folder:
-            path = Path(folder) / "model.safetensors"
+        with passing(folder, ".safetensors") as path:
             try:
                 save_weights(path, quantized(model) if int8 else model, int8=int8)
-                load_model(objective.task.model, plan, path, int8=int8, rewrites=objective.rewrites)
+                load_model(objective.task.model, plan, path, int8=int8, rewrites=objective.found.rewrites)
             except Exception as error:
+                if isinstance(error.__cause__, OSError):  # the folder or the disk, not the network
+                    raise
                 raise RankfrontError(
                     f"the network must be one that can be saved and loaded again, but: {told(error)}"
                 ) from error
+
+
+def _within(sizes: tuple[int, int], most: int) -> tuple[int, int]:
+    """Return sizes of two batches of no more than ``most`` samples, unequal where that can be.
+
+    >>> _within(SIZES, 100), _within(SIZES, 4), _within(SIZES, 1)
+    ((8, 5), (4, 2), (1, 1))
+    """
+    first, second = sizes
+    return (first, second) if first <= most else (most, max(1, most * second // first))
 
 
 def _smallest(objective: Objective) -> Plan:
@@ -208,18 +225,6 @@ def _smallest(objective: Objective) -> Plan:
     kinds = objective.decompositions.kinds
     layers = objective.by_name
     return Plan({name: Choice(of[0].name, of[0].smallest(layers[name])) for name, of in kinds.items() if of})
-
-
-@torch.no_grad()
-def _random_factors(dense: nn.Module, plan: Plan) -> nn.Module:
-    """Return the network of a plan with small random factors; biases are zero."""
-    model = skeleton(dense, plan)
-    for name in plan:
-        for tensor in model.get_submodule(name).state_dict(keep_vars=True).values():
-            tensor.zero_()
-            if tensor.is_floating_point() and tensor.ndim > 1:
-                tensor.normal_(0, 1 / math.sqrt(max(1, tensor[0].numel())))
-    return model
 
 
 @contextlib.contextmanager

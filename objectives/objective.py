@@ -33,7 +33,7 @@ from .metrics.values import Metrics
 from .model.layer import Layer
 from .model.mode import in_eval
 from .model.pass_size import pass_size
-from .model.plain.form import Rewrites
+from .model.plain.form import Found
 from .outcome import Outcome
 from .plan import DENSE, Choice, Plan
 from .progress import CountCallback, WorkCallback
@@ -51,7 +51,7 @@ from .training.settings import FineTune
 class Objective:
     """A task made ready for trials: layers found, costs known, every layer decomposed.
 
-    ``rewrites`` are those of a study that goes on: see `dense_of`.
+    Of a study that goes on, ``found`` is what was found in its model.
 
     Raises:
         RankfrontError: the model has no layer that can be factorized, or refuses its data.
@@ -64,14 +64,14 @@ class Objective:
         device: torch.device,
         seed: int = 0,
         cache: Path | None = None,
-        rewrites: Rewrites | None = None,
+        found: Found | None = None,
     ) -> None:
         self.task = task
         self.device = device
         self.seed = seed
         self.example = task.train.example()
-        dense = dense_of(task, self.example, rewrites)
-        self.dense, self.rewrites, self.layers, self.left_dense = dense.model, dense.rewrites, dense.layers, dense.left
+        dense = dense_of(task, self.example, found)
+        self.dense, self.found, self.layers, self.left_dense = dense.model, dense.found, dense.layers, dense.left
         self.by_name: dict[str, Layer] = {layer.name: layer for layer in self.layers}
         self.decompositions = Decompositions(self.by_name, dense.kinds)
         self.costs = Costs(self.dense, self.layers, self.layers.example, task.int8)

@@ -25,6 +25,9 @@ from .model.wrapping import unwrapped
 from .training.criterion import Criterion, Loss
 from .training.settings import FineTune
 
+DEFAULT_CALIBRATION = 1024
+"""Calibration samples where nothing else is said."""
+
 LEAST_CALIBRATION = 16
 """Least number of calibration samples."""
 
@@ -64,7 +67,7 @@ class Task:
     """Name patterns (``fnmatch``) of layers to leave dense."""
     name: str = "model"
     finetune: FineTune = field(default_factory=FineTune)
-    calibration: int = 1024
+    calibration: int = DEFAULT_CALIBRATION
     """How many training samples the layers' statistics are gathered on; positions of padding count as others do."""
     kinds: tuple[str, ...] = tuple(KINDS)
     """The kinds of factorization to choose from; all if not given."""

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from .data.few import Few
 from .data.structure import apply, place, tensors_of
 from .model.outputs import main_output
+from .model.plain.same import same, tolerance
+from .task import DEFAULT_CALIBRATION
 
 if TYPE_CHECKING:
     from .data.split import Split
@@ -20,11 +22,8 @@ if TYPE_CHECKING:
 FEW_SAMPLES = 50
 """A validation split of fewer samples hardly tells two plans apart: one sample is 2 % of an accuracy."""
 
-DEFAULT_CALIBRATION = 1024
-"""The task's own default: nobody asked for so many."""
-
-TOLERANCE = 1e-2
-"""Difference of two outputs of a sample, relative to their size, that is more than rounding."""
+LEAST_TOLERANCE = 1e-2
+"""Relative difference of a sample's outputs that is rounding whatever their type: GPUs compute float32 by TF32."""
 
 
 def warnings_on(task: Task, dense: nn.Module, train: Few, validation: Few) -> Iterator[str]:
@@ -117,14 +116,15 @@ def _depends(dense: nn.Module, validation: Few) -> str:
     first, again = (_main(dense, batch.inputs) for _ in range(2))
     if first is None or again is None or batch.dim >= first.ndim:
         return ""
-    if _differ(first, again):
+    rounding = max(LEAST_TOLERANCE, tolerance([first, *dense.parameters()]))
+    if not same([first], [again], rounding):
         return (
             "the model gives other outputs each time it is asked, in eval mode, too (dropout or other random numbers "
             "that eval() does not switch off?): scores will scatter"
         )
     alone = _main(dense, batch[:1].inputs)
     ours = first.narrow(batch.dim, 0, 1)
-    if alone is None or alone.shape != ours.shape or not _differ(ours, alone):
+    if alone is None or alone.shape != ours.shape or same([ours], [alone], rounding):
         return ""
     return (
         "the model's output on a sample depends on the others in its batch, in eval mode, too (a batch norm that uses "
@@ -134,9 +134,4 @@ def _depends(dense: nn.Module, validation: Few) -> str:
 
 def _main(model: nn.Module, inputs: Any) -> Tensor | None:
     found = main_output(apply(model, inputs))
-    return found.double() if found is not None and found.ndim and found.is_floating_point() else None
-
-
-def _differ(one: Tensor, other: Tensor) -> bool:
-    scale = max(float(one.abs().mean()), 1e-12)
-    return one.shape != other.shape or float((one - other).abs().max()) > TOLERANCE * scale
+    return found if found is not None and found.ndim and found.is_floating_point() else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,4 +120,5 @@ def dry_run(task: Task) -> list[str]:
     from rankfront.objectives.dry_run import DryRun
     from rankfront.objectives.objective import Objective
 
-    return DryRun.of(Objective(task, device=torch.device("cpu"))).run()
+    with tempfile.TemporaryDirectory() as folder:
+        return DryRun.of(Objective(task, device=torch.device("cpu"))).run(Path(folder))

@@ -19,8 +19,6 @@ from .split import Split
 class Few:
     """Batches, read as those of a `Split` are: training ones are augmented."""
 
-    indexed = False
-
     def __init__(self, split: Split, batches: Sequence[Batch]) -> None:
         self.split = split
         self.held = list(batches)
@@ -29,6 +27,10 @@ class Few:
     def size(self) -> int:
         """The number of samples."""
         return sum(batch.samples for batch in self.held)
+
+    def steps(self, batch_size: int) -> int:
+        """Return the number of batches, of the sizes that they have."""
+        return len(self.held)
 
     def batches(
         self,

@@ -38,7 +38,7 @@ def load_model(
         plan: a choice for every layer.
         weights: a file that `save_weights` wrote.
         int8: whether the model was quantized.
-        rewrites: what was rewritten in the dense model (`Objective.rewrites`). None, of older versions: attentions are
+        rewrites: what was rewritten in the dense model (`Objective.found`). None, of older versions: attentions are
             recognised by the names of the file's tensors.
 
     Raises:

@@ -31,6 +31,8 @@ LEFT_OUT = ("_name_or_path", "_commit_hash", "auto_map", "quantization_config", 
 ATTENTION = ("_attn_implementation", "attn_implementation", "_experts_implementation", "experts_implementation")
 """Entries that may name code of a hub."""
 KNOWN_ATTENTION = ("eager", "sdpa")
+BACKBONE = {"backbone", "use_timm_backbone", "use_pretrained_backbone"}
+"""Entries of a configuration with a backbone of another class, whose weights some versions fetch if not told not to."""
 
 
 def is_pretrained(model: nn.Module) -> bool:
@@ -62,7 +64,7 @@ def description(model: nn.Module) -> tuple[dict[str, Any] | None, str]:
     config, generation = (getattr(model, name, None) for name in ("config", "generation_config"))
     found: dict[str, Any] = {
         "class": kind.__name__,
-        "attention": a if (a := getattr(config, "_attn_implementation", None)) in KNOWN_ATTENTION else None,
+        "attention": _attention(config),
         **_types(model),
         "absent": [],
         "config": _cleaned(config.to_dict()) if config is not None else {},
@@ -139,18 +141,27 @@ def _class_named(name: str) -> type[PreTrainedModel]:
 
 
 def _instance(kind: type[PreTrainedModel], data: Mapping[str, Any]) -> PreTrainedModel:
-    """Return a new network of a class and a configuration."""
+    """Return a new network of a class and a configuration; nothing is fetched for it."""
     from transformers import GenerationConfig
 
     attention = data.get("attention")
-    config = kind.config_class.from_dict(  # pyright: ignore[reportOptionalMemberAccess]
-        _cleaned(data["config"]), **({"attn_implementation": attention} if attention in KNOWN_ATTENTION else {})
-    )
-    with quiet(), torch.random.fork_rng(devices=[]):
+    given = attention.values() if isinstance(attention, Mapping) else [attention]
+    chosen = {"attn_implementation": attention} if all(one in KNOWN_ATTENTION for one in given) else {}
+    with quiet(), _offline(), torch.random.fork_rng(devices=[]):
+        config = kind.config_class.from_dict(  # pyright: ignore[reportOptionalMemberAccess]
+            _cleaned(data["config"]), **chosen
+        )
         model = kind(config)
         if data.get("generation_config") is not None and model.can_generate():
             model.generation_config = GenerationConfig.from_dict(_cleaned(data["generation_config"]))
     return model
+
+
+def _attention(config: Any) -> dict[str, str]:
+    """Return how attention is computed: of the model under the empty name, and of each part with a configuration."""
+    parts = {"": config} | {name: getattr(config, name, None) for name in getattr(config, "sub_configs", ())}
+    found = {name: getattr(part, "_attn_implementation", None) for name, part in parts.items()}
+    return {name: kind for name, kind in found.items() if kind in KNOWN_ATTENTION}
 
 
 def _without(model: nn.Module, absent: Iterable[str]) -> None:
@@ -163,7 +174,7 @@ def _cleaned(value: Any) -> Any:
     """Return a configuration's plain data without what names code or weights to fetch; its parts the same."""
     if isinstance(value, Mapping):
         kept = {str(k): _cleaned(v) for k, v in value.items() if k not in (*LEFT_OUT, *ATTENTION)}
-        return {**kept, "use_pretrained_backbone": False} if "use_pretrained_backbone" in kept else kept
+        return {**kept, "use_pretrained_backbone": False} if kept.keys() & BACKBONE else kept
     if isinstance(value, (list, tuple)):
         return [_cleaned(part) for part in value]
     return str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else value
@@ -191,6 +202,22 @@ def _cast(model: nn.Module, data: Mapping[str, Any]) -> None:
         if not isinstance(dtype, torch.dtype):
             raise ValueError(f"dtype must be one of torch's, but got {dtype!r:.40}")
         tensor.data = tensor.data.to(dtype)
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Keep transformers and timm from asking a hub; what a configuration names there is a ValueError."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
+        raise ValueError("it names a part that lies on a hub, and nothing is fetched") from error
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,20 @@ LARGEST_JSON = 2**26
 
 PART = ".part"
 """Ending of the names of temporary files."""
+
+
+@contextlib.contextmanager
+def passing(folder: Path, ending: str) -> Iterator[Path]:
+    """Yield the path of a file for the context alone, in ``folder``; that is made where it is missing, then removed."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    path = folder / f".{secrets.token_hex(6)}{ending}"
+    try:
+        yield path
+    finally:
+        with contextlib.suppress(OSError):  # others may have put something there
+            path.unlink(missing_ok=True)
+            for empty in made:
+                empty.rmdir()
 
 
 def sweep(folder: Path) -> None:

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from ..data.batch import Batch
-from ..data.split import Split
+from ..data.batched import Batched
 from ..data.structure import apply, place
+from ..memory import exhausted
 from .measured import Interval, Measured
 from .pair import Pair
 from .score import Score
@@ -49,7 +50,7 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, data: Split, score: Score, *, device: torch.device | str = "cpu", batch_size: int = BATCH
+    model: nn.Module, data: Batched, score: Score, *, device: torch.device | str = "cpu", batch_size: int = BATCH
 ) -> Evaluation:
     """Return a network's score on a split, in eval mode, without autocast, in full precision.
 
@@ -83,7 +84,9 @@ def evaluate(
         model.train(was_training)
 
 
-def _passed(model: nn.Module, data: Split, device: torch.device | str, batch_size: int) -> Iterator[tuple[Batch, Any]]:
+def _passed(
+    model: nn.Module, data: Batched, device: torch.device | str, batch_size: int
+) -> Iterator[tuple[Batch, Any]]:
     """Yield batches with the model's outputs; where memory does not suffice, in halves, quarters …, each by itself."""
     parts = 1
     for batch in data.batches(batch_size, device=device):
@@ -91,8 +94,8 @@ def _passed(model: nn.Module, data: Split, device: torch.device | str, batch_siz
         while left:
             try:
                 outputs = apply(model, left[0].inputs)
-            except torch.OutOfMemoryError:
-                if left[0].samples < 2 or not left[0].can_cut()[0]:
+            except Exception as error:  # whatever the model raises
+                if not exhausted(error) or left[0].samples < 2 or not left[0].can_cut()[0]:
                     raise
                 parts *= 2
                 left = [half for part in left for half in part.parts(2)]

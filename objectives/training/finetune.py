@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batch import Batch
-from ..data.split import Split
+from ..data.batched import Batched
 from ..data.structure import apply, full_precision
 from ..device import autocast
 from ..errors import RankfrontError, TrialError
 from ..io.checkpoint import Checkpoint
+from ..memory import exhausted
 from ..progress import CountCallback
 from .low_precision import MasterWeights
 from .norms import refuses_single, set_training
@@ -40,7 +41,7 @@ def _forward(model: nn.Module, batch: Batch) -> Any:
 
 def finetune(
     model: nn.Module,
-    data: Split,
+    data: Batched,
     loss: Callable[[Any, Batch], Tensor],
     validate: Callable[[nn.Module], float],
     settings: FineTune,
@@ -115,14 +116,13 @@ def finetune(
                         batch_loss = _backward(model, batch.parts(parts), forward, loss, device, weights)
                         if weights.take_gradients():
                             break
-                    except torch.OutOfMemoryError:
-                        if parts >= batch.samples:
-                            raise
-                        parts *= 2
-                        if device.type == "cuda":
-                            torch.cuda.empty_cache()
-                    except ValueError as error:
-                        if not refuses_single(error, batch.samples):
+                    except Exception as error:  # whatever model and loss raise
+                        if exhausted(error) and parts < batch.samples:
+                            parts *= 2
+                            if device.type == "cuda":
+                                torch.cuda.empty_cache()
+                            continue
+                        if not isinstance(error, ValueError) or not refuses_single(error, batch.samples):
                             raise
                         batch_loss = None
                         break

@@ -11,7 +11,7 @@ from ..errors import RankfrontError
 from ..given import number, whole
 
 if TYPE_CHECKING:
-    from ..data.split import Split
+    from ..data.batched import Batched
 
 
 @outermost_class
@@ -57,6 +57,6 @@ class FineTune:
         if not isinstance(self.optimizer, str) or self.optimizer not in ("adamw", "sgd"):
             raise RankfrontError(f"finetune optimizer must be adamw or sgd, but got {shown(self.optimizer)}")
 
-    def total_steps(self, data: Split) -> int:
+    def total_steps(self, data: Batched) -> int:
         """Return the number of optimizer steps on a training split."""
         return self.steps if self.steps is not None else self.epochs * data.steps(self.batch_size)

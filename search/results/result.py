@@ -18,7 +18,7 @@ from ..storage.dense import DenseModel
 from ..storage.errors import storage_errors
 from ..storage.folder import Folder
 from ..storage.identity import check_same, identity_in
-from ..storage.rewrites import rewrites_of_study
+from ..storage.rewrites import found_in
 from ..storage.trials import TEST, TEST_INTERVALS, Interval, Record, Scored, as_interval, read_trials, scored
 from .finished import FinishedModel, finished_folder, finished_models
 from .front import best_within, front_of, retained_of, smallest_within
@@ -194,8 +194,8 @@ class Result:
         """
         from ...objectives.export.model_files import load_model
 
-        weights, rewrites = self.weights(trial), rewrites_of_study(self.study, architecture)
-        return load_model(architecture, trial.plan, weights, int8=self.int8, rewrites=rewrites).cpu()
+        weights, found = self.weights(trial), found_in(self.study, architecture)
+        return load_model(architecture, trial.plan, weights, int8=self.int8, rewrites=found and found.rewrites).cpu()
 
     def weights(self, trial: Scored) -> Path:
         """Return where the weights of a trial on the front lie; the very ones that were scored.

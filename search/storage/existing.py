@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -15,7 +15,7 @@ from .errors import storage_errors
 from .folder import Folder
 from .identity import IDENTITY, identity_in
 from .locks import locks_of
-from .rewrites import layers_of, rewrites_in
+from .rewrites import layers_of, reasons_in, rewrites_in
 from .slots import next_slot
 from .source import Source, source_of
 
@@ -39,6 +39,8 @@ class ExistingStudy:
     """The first of its trials that is still to be run."""
     rewrites: Rewrites | None = None
     """What was rewritten in its dense model, where it says so."""
+    reasons: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Why other modules of it were not, by path."""
     layers: tuple[str, ...] = ()
     """The names of its layers, once it has a trial."""
 
@@ -74,5 +76,6 @@ def read_stored(folder: Folder, storage: str | None) -> ExistingStudy | None:
             storage or str(folder.database),
             next_slot(study),
             rewrites_in(study),
+            reasons_in(study),
             layers_of(study),
         )

@@ -28,7 +28,7 @@ from ..results.finished import finished_folder
 from ..results.result import Result
 from ..space.budget import Budget
 from ..storage.locks import locks_of
-from ..storage.rewrites import rewrites_of_study
+from ..storage.rewrites import found_in
 from .computing import FinishSettings
 from .options import called_with
 from .workers import Worker
@@ -82,7 +82,7 @@ def _finished(settings: FinishArguments, result: Result, finetune: FineTune, pro
     task = settings.task
     asked = result.budget if settings.budget is None else Budget.of(settings.budget)
     chosen = result.best_trial(asked)
-    objective = Objective(task, device=settings.torch_device(), rewrites=rewrites_of_study(result.study, task.model))
+    objective = Objective(task, device=settings.torch_device(), found=found_in(result.study, task.model))
     result.check_belongs(objective)
     folder = finished_folder(result.folder, asked)
     weights, plan = model_paths(folder)
@@ -91,12 +91,12 @@ def _finished(settings: FinishArguments, result: Result, finetune: FineTune, pro
     if (done := result.finished_within(asked)) is not None and done.key == key:
         progress.say(f"trial {chosen.trial} is finished already: {done.folder}")
         weights, _, _ = read_model_files_at(done.folder)
-        model = load_model(task.model, chosen.plan, weights, int8=result.int8, rewrites=objective.rewrites)
+        model = load_model(task.model, chosen.plan, weights, int8=result.int8, rewrites=objective.found.rewrites)
         return Finished(done.folder, chosen.trial, chosen.score, done.score, done.test, chosen.metrics, model)
     locks = locks_of(result.folder, settings.storage)
     # As a live worker, so that a run that starts meanwhile does not delete its temporary files.
     with locks.finishing(folder.name), Worker(result.folder, locks).alive():
-        DryRun.of(objective, finetune).run()
+        DryRun.of(objective, finetune).run(result.folder.path, progress)
         to_device(objective.dense, objective.device)
         model = result.load(chosen, task.model)
         if result.int8:
@@ -115,7 +115,7 @@ def _finished(settings: FinishArguments, result: Result, finetune: FineTune, pro
             "study": result.study.study_name,
             "trial": chosen.trial,
             "int8": result.int8,
-            REWRITES: objective.rewrites,
+            REWRITES: objective.found.rewrites,
             "key": key,
             "budget": str(asked),
             "epochs": finetune.epochs,

@@ -32,7 +32,7 @@ from ..storage.errors import storage_errors
 from ..storage.existing import TRIALS, read_stored
 from ..storage.locks import locks_of
 from ..storage.manifest import manifest_of
-from ..storage.rewrites import keep_rewrites, stored_rewrites
+from ..storage.rewrites import found_before, keep_rewrites
 from ..storage.slots import next_slot, occupied
 from ..storage.source import keep_source, source_of
 from ..storage.studies import check_only_study, create_or_resume
@@ -80,14 +80,14 @@ def run(settings: RunArguments) -> Result:  # noqa: D417
             raise RankfrontError(f"a score's name must not be a column's of the tables, but got {name!r}")
         stored = read_stored(folder, settings.storage)
         ready = settings.for_task(task, stored)
-        rewrites = None if stored is None else stored_rewrites(stored.rewrites, stored.layers, task.model)
+        found = stored and found_before(stored.rewrites, stored.reasons, stored.layers, task.model)
         if ready.budget.floor is not None:
             ready.budget.floor.check(task.score.scale)
-        objective = Objective(task, device=ready.device, seed=ready.seed, cache=folder.cache, rewrites=rewrites)
+        objective = Objective(task, device=ready.device, seed=ready.seed, cache=folder.cache, found=found)
         check_possible(ready.budget, objective.costs.dense, objective.smallest, objective.left_dense)
         ready.budget.down_to(objective.costs.dense)
         ended = stored is not None and stored.next_slot >= ready.trials
-        warnings = [] if ended else DryRun.of(objective).run()
+        warnings = [] if ended else DryRun.of(objective).run(folder.path, progress)
         url = database_of(folder.path, ready.storage)
         folder.prepare()
         if (known := folder.study_name()) is not None:
@@ -117,7 +117,7 @@ def _opened(url: str, objective: Objective, settings: RunSettings, worker: Worke
             only_one=settings.storage is None,
         )
         study.set_user_attr(TRIALS, settings.trials)
-        keep_rewrites(study, objective.rewrites)
+        keep_rewrites(study, objective.found)
         keep_source(study, settings.source or source_of(study, folder))
         worker.free_dead(study)
         write_json(folder.manifest, manifest_of(study, objective.device, settings.storage))

@@ -22,7 +22,7 @@ from ...objectives.task import Task, check_task
 from ..report.progress import Progress, showing
 from ..results.result import Result
 from ..storage.manifest import machine
-from ..storage.rewrites import rewrites_of_study
+from ..storage.rewrites import found_in
 from ..storage.trials import MACHINE, TEST_MACHINES, Scored
 from .computing import Computing
 from .options import called_with
@@ -87,7 +87,7 @@ def _checked(task: Task, result: Result, device: torch.device, progress: Progres
         raise RankfrontError(
             f"{result.folder.path} must hold a front, but no trial of it is complete within the budget yet"
         )
-    objective = Objective(task, device=device, rewrites=rewrites_of_study(result.study, task.model))
+    objective = Objective(task, device=device, found=found_in(result.study, task.model))
     result.check_belongs(objective)
     here = machine(objective.device)
     checks: list[Check] = []

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import errno
+import math
 import random
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +15,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from rankfront import FineTune, RankfrontError, Split, Task
+from rankfront.objectives.checks import MOST_TEST
 from rankfront.objectives.dry_run import DryRun
+from rankfront.objectives.export.model_files import save_weights
+from rankfront.objectives.failing import failing, failure
+from rankfront.objectives.io import tensors
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.warnings import at_chance
 from rankfront.search.storage.warnings import warnings_of
@@ -227,7 +236,7 @@ class Counting(Dataset[tuple[Tensor, Tensor]]):
         return X[index % 80] + torch.randn(12), Y[index % 80]
 
 
-def test_everything_is_left_as_it_was() -> None:
+def test_everything_is_left_as_it_was(tmp_path: Path) -> None:
     data, model = Counting(), trained_perceptron()
     order = torch.Generator().manual_seed(3)
     loader = DataLoader(data, 100, shuffle=True, generator=order, num_workers=1, persistent_workers=True)
@@ -237,7 +246,7 @@ def test_everything_is_left_as_it_was() -> None:
     weights, dense = copy.deepcopy(model.state_dict()), copy.deepcopy(objective.dense.state_dict())
     workers = loader._iterator
     data.read = 0
-    DryRun.of(objective).run()
+    DryRun.of(objective).run(tmp_path)
     assert data.read < 60
     assert loader._iterator is workers
     for state, now in zip(before, (torch.get_rng_state(), order.get_state()), strict=True):
@@ -263,7 +272,7 @@ def test_warnings_are_lines_of_the_run_and_on_the_page(tmp_path: Path, capsys: p
 def test_there_is_no_dry_run_where_everything_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = task(finetune=FineTune(epochs=0), trials=1, name="done")
     go(asked, tmp_path / "out", sampler="knapsack")
-    monkeypatch.setattr(DryRun, "run", lambda self: 1 / 0)
+    monkeypatch.setattr(DryRun, "run", lambda *_: 1 / 0)
     assert len(go(asked, tmp_path / "out").trials) == 1
 
 
@@ -297,3 +306,148 @@ def test_frozen_norms_are_not_trained_in_the_dry_run_either(freeze: Callable[[nn
     single = DataLoader(TensorDataset(X, Y), 1)
     assert dry_run(task(normed(freeze), train=single)) == []
     assert "freeze the norms" in refused(lambda: task(normed(lambda norm: norm), train=single))
+
+
+class Picky(nn.Module):
+    """Linears of which some refuse, in training, to be anything else than a Linear."""
+
+    def __init__(self, count: int, picky: Sequence[int]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(12, 12) for _ in range(count))
+        self.head = nn.Linear(12, 4)
+        self.picky = picky
+
+    def forward(self, x: Tensor) -> Tensor:
+        for at, layer in enumerate(self.layers):
+            if self.training and at in self.picky and not isinstance(layer, nn.Linear):
+                raise TypeError(f"layer {at} must be a Linear")
+            x = torch.relu(layer(x)) + x
+        return self.head(x)
+
+
+@pytest.mark.parametrize(
+    ("picky", "said"),
+    [
+        ((11,), "with layer layers.11 factorized must work, but: the model, given (8, 12) float32, raised TypeError"),
+        ((0,), "exclude='layers.0' leaves it dense"),
+        ((2, 9), "does not with layers.2, layers.9; with the first: "),
+        (range(16), "does not with layers.0, layers.1, layers.2, …; with the first: "),
+    ],
+)
+def test_the_layers_that_cannot_be_factorized_are_looked_for_in_halves(picky: Sequence[int], said: str) -> None:
+    looked: list[tuple[str, int, int]] = []
+    objective = Objective(task(Picky(16, picky)), device=CPU)
+    with pytest.raises(RankfrontError) as caught:
+        DryRun.of(objective).run(Path("nowhere"), lambda *seen: looked.append(seen))
+    assert said in str(caught.value)
+    assert looked[-1][1] == looked[-1][2] and len(looked) - 1 <= 2 * (1 + min(len(picky), 4)) * 5
+    if len(picky) == 1:
+        assert len(looked) - 1 <= 2 * 5  # 2 log₂ 17
+
+
+def test_what_fails_only_together_is_told_of_all() -> None:
+    def why(names: Sequence[str]) -> str:
+        return "both" if {"a", "d"} <= set(names) else ""
+
+    assert list(failing(list("abcd"), why)) == [] and failure(list("abcd"), why, None) is None
+
+
+@given(st.sets(st.integers(0, 40)), st.integers(1, 41))
+def test_every_layer_that_fails_by_itself_is_found(bad: set[int], count: int) -> None:
+    names, tried = [str(at) for at in range(count)], 0
+    expected = [name for name in names if int(name) in bad]
+
+    def why(some: Sequence[str]) -> str:
+        nonlocal tried
+        tried += 1
+        return " ".join(name for name in some if int(name) in bad)
+
+    assert list(failing(names, why)) == [(name, name) for name in expected]
+    assert tried <= 1 + 2 * len(expected) * math.ceil(math.log2(count)) or not expected
+
+
+def test_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tensors, "save_file", full)
+    with pytest.raises(RankfrontError, match=r"^cannot write .*study.*: the disk is full$"):
+        DryRun.of(Objective(task(), device=CPU)).run(tmp_path / "study")
+    assert not (tmp_path / "study").exists()
+
+
+def test_networks_are_saved_in_the_studys_folder_for_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[Path] = []
+    monkeypatch.setattr("tempfile.mkdtemp", lambda *_, **__: 1 / 0)
+
+    def save(path: Path, *arguments: Any, **options: Any) -> None:
+        saved.append(path)
+        save_weights(path, *arguments, **options)
+
+    monkeypatch.setattr("rankfront.objectives.dry_run.save_weights", save)
+    (tmp_path / "there").mkdir()
+    for folder in (tmp_path / "new" / "study", tmp_path / "there"):
+        DryRun.of(Objective(task(), device=CPU)).run(folder)
+    assert [path.parent for path in saved] == [tmp_path / "new" / "study", tmp_path / "there"]
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
+def test_no_more_test_samples_are_scored_than_tell_whether_the_score_works() -> None:
+    class Read(Dataset[tuple[Tensor, Tensor]]):
+        seen = 0
+
+        def __len__(self) -> int:
+            return 5000
+
+        def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+            Read.seen += 1
+            return X[index % 80], Y[index % 80]
+
+    def score(outputs: Any, targets: Any) -> float:
+        if len(targets) < 60:
+            raise ValueError("too few")
+        return 0.5
+
+    assert dry_run(task(test=Read(), score=score)) == []
+    assert MOST_TEST <= Read.seen < 2 * MOST_TEST
+    Read.seen = 0
+    assert dry_run(task(test=Read(), score=lambda o, t: 0.5 if len(t) in (70, 5000) else 1 / 0)) == []
+    assert Read.seen < 2 * MOST_TEST
+    with pytest.raises(RankfrontError, match="the score must accept"):
+        dry_run(task(test=blobs(90, 3), score=lambda o, t: 0.5 if len(t) == 70 else 1 / 0))
+
+
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_no_batch_is_larger_than_those_of_the_trials(most: int) -> None:
+    sizes: list[int] = []
+    model = Wrapped(lambda m, x: sizes.append(len(x)) or m.net(x))
+    objective = Objective(task(model, finetune=FineTune(batch_size=most), eval_batch_size=most), device=CPU)
+    sizes.clear()
+    with tempfile.TemporaryDirectory() as folder:
+        DryRun.of(objective).run(Path(folder))
+    assert sizes and max(sizes) <= most
+
+
+class Rounded(nn.Module):
+    """A network in some type whose output in a batch differs by so much from that of one sample."""
+
+    def __init__(self, dtype: torch.dtype, by: float, out: torch.dtype) -> None:
+        super().__init__()
+        self.net = trained_perceptron().to(dtype)
+        self.dtype, self.by, self.out = dtype, by, out
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.net(x.to(self.dtype)) * (1 + self.by * (len(x) > 1))).to(self.out)
+
+
+@pytest.mark.parametrize("out", [torch.float32, None])
+@pytest.mark.parametrize(
+    ("dtype", "rounding", "more"),
+    [(torch.float32, 1e-3, 0.03), (torch.float16, 0.02, 0.1), (torch.bfloat16, 0.05, 0.3)],
+)
+def test_rounding_of_the_models_own_type_is_no_word_worth(
+    dtype: torch.dtype, rounding: float, more: float, out: torch.dtype | None
+) -> None:
+    assert dry_run(task(Rounded(dtype, rounding, out or dtype))) == []
+    (said,) = dry_run(task(Rounded(dtype, more, out or dtype)))
+    assert "depends on the others in its batch" in said

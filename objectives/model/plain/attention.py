@@ -152,6 +152,10 @@ class Unpacking:
                 module.use_nested_tensor = False  # it reads the packed projection
         return copied
 
+    def inside(self, rewrite: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the four projections."""
+        return "q_proj", "k_proj", "v_proj", "out_proj"
+
     def offer(self, rewrite: Mapping[str, Any]) -> str:
         """Return nothing: nobody is asked."""
         return ""

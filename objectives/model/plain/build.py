@@ -16,6 +16,15 @@ TRANSPOSED = "ConvTranspose"
 """How the names of transposed convolutions begin."""
 
 
+PAD, CONV = "pad", "conv"
+"""Names of the two modules that take the place of a convolution that pads before."""
+
+
+def layers_inside(data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the layers in what `plain` returns; empty where it is one itself."""
+    return (CONV,) if PAD in data else ()
+
+
 def dims_of(operation: str) -> int:
     """Return over how many axes an operation moves: 0 for a Linear."""
     return 0 if operation == "Linear" else int(operation[-2])
@@ -46,10 +55,10 @@ def plain(data: Mapping[str, Any], weight: Tensor, bias: Tensor | None) -> nn.Mo
         if tensor is not None:
             trained = tensor.requires_grad and tensor.is_floating_point()
             setattr(module, name, tensor if isinstance(tensor, nn.Parameter) else nn.Parameter(tensor, trained))
-    if "pad" not in data:
+    if PAD not in data:
         return module
-    pad = padding_module(data["pad"], weight.shape[2:], geometry)
-    return nn.Sequential(OrderedDict(pad=pad, conv=module))
+    pad = padding_module(data[PAD], weight.shape[2:], geometry)
+    return nn.Sequential(OrderedDict([(PAD, pad), (CONV, module)]))
 
 
 def own_geometry(module: nn.Module) -> dict[str, Any]:

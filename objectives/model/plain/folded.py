@@ -21,7 +21,7 @@ from ...data.structure import Inputs
 from ..copying import copied
 from ..layer import TYPES
 from ..replace import has_hooks, replaced
-from .build import dims_of, plain
+from .build import dims_of, layers_inside, plain
 from .capture import Call, captured
 from .form import Found
 from .guesses import random_like, with_padding
@@ -83,6 +83,10 @@ class Folding:
                 if name not in vars(nn.Module()):  # such as the weight that old-style weight norm leaves
                     del vars(module)[name]
         return replaced(own, instead, keep_trained=False)
+
+    def inside(self, rewrite: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the convolution in a padded one."""
+        return layers_inside(rewrite)
 
     def offer(self, rewrite: Mapping[str, Any]) -> str:
         """Return that the weight is computed, and which option folds it."""

@@ -18,12 +18,12 @@ Rewrites = Mapping[str, Mapping[str, Any]]
 
 
 class Found(NamedTuple):
-    """What a form could rewrite in a model, and why it leaves what looks like it."""
+    """What could be rewritten in a model, by one form or by all of them, and why the rest was not."""
 
     rewrites: dict[str, dict[str, Any]]
-    """Path of a module → what `Form.rewritten` needs, without the form's name; JSON data, empty where it is nothing."""
+    """Path of a module → what `Form.rewritten` needs, JSON data; of all forms together also the form's name."""
     reasons: dict[str, str]
-    """Path of a module that this form is made for, but cannot rewrite → why not."""
+    """Path of a module that a form is made for, but cannot rewrite → why not."""
 
 
 class Form(Protocol):
@@ -53,6 +53,13 @@ class Form(Protocol):
 
         Must not run the model or read weights: it is used on networks that were just initialised, too. May raise
         whatever it likes where the model has no such module.
+        """
+        ...
+
+    def inside(self, rewrite: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the layers that a rewritten module holds, by their names in it; empty where it is one itself.
+
+        Who excludes the module by name excludes them.
         """
         ...
 

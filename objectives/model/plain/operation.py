@@ -18,7 +18,7 @@ from ...data.structure import Inputs
 from ..copying import copied
 from ..layer import TYPES
 from ..replace import STATE_DICT_HOOKS, replaced
-from .build import dims_of, plain
+from .build import dims_of, layers_inside, plain
 from .form import Found
 from .guesses import guesses, random_like
 from .inputs import inputs_of
@@ -69,6 +69,10 @@ class Operations:
                 if name not in vars(nn.Module()):  # such as in_features of somebody's own Linear
                     del vars(module)[name]
         return replaced(own, instead, keep_trained=False)
+
+    def inside(self, rewrite: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the convolution in a padded one."""
+        return layers_inside(rewrite)
 
     def offer(self, rewrite: Mapping[str, Any]) -> str:
         """Return nothing: nobody is asked."""

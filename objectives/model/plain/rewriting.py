@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...boundary import sentence
 from ...data.structure import Inputs, place
 from ..copying import copied
-from .form import Form, Rewrites
+from .form import Form, Found
 from .registry import FORMS
 from .same import computed, same, tolerance
 
@@ -23,8 +23,13 @@ class Rewritten:
     """A copy of a user's model in plain modules, what was rewritten in it, and why other modules were not."""
 
     model: nn.Module
-    rewrites: Rewrites
-    reasons: Mapping[str, str]
+    rewrites: dict[str, dict[str, Any]]
+    reasons: dict[str, str]
+
+    @property
+    def found(self) -> Found:
+        """The two without the model."""
+        return Found(self.rewrites, self.reasons)
 
 
 def rewrite(model: nn.Module, samples: Sequence[Inputs], options: Collection[str] = ()) -> Rewritten:

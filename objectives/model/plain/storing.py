@@ -61,6 +61,10 @@ class Storing:
                 store(owner, own, Matrices(shape, int(dims["rows"]), int(dims["columns"])))
         return found
 
+    def inside(self, rewrite: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return nothing: a `StoredLayer` knows the module's name and the parameter's."""
+        return ()
+
     def offer(self, rewrite: Mapping[str, Any]) -> str:
         """Return what the user can do."""
         return "its weights are multiplied in no module of their own; kind stored would take them"

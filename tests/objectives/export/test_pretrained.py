@@ -87,7 +87,7 @@ def save(folder: Path, model: nn.Module) -> nn.Module:
     keep_architecture(folder / "architecture", model, ())
     save_weights(folder / "best" / "model.safetensors", small)
     beside = copy_architecture(folder / "architecture", folder / "best")
-    about = {**beside, REWRITES: dense.rewrites, "sha256": digest(folder / "best" / "model.safetensors")}
+    about = {**beside, REWRITES: dense.found.rewrites, "sha256": digest(folder / "best" / "model.safetensors")}
     save_plan(folder / "best" / "plan.json", plan, about)
     return small
 

@@ -266,7 +266,7 @@ def test_a_trial_trains_the_factors_and_its_files_load(name: str, tmp_path: Path
     assert len(factors) == 2 * len(stored_layers(objective))
     assert all(not torch.equal(before[n], outcome.model.state_dict()[n]) for n in factors)
     save_weights(tmp_path / "model.safetensors", outcome.model)
-    loaded = load_model(made(name), plan, tmp_path / "model.safetensors", rewrites=objective.rewrites)
+    loaded = load_model(made(name), plan, tmp_path / "model.safetensors", rewrites=objective.found.rewrites)
     torch.testing.assert_close(loaded(x), outcome.model(x))
     copied = copy.deepcopy(outcome.model)
     copied(x).sum().backward()
@@ -339,7 +339,7 @@ def test_excluded_by_the_modules_the_parameters_or_the_layers_name() -> None:
 
 def test_without_the_kind_nothing_is_rewritten_and_the_reason_is_told() -> None:
     objective = prepared("lstm", kinds=("svd",))
-    assert not objective.rewrites and "kind stored would take them" in objective.layers.left_dense["rnn"]
+    assert not objective.found.rewrites and "kind stored would take them" in objective.layers.left_dense["rnn"]
 
 
 class Both(nn.Module):

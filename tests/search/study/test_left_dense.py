@@ -58,3 +58,39 @@ def test_an_older_study_has_no_summary_and_a_page(tmp_path: Path) -> None:
         result.study.set_user_attr(LEFT, damaged)
         assert left_dense_of(Result.open(tmp_path).study) is None
         assert "left dense" not in write_report(Result.open(tmp_path)).read_text().lower().split("plotly")[0]
+
+
+class Mixed(nn.Module):
+    """Holds what each form leaves as it is, each for a reason of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True, add_bias_kv=True)
+        self.normed = nn.utils.parametrizations.weight_norm(nn.Linear(16, 16))
+        self.rnn, self.mid, self.head = nn.GRU(16, 16, batch_first=True), nn.Linear(16, 16), nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.normed(self.attention(x, x, x)[0])
+        return self.head(torch.relu(self.mid(self.rnn(x)[0][:, -1])))
+
+
+def test_a_study_that_goes_on_tells_the_same_of_what_stays_dense(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(64, 3, 16)
+    net = Mixed().eval()
+    asked = Task(net, (x, net(x).argmax(1)), (x, net(x).argmax(1)), name="mixed", calibration=32, kinds=("svd",))
+
+    def told(trials: int) -> tuple[list[str], list[str], str]:
+        result = rankfront.run(asked, out=tmp_path, budget="params=98%", trials=trials, device="cpu", sampler="uniform")
+        said = [line for line in capsys.readouterr().out.splitlines() if "left dense" in line or line[:2] == "  "]
+        left = left_dense_of(result.study)
+        assert left is not None
+        page = write_report(Result.open(tmp_path)).read_text()
+        return said, left.lines(), page[page.lower().index("left dense") :][:2000]
+
+    first, again = told(1), told(2)
+    assert first == again
+    for reason in ("bias_k", "kind stored would take them", "weight norm"):
+        assert any(reason in line for line in first[1]), (reason, first[1])

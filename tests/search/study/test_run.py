@@ -77,7 +77,7 @@ def test_an_opened_result_gives_models(task: Task, tmp_path: Path, dense: nn.Mod
 @pytest.fixture
 def no_dry_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """What fails in a trial is not seen in the dry run."""
-    monkeypatch.setattr(DryRun, "run", lambda self: [])
+    monkeypatch.setattr(DryRun, "run", lambda *_: [])
 
 
 def test_a_trial_that_fails_is_stored_and_the_study_goes_on(task: Task, tmp_path: Path, no_dry_run: None) -> None:

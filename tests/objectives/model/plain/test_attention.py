@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rankfront import Task
+from rankfront.objectives.dense import dense_of
 from rankfront.objectives.kinds.probe import without_unreplaceable
 from rankfront.objectives.kinds.registry import KINDS
 from rankfront.objectives.model.finding import find_layers
@@ -180,3 +182,22 @@ def test_attributes_and_further_names_of_the_output_projection_are_moved() -> No
     assert not ours.bias.requires_grad and ours.weight.requires_grad
     root = unpacked(nn.MultiheadAttention(WIDTH, HEADS))
     assert isinstance(root, Attention) and type(root.out_proj) is nn.Linear
+
+
+def test_excluding_an_attention_by_name_leaves_its_projections_dense() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.blocks = nn.ModuleList(nn.MultiheadAttention(8, 2, batch_first=True) for _ in range(2))
+            self.head = nn.Linear(8, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for block in self.blocks:
+                x = block(x, x, x)[0]
+            return self.head(x.mean(1))
+
+    data = torch.randn(40, 3, 8), torch.arange(40) % 4
+    dense = dense_of(Task(Net(), data, data, exclude=("blocks.0",), kinds=("svd",)), data[0][:1])
+    names = {layer.name for layer in dense.layers}
+    assert names == {"head", *(f"blocks.1.{part}_proj" for part in ("q", "k", "v", "out"))}
+    assert "excluded" in dense.layers.left_dense["blocks.0.out_proj"]

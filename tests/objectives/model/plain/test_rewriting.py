@@ -37,6 +37,9 @@ class Doubling:
 
         return replaced(model, {path: Doubled() for path in rewrites})
 
+    def inside(self, rewrite: Mapping[str, Any]) -> tuple[str, ...]:
+        return ()
+
     def offer(self, rewrite: Mapping[str, Any]) -> str:
         return "only with double=True"
 
