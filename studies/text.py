@@ -20,6 +20,9 @@ NAMES = {
 HELD_OUT = 0.2
 """Share of a text that is held out where there is no file of its own for that: its end."""
 
+LEAST = 10
+"""Paragraphs of a text of which a part is held out, at least."""
+
 WORDS = (6, 40)
 """Least and greatest number of words of a sentence that is taken."""
 
@@ -40,13 +43,11 @@ def corpus(data: Path | None, text: Path | None) -> Corpus | None:
         text: a UTF-8 file. Its end is held out, half of that for the test.
 
     Raises:
-        RankfrontError: the file cannot be read, or WikiText-2 is not whole.
+        RankfrontError: the file cannot be read, or holds too little text.
     """
     if text is not None:
-        lines = _lines(text)
-        held_out = max(2, round(HELD_OUT * len(lines)))
-        if len(lines) < 10:
-            raise RankfrontError(f"{text} must hold 10 paragraphs (lines) or more, but holds {len(lines)}")
+        lines = _lines(text, LEAST)
+        held_out = round(HELD_OUT * len(lines))
         return Corpus(lines[:-held_out], lines[-held_out : -held_out // 2], lines[-held_out // 2 :])
     root = data or Path("data")
     for folder in (root / "wikitext-2", root):
@@ -55,10 +56,10 @@ def corpus(data: Path | None, text: Path | None) -> Corpus | None:
         }
         if (valid := found["validation"]) is None:
             continue
-        validation = _lines(valid)
+        validation = _lines(valid, LEAST if found["train"] is None else 1)
         test = [] if found["test"] is None else _lines(found["test"])
         if found["train"] is not None:
-            return Corpus(_lines(found["train"]), validation, test)
+            return Corpus(_lines(found["train"], 1), validation, test)
         held_out = round(HELD_OUT * len(validation))
         return Corpus(validation[:-held_out], validation[-held_out:], test)
     return None
@@ -91,12 +92,15 @@ def made_corpus() -> Corpus:
     return Corpus(made[:8000], made[8000:9000], made[9000:10000])
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path, least: int = 0) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RankfrontError(f"{path} must be a readable UTF-8 text, but: {error}") from None
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) < least:
+        raise RankfrontError(f"{path} must hold {least} paragraphs (lines) or more, but holds {len(lines)}")
+    return lines
 
 
 def _as_written(paragraph: str) -> str:

@@ -46,6 +46,26 @@ def test_what_is_wrong_with_a_text_is_told(tmp_path: Path) -> None:
         corpus(None, tmp_path / "short.txt")
 
 
+@pytest.mark.parametrize("lines", [0, 1, 2, 9, 10, 12, 14])
+def test_a_validation_text_alone_is_divided_or_refused(tmp_path: Path, lines: int) -> None:
+    write(tmp_path, "valid.txt", lines, "valid")
+    if lines < 10:
+        with pytest.raises(RankfrontError, match=rf"valid\.txt must hold 10 paragraphs .* but holds {lines}"):
+            corpus(tmp_path, None)
+    else:
+        found = corpus(tmp_path, None)
+        assert found is not None and [*found.train, *found.validation] == [f"valid {i}" for i in range(lines)]
+        assert len(found.validation) in (2, 3)
+
+
+@pytest.mark.parametrize("empty", ["train.txt", "valid.txt"])
+def test_an_empty_file_is_refused(tmp_path: Path, empty: str) -> None:
+    for name in ("train.txt", "valid.txt"):
+        write(tmp_path, name, 0 if name == empty else 3, "some")
+    with pytest.raises(RankfrontError, match=rf"{empty} must hold 1 paragraphs \(lines\) or more, but holds 0"):
+        corpus(tmp_path, None)
+
+
 def test_sentences_are_as_they_were_written() -> None:
     paragraph = (
         'It grew to 0 @.@ 5 – 4 @.@ 9 lb ( about 2 kg ) , he said . " Twenty @-@ one of <unk> were found there . " '
