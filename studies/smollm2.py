@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
-import secrets
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +22,11 @@ from ..objectives.export.pretrained import quiet
 from ..objectives.io.files import digest
 from ..objectives.metrics.scale import Scale
 from ..objectives.metrics.score import Batches, Score
+from ..objectives.model.outputs import IGNORED
 from ..objectives.progress import WorkCallback
 from ..objectives.task import Task
 from ..objectives.training.settings import FineTune
+from .cached import made_once
 from .packages import check_installed, file_in, package_folder
 from .text import Corpus, corpus
 
@@ -40,8 +39,6 @@ TOKENS = 128
 """Of a context."""
 TRAIN, VALIDATION, TEST = 1024, 64, 64
 """Contexts. 64 are 8,192 tokens: a dense pass over them takes up to a minute on two cores."""
-IGNORED = -100
-"""The target of a context's last token, whose successor is not in it: torch's own default."""
 
 
 def study(
@@ -87,8 +84,10 @@ def network(folder: Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
 def unpacked(gguf: Path, progress: WorkCallback | None = None) -> Path:
     """Return a folder with the network in float32 and its tokenizer, written on first use (half a minute, 540 MB)."""
     folder = platformdirs.user_cache_path("rankfront") / f"{NAME}-{digest(gguf)[:16]}"
-    if folder.is_dir():
-        return folder
+    return made_once(folder, lambda into: _unpack(gguf, into, progress))
+
+
+def _unpack(gguf: Path, into: Path, progress: WorkCallback | None) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     what = f"unpacking the weights of {NAME}"
@@ -101,20 +100,10 @@ def unpacked(gguf: Path, progress: WorkCallback | None = None) -> Path:
         vars(found.config).pop("quantization_config", None)
         model = type(found)(found.config)
         model.load_state_dict(found.state_dict())
-    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}.part")
-    try:
-        with quiet():
-            model.save_pretrained(temporary)
-            tokenizer.save_pretrained(temporary)
-        temporary.replace(folder)
-    except OSError as error:
-        if not folder.is_dir():  # which another process may have written meanwhile
-            raise RankfrontError(f"cannot write {folder}: {error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        model.save_pretrained(into)
+        tokenizer.save_pretrained(into)
     if progress is not None:
         progress(what, 1, 1)
-    return folder
 
 
 def splits(
@@ -135,7 +124,7 @@ def splits(
 
 
 def next_tokens(ids: Tensor) -> Tensor:
-    """Return the target at every position of contexts ``(N, T)``: the next token, `IGNORED` at the last.
+    """Return the target at every position of contexts ``(N, T)``: the next token; `IGNORED` where there is none.
 
     >>> next_tokens(torch.tensor([[5, 6, 7]])).tolist()
     [[6, 7, -100]]
@@ -150,7 +139,9 @@ def _of_batches(batches: Batches) -> float:
         for logits, wanted in zip(outputs["logits"], targets, strict=True):
             total += float(functional.cross_entropy(logits.float(), wanted, ignore_index=IGNORED, reduction="sum"))
             count += int((wanted != IGNORED).sum())
-    return math.exp(total / count)
+    if not count:
+        raise RankfrontError("perplexity needs targets that are counted, but every one is ignored (or there is none)")
+    return float(torch.tensor(total / count, dtype=torch.float64).exp())  # infinite where math.exp raises
 
 
 PERPLEXITY = Score(Scale("perplexity", higher_is_better=False, form=".2f"), _of_batches)

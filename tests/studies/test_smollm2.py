@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional
 
 from rankfront import FineTune, RankfrontError, load, run
+from rankfront.objectives.errors import TrialError
 from rankfront.studies import smollm2
 from rankfront.studies.packages import package_folder
 
@@ -55,6 +56,19 @@ def test_perplexity_is_that_of_a_plain_sum() -> None:
     wanted = functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).exp()
     batches = [({"logits": logits[part]}, targets[part]) for part in torch.arange(6).split(4)]
     assert smollm2.PERPLEXITY.of(iter(batches)) == pytest.approx(float(wanted), rel=1e-6)
+
+
+@pytest.mark.parametrize("worst", [800.0, float("inf"), float("nan")])
+def test_a_perplexity_that_is_no_number_fails_the_trial_alone(worst: float) -> None:
+    logits = torch.zeros(1, 3, 11)
+    logits[0, :, 0] = worst
+    with pytest.raises(TrialError, match="must be a finite number"):
+        smollm2.PERPLEXITY.of(iter([({"logits": logits}, torch.tensor([[1, 2, -100]]))]))
+
+
+def test_a_perplexity_of_nothing_is_refused() -> None:
+    with pytest.raises(RankfrontError, match="perplexity needs targets that are counted"):
+        smollm2.PERPLEXITY.of(iter([({"logits": torch.zeros(1, 3, 11)}, torch.full((1, 3), -100))]))
 
 
 def test_text_is_needed(tmp_path: Path) -> None:
