@@ -5,8 +5,11 @@ Programs read only the study's name and its database from it; how an older versi
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import platform
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -55,14 +58,25 @@ def manifest_of(study: Study, device: torch.device, storage: str | None) -> dict
 def machine(device: torch.device) -> dict[str, str]:
     """Return what scores depend on besides model, data and settings.
 
-    If equal on two machines, scores are bitwise equal.
+    If equal on two machines, scores are expected to be bitwise equal.
     """
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu()
     return {
         "device": f"{device.type} ({name}, {torch.get_num_threads()} threads)",
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "torch": _version("torch"),
     }
+
+
+@functools.cache
+def cpu(described: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the CPU's model where the system says it, which Python does not ask Linux for; else its architecture."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for line in described.read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name" and value.strip():
+                return value.strip()
+    return platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str:
