@@ -29,7 +29,7 @@ class Scale:
     """In tables, plots and files: letters, digits and underscores."""
     higher_is_better: bool = True
     proportion: bool = False
-    """Whether it is the share of samples that are right: then it is shown in percent and has an interval."""
+    """Whether it is the share of samples that are right: shown in percent, with an interval that `interval` knows."""
     form: str = ".4g"
     """How other scores are shown: a format of Python's."""
 
@@ -84,7 +84,7 @@ class Scale:
     def interval(self, score: float | None, samples: int, confidence: float = 0.95) -> tuple[float, float] | None:
         """Return the confidence interval of a proportion measured on so many samples (Wilson, JASA 1927).
 
-        None for any other score: of those only the user knows.
+        None for any other score: its value alone does not tell; a bootstrap may (`Measured.interval`).
 
         >>> low, high = Scale("accuracy", proportion=True).interval(0.9, 100)
         >>> round(low, 3), round(high, 3)

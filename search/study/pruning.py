@@ -54,7 +54,8 @@ def watcher(study: Study, trial: Trial, costs: Metrics, scale: Scale, samples: i
         study: whose other trials it is compared with.
         trial: the one that is fine-tuned; its scores are noted in it.
         costs: what its network costs.
-        scale: how the score reads. Only a proportion has intervals: under several objectives other scores stop nothing.
+        scale: how the score reads. Only a proportion's interval is known from its value and the number of samples:
+            under several objectives other scores stop nothing.
         samples: of the validation split.
     """
     curve: list[float] = []
