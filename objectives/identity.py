@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from .data.batch import Batch
+from .data.content import fingerprints_of
 from .data.probe import SAMPLES, Probe, read_probe
 from .data.randomness import fixed_seed
 from .data.split import Split
@@ -53,7 +54,7 @@ def identity_of(task: Task, dense: nn.Module, flops: float = 0.0, batch_size: in
     splits: dict[str, Split] = {name: split for name in SPLITS if (split := getattr(task, name)) is not None}
     probes = {name: read_probe(split) for name, split in splits.items()}
     passed = SAMPLES if flops <= 0 else max(LEAST_PASSED, min(SAMPLES, int(FLOP_LIMIT / flops)))
-    hashes = {name: split.fingerprints() for name, split in splits.items()}
+    hashes = {name: fingerprints_of(split) for name, split in splits.items()}
     content: dict[str, Any] = {name: _data(splits[name], probes[name], hashes[name]) for name in splits}
     fixed = [name for name in ("train", "validation") if (probe := probes[name]) is not None and probe.fixed]
     batches = {name: _thinned(probe.batch, passed) for name in fixed if (probe := probes[name]) is not None}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from .data.content import fingerprints_of
 from .data.few import Few
 from .data.structure import apply, place, tensors_of
 from .model.outputs import main_output
@@ -92,7 +93,7 @@ def _same_data(task: Task, train: Few, validation: Few) -> str:
 
 
 def _equal(one: Split, other: Split) -> bool:
-    first, second = one.fingerprints(), other.fingerprints()
+    first, second = fingerprints_of(one), fingerprints_of(other)
     return first is not None and second is not None and first[0] == second[0]
 
 

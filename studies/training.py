@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ..objectives.data.content import fingerprint_of
 from ..objectives.data.split import Split
 from ..objectives.data.structure import apply
 from ..objectives.device import autocast, to_device
@@ -64,7 +65,7 @@ def train_dense(
         progress: told the epochs done.
     """
     device = device or torch.device("cpu")
-    key = fingerprint({}, model, data.fingerprint(), recipe, seed, device.type)[:16]
+    key = fingerprint({}, model, fingerprint_of(data), recipe, seed, device.type)[:16]
     checkpoint = Checkpoint(platformdirs.user_cache_path("rankfront") / f"{name}-{key}.safetensors", key)
     to_device(model, device)
     optimizer = recipe.make(model)

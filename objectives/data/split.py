@@ -13,11 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..boundary import in_users_code
 from ..errors import RankfrontError
-from ..io.fingerprint import fingerprint, fingerprints, named
 from .batch import Batch
 from .batch_dim import found_dim
 from .forms import source_of
@@ -29,7 +27,7 @@ from .reservoir import reservoir
 from .samples import told
 from .source import Read, noted
 from .stream import Stream
-from .structure import Inputs, place, tensors_of
+from .structure import Inputs, place
 from .together import joined
 
 Collate = Callable[[Any], Any]
@@ -83,13 +81,21 @@ class Split:
 
     @property
     def size(self) -> int | None:
-        """The number of samples; None where the data does not know it."""
+        """The number of samples that the data says it has; None where it does not know it.
+
+        Fewer may come: a loader may drop its last batch. What is counted is what came (`evaluate`).
+        """
         return self._form.size
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether `source` is a tuple of tensors, or of structures of them."""
+        return isinstance(self._form, InMemory)
 
     @property
     def indexed(self) -> bool:
         """Whether a sample is the same at every training step, so that a model's outputs on it can be kept."""
-        return isinstance(self._form, InMemory) and self.augment is None and self.collate is None
+        return self.in_memory and self.augment is None and self.collate is None
 
     @property
     def generators(self) -> list[torch.Generator]:
@@ -219,32 +225,3 @@ class Split:
             with in_users_code("the data's transform", inputs):
                 inputs = self.transform(inputs)
         return replace(batch, inputs=inputs, targets=targets)
-
-    def fingerprint(self) -> str | None:
-        """Return a short hash of tensors, of a transformed sample and of the augmentation's name.
-
-        None for a Dataset or DataLoader: reading all of it may take long.
-        """
-        if not isinstance(self._form, InMemory):
-            return None
-        augment = () if self.augment is None else (getattr(self.augment, "__qualname__", type(self.augment)),)
-        return fingerprint(self._hashed, *augment)[:16]
-
-    def fingerprints(self) -> tuple[str, str, str] | None:
-        """Return short hashes of the input tensors, of them and the targets, and of these and a transformed sample.
-
-        None for a Dataset or DataLoader.
-        """
-        if not isinstance(self._form, InMemory):
-            return None
-        inputs = len(tensors_of(self.source[0]))
-        both = len(tensors_of(self.source))
-        found = [digest[:16] for digest in fingerprints(self._hashed)]
-        return found[inputs], found[both], found[-1]
-
-    @functools.cached_property
-    def _hashed(self) -> dict[str, Tensor]:
-        """What is hashed: a transform is recognised by its result for the first sample."""
-        plain = self.transform is None and self.collate is None
-        transformed = () if plain else tensors_of(self.few(1).inputs)
-        return named([*tensors_of(self.source), *transformed])

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from rankfront import Score, Split, Task
+from rankfront.objectives.data.content import fingerprint_of
 from rankfront.objectives.identity import differences, identity_of
 from rankfront.objectives.identity_keys import CONTENT, KEYS
 from rankfront.objectives.io import fingerprint
@@ -174,7 +175,7 @@ def test_an_old_study_opens_by_what_it_knows() -> None:
 
 def test_only_tensors_are_hashed_whole_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for data in (Behind(X, Y), DataLoader(Behind(X, Y), 32)):
-        assert Split(data).fingerprint() is None and "train data" not in identity(task_of(train=data))
+        assert fingerprint_of(Split(data)) is None and "train data" not in identity(task_of(train=data))
     old = {"train data": "the hash of a length and a type"}
     assert differences(old, identity(task_of(train=Behind(X, Y)))) == []
     hashed: list[int] = []
@@ -184,11 +185,11 @@ def test_only_tensors_are_hashed_whole_and_once(monkeypatch: pytest.MonkeyPatch)
         hashed.extend(tensor.numel() for tensor in tensors.values())
         return exact(tensors, *more)
 
-    for module in ("io.fingerprint", "data.split"):
+    for module in ("io.fingerprint", "data.content"):
         monkeypatch.setattr(f"rankfront.objectives.{module}.fingerprints", counting)
     found = identity(task_of())
     assert hashed.count(X.numel()) == hashed.count(Y.numel()) == 1
-    assert found["train data"] == Split((X, Y)).fingerprint()
+    assert found["train data"] == fingerprint_of(Split((X, Y)))
 
 
 class Structured(nn.Module):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from rankfront import load, run
+from rankfront.objectives.data.content import fingerprint_of
 from rankfront.studies.digits import network, study
 
 
@@ -33,7 +34,7 @@ def test_the_main_job_on_digits(tmp_path: Path) -> None:
 
 def test_splits_do_not_overlap_and_never_change() -> None:
     first, second = study(seed=0), study(seed=0)
-    assert first.train.fingerprint() == second.train.fingerprint()
+    assert fingerprint_of(first.train) == fingerprint_of(second.train)
     parts = [split.source[0].flatten(1) for split in (first.train, first.validation, first.test)]
     assert sum(map(len, parts)) == 1797
     assert all(torch.equal(a, b) for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True))
