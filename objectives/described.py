@@ -41,6 +41,16 @@ def named_type(item: object) -> str:
     return type(item).__name__
 
 
+def a_type(item: object) -> str:
+    """Return the name of a thing's type after its article; None is itself.
+
+    >>> a_type(3), a_type("x"), a_type(None)
+    ('an int', 'a str', 'None')
+    """
+    name = type(item).__name__
+    return "None" if item is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
 def shown(value: object) -> str:
     """Return a value as Python writes it, on one line and cut; whatever is long or cannot be written by its type.
 

@@ -86,7 +86,10 @@ def calibrate(
     for key, (layer, statistic) in layers.items():
         if key not in moments:
             if drawn < 2 and sums[key].count:
-                raise RankfrontError(f"calibration must give every layer 2 samples or more, but layer {layer} saw 1")
+                raise RankfrontError(
+                    f"calibration must give every layer 2 samples or more, but layer {layer} saw 1: give more training "
+                    "samples, or batches that can be cut into samples"
+                )
             continue
         if not bool(torch.isfinite(moments[key].covariance).all()):
             raise RankfrontError(

@@ -15,7 +15,7 @@ class Batched(Protocol):
 
     @property
     def size(self) -> int | None:
-        """The number of samples; None where it is not known."""
+        """The number of samples that there are said to be; None where it is not known."""
         ...
 
     def steps(self, batch_size: int) -> int:

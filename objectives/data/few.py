@@ -41,7 +41,7 @@ class Few:
         augmented: bool = False,
         limit: int | None = None,
     ) -> Iterator[Batch]:
-        """Yield the batches, of the sizes that they have."""
+        """Yield the batches as they are: of the sizes that they have, all of them, on their own device."""
         for batch in self.held:
             if augmented and self.split.augment is not None and shuffle is not None:
                 with in_users_code("the data's augment", batch.inputs):

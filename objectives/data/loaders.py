@@ -75,7 +75,10 @@ class Loader:
 
     @property
     def size(self) -> int | None:
-        """The length of what samples come from; None where it has none, or gives whole batches."""
+        """The length that its sampler tells; None where it has none, or gives whole batches.
+
+        A last batch that is dropped counts.
+        """
         try:
             sampler = None if self.loader.batch_sampler is None else self._sampler()
             return None if sampler is None else len(sampler)

@@ -17,7 +17,7 @@ from .containers import parts_of, rebuilt, without
 from .samples import count, told
 
 LABELS = ("labels", "label", "targets", "target")
-"""The keys of the targets in a batch that is a mapping; the first that is there."""
+"""The keys of the targets in a batch that is a mapping, and in a model's ``forward``; the first that is there."""
 
 HINT = "say how it is read by Task(collate=function), which gets what the data gives and returns (inputs, targets)"
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 
+from ..described import a_type
 from ..errors import RankfrontError
 from .containers import parts_of, rebuilt
 
@@ -67,7 +68,7 @@ def can_cut(item: Any, samples: int, dim: int = 0) -> tuple[bool, str]:
         return next((found for part in parts.values() if not (found := can_cut(part, samples, dim))[0]), (True, ""))
     opaque = callable(getattr(item, "to", None)) and not isinstance(item, Tensor | PackedSequence)
     if opaque and not (hasattr(item, "__getitem__") and _of_object(item) == samples):
-        return False, f"a {type(item).__name__} cannot be cut into samples"
+        return False, f"{a_type(item)} cannot be cut into samples"
     return True, ""
 
 
@@ -126,10 +127,10 @@ def told(item: Any) -> str:
     if isinstance(item, Tensor | np.ndarray):
         return f"a {'tensor' if isinstance(item, Tensor) else 'NumPy array'} {tuple(item.shape)}"
     if isinstance(item, Mapping):
-        return f"a {type(item).__name__} of {', '.join(map(str, item)) or 'nothing'}"
+        return f"{a_type(item)} of {', '.join(map(str, item)) or 'nothing'}"
     if isinstance(item, tuple | list) and not isinstance(item, PackedSequence):
-        return f"a {type(item).__name__} of {len(item)}"
-    return f"a {type(item).__name__}"
+        return f"{a_type(item)} of {len(item)}"
+    return a_type(item)
 
 
 def _joined_tensors(parts: Sequence[Any], dim: int, samples: Sequence[int] | None) -> Any:

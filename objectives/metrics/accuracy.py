@@ -47,7 +47,10 @@ def right_of(batches: Batches, ignored: Collection[int] = (IGNORED,)) -> Measure
         right += int((hits & counted).sum())
         total += int(counted.sum())
     if not total:
-        raise RankfrontError("accuracy needs targets that are counted, but every one is ignored (or there is none)")
+        raise RankfrontError(
+            "accuracy needs targets that are counted, but every one is ignored (or there is none): give validation and "
+            f"test data with other classes than {', '.join(map(str, ignored))}, or a score of your own"
+        )
     return Measured(right / total, total)
 
 

@@ -69,8 +69,8 @@ class FileSize:
     def changes(self, layer: Layer, choices: Sequence[Choice]) -> list[float]:
         """Return what each choice adds: its own tensors' bytes less those of the dense layer.
 
-        Of a kind's many ranks only the header of the
-        largest is worked out, except where tensors change their type (int8).
+        The header of the file is worked out for a kind's largest rank and taken for its others, which have the same
+        tensors; for every rank where tensors change their type (int8).
         """
         from torch import nn
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..data.structure import parts_of
+from ..described import a_type
 
 NAMES = ("logits", "out")
 """A main output's names: Hugging Face's and torchvision's classifiers, torchvision's segmentation."""
@@ -121,10 +122,10 @@ def described(item: Any) -> str:
         return str(tuple(item.shape))
     parts = parts_of(item)
     if parts is None:
-        return "None" if item is None else f"a {type(item).__name__}"
-    kind = type(item).__name__
+        return a_type(item)
     inside = ", ".join(
         f"{name} {tuple(part.shape) if isinstance(part, Tensor) else None if part is None else type(part).__name__}"
         for name, part in list(parts.items())[:6]
     )
-    return f"a {kind} of {inside}{', …' if len(parts) > 6 else ''}" if inside else f"an empty {kind}"
+    more = ", …" if len(parts) > 6 else ""
+    return f"{a_type(item)} of {inside}{more}" if inside else f"an empty {type(item).__name__}"

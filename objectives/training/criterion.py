@@ -21,14 +21,12 @@ from torch.nn.modules.loss import _Loss
 
 from ..boundary import in_users_code
 from ..data.batch import Batch
+from ..data.pairs import LABELS
 from ..data.structure import apply
 from ..errors import RankfrontError
 from ..model.outputs import IGNORED, class_dimension, described, labels_of, main_output, own_loss
 
 Loss = Callable[[Any, Any], Tensor] | Literal["model"] | None
-
-LABELS = ("labels", "targets", "label", "target")
-"""Names under which a model's ``forward`` takes its targets, the first that it has."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class SoftTargets:
         batch_size: of the passes that compute them.
     """
 
-    def __init__(self, dense: nn.Module, data: Split, batch_size: int = 128) -> None:
+    def __init__(self, dense: nn.Module, data: Split, batch_size: int) -> None:
         self.dense = dense
         self.data = data
         self.batch_size = batch_size

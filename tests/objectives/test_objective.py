@@ -120,7 +120,7 @@ def test_distillation_moves_towards_the_dense_model(task: Task) -> None:
 
 
 def test_soft_targets_are_the_dense_models_outputs(task: Task, dense: nn.Module) -> None:
-    kept = SoftTargets(dense, task.train)
+    kept = SoftTargets(dense, task.train, 128)
     for batch in task.train.batches(64, shuffle=torch.Generator().manual_seed(0)):
         torch.testing.assert_close(kept.of(batch), dense(batch.inputs).detach())
 

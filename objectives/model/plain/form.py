@@ -51,8 +51,9 @@ class Form(Protocol):
     def rewritten(self, model: nn.Module, rewrites: Mapping[str, Mapping[str, Any]]) -> nn.Module:
         """Return a copy of ``model`` in which these rewrites are made; ``model`` stays as it is.
 
-        Must not run the model or read weights: it is used on networks that were just initialised, too. May raise
-        whatever it likes where the model has no such module.
+        Must not run the model nor depend on what its weights are: it is used on networks that were just initialised,
+        too. It may call one of these modules by itself, on inputs that it makes (`folded`). May raise whatever it likes
+        where the model has no such module.
         """
         ...
 

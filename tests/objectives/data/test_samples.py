@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence, unpack_sequence
 
 from rankfront import RankfrontError, Split
 from rankfront.objectives.data.batch import Batch
-from rankfront.objectives.data.samples import can_cut, cut, join, length
+from rankfront.objectives.data.samples import can_cut, cut, join, length, told
 from rankfront.objectives.data.structure import place, tensors_of
 from rankfront.objectives.data.together import joined, together
 from rankfront.objectives.io.sketch import sketch
@@ -281,3 +281,19 @@ def test_batches_go_together_where_they_fit() -> None:
 def test_a_batch_without_samples_is_told() -> None:
     with pytest.raises(RankfrontError, match="tells its number of samples, but its inputs are a float"):
         _ = Batch(1.0, None).samples
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        (None, "None"),
+        (3, "an int"),
+        ("x", "a str"),
+        (torch.zeros(2, 3), "a tensor (2, 3)"),
+        (np.zeros(2), "a NumPy array (2,)"),
+        (OrderedDict(x=1), "an OrderedDict of x"),
+        ([1, 2], "a list of 2"),
+    ],
+)
+def test_what_an_item_is_is_told_in_words(item: Any, said: str) -> None:
+    assert told(item) == said

@@ -267,7 +267,7 @@ def test_calibration_names_the_layer_whose_outputs_are_not_finite() -> None:
 
 def test_calibration_on_a_single_row_says_so() -> None:
     model, layer, inputs = layer_and_inputs(*LAYERS["linear"])
-    with pytest.raises(RankfrontError, match=r"2 samples or more, but layer 0 Linear\(9, 12\) saw 1"):
+    with pytest.raises(RankfrontError, match=r"2 samples or more, but layer 0 Linear\(9, 12\) saw 1: give more"):
         decomposed(KINDS["svd"], model, layer, inputs[:1])
 
 

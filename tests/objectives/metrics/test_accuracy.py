@@ -64,7 +64,11 @@ def test_the_interval_is_wilsons_on_positions() -> None:
         (torch.zeros(9, 4, 3), torch.zeros(9), r"got \(9, 4, 3\) and \(9,\): give"),
         ({"a": torch.zeros(9, 4), "b": torch.zeros(9, 4)}, torch.zeros(9), r"got a dict of a \(9, 4\), b \(9, 4\) and"),
         (torch.zeros(9, 4), {"boxes": torch.zeros(9)}, r"and a dict of boxes \(9,\): give"),
-        (torch.zeros(2, 4), torch.tensor([-100, -100]), "every one is ignored"),
+        (
+            torch.zeros(2, 4),
+            torch.tensor([-100, -100]),
+            r"every one is ignored .*: give validation and test data with other classes than -100, or",
+        ),
     ],
 )
 def test_what_is_no_classifier_is_told(outputs: Any, targets: Any, said: str) -> None:
