@@ -29,6 +29,7 @@ from .kinds.decompositions import Decompositions, Wanted
 from .metrics.costs import Costs
 from .metrics.evaluation import Evaluation, evaluate
 from .metrics.registry import measure
+from .metrics.validations import Validations
 from .metrics.values import Metrics
 from .model.layer import Layer
 from .model.mode import in_eval
@@ -193,38 +194,34 @@ class Objective:
             TrialError: a loss or score that is not finite.
         """
         notes: list[str] = []
-        scores: list[Evaluation] = []
         scale, criterion = self.task.score.scale, self.task.criterion
 
-        def validate(model: nn.Module) -> float:
-            scores.append(self.scored(model))
-            return scale.minimised(scores[-1].score)
-
+        validations = Validations(scale)
         least = finetune(
             model,
             self.task.train,
             functools.partial(mixed_loss, loss=criterion, soft=self._soft, by=settings),
-            validate,
+            lambda model: validations.add(self.scored(model)),
             settings,
             seed=seed,
             device=self.device,
             progress=progress,
             checkpoint=checkpoint,
-            stop=None if stop is None else lambda epoch: stop(epoch, scores[-1].score),
+            stop=None if stop is None else lambda epoch: stop(epoch, validations.latest),
             note=notes.append,
             forward=criterion.forward,
             frozen=self.frozen_norms,
         )
         score = scale.minimised(least)
-        best = next((found for found in reversed(scores) if found.score == score), None)
+        interval = validations.interval_of(score)
         model = in_eval(model.to("cpu", memory_format=torch.contiguous_format))  # pyright: ignore[reportCallIssue]
         metrics = measure(model, self.layers.example, self.costs.saved)
         if self.task.int8:
             model = quantized(model)
-            best = self.scored(model)
-            score = best.score
+            evaluated = self.scored(model)
+            score, interval = evaluated.score, evaluated.interval
             model = model.cpu()
-        before, interval = scores[0].score, None if best is None else best.interval
+        before = validations.first
         return Outcome(score, metrics, model, score_before_finetuning=before, notes=tuple(notes), interval=interval)
 
     def score(self, model: nn.Module, split: str = "validation") -> float:
@@ -239,7 +236,7 @@ class Objective:
     def _refitted_where_it_helps(self, model: nn.Module, factors: nn.Module, plan: Plan) -> nn.Module:
         """Return the network of refitted ``factors``, or ``model`` where that is no better on held-out data."""
         layers = [self.by_name[name] for name, choice in plan.items() if choice != DENSE]
-        refit(factors, self.dense, layers, self._samples.calibration)
+        refit(factors, self.dense, layers, self._samples.calibration, self.batch_size)
         try:
             refitted = to_device(self.decompositions.condensed(factors, plan), self.device)
         except np.linalg.LinAlgError:  # an identity block became singular

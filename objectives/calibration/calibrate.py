@@ -13,6 +13,7 @@ from ..data.samples import axis_of
 from ..data.structure import apply
 from ..errors import RankfrontError
 from ..model.layer import Layer, first_input
+from ..model.mode import in_mode
 from ..progress import CountCallback
 from .moments import Moments, MomentSums, Statistic
 from .patches import input_rows, output_rows
@@ -69,16 +70,13 @@ def calibrate(
         users = {id(m): m for path in layer.paths if (m := model.get_submodule(path))}
         # Before the user's own hooks, which may change the output.
         hooks.extend(m.register_forward_hook(note, with_kwargs=True, prepend=True) for m in users.values())
-    was_training = model.training
     try:
-        model.eval()
-        with torch.no_grad():
+        with in_mode(model, training=False), torch.no_grad():
             for done, passed in enumerate(batches, 1):
                 apply(model, passed.inputs)
                 if progress is not None:
                     progress(done, len(batches))
     finally:
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
     drawn = sum(batch.samples for batch in batches)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import RankfrontError
+from ..errors import RankfrontError, TrialError
 from ..model.outputs import IGNORED, by_position, described, labels_of, main_output
 from .measured import Measured
 from .pair import Batches
@@ -33,6 +33,7 @@ def right_of(batches: Batches, ignored: Collection[int] = (IGNORED,)) -> Measure
 
     Raises:
         RankfrontError: outputs are no logits of the targets' classes, or every target is ignored.
+        TrialError: outputs that are counted hold NaN.
     """
     right = total = 0
     for outputs, targets in batches:
@@ -40,10 +41,13 @@ def right_of(batches: Batches, ignored: Collection[int] = (IGNORED,)) -> Measure
         if matched is None or matched[0].shape[-1] < 2:
             raise RankfrontError(_refusal(outputs, targets))
         logits, labels = matched
-        hits = logits.argmax(-1) == labels
+        largest, classes = logits.max(-1)
+        hits = classes == labels
         counted = torch.ones_like(hits)
         for one in ignored:
             counted &= labels != one
+        if bool((largest.isnan() & counted).any()):  # which are larger than any number, so of the first NaN's class
+            raise TrialError("accuracy needs outputs that are numbers, but some are NaN")
         right += int((hits & counted).sum())
         total += int(counted.sum())
     if not total:

@@ -12,8 +12,9 @@ from torch import nn
 
 from ..data.batch import Batch
 from ..data.batched import Batched
-from ..data.structure import apply, place
+from ..data.structure import apply, full_precision, place
 from ..memory import exhausted
+from ..model.mode import in_mode
 from .measured import Interval, Measured
 from .pair import Pair
 from .score import Score
@@ -52,8 +53,9 @@ class Evaluation:
 def evaluate(
     model: nn.Module, data: Batched, score: Score, *, device: torch.device | str = "cpu", batch_size: int = BATCH
 ) -> Evaluation:
-    """Return a network's score on a split, in eval mode, without autocast, in full precision.
+    """Return a network's score on a split, in eval mode, without autocast.
 
+    As in training, outputs of 16 bits are given to the score in float32.
     Samples are counted as the score reads them: a loader may give fewer than its data has.
 
     Args:
@@ -73,15 +75,12 @@ def evaluate(
         nonlocal seen
         for batch, outputs in _passed(model, data, device, batch_size):
             seen += batch.samples
-            yield Pair(place(outputs, "cpu"), place(batch.targets, "cpu"), batch.samples)
+            yield Pair(full_precision(place(outputs, "cpu")), place(batch.targets, "cpu"), batch.samples)
 
-    was_training = model.training
-    model.eval()
-    try:
+    with in_mode(model, training=False):
         batches = within_memory(counted(), data.size) if score.keeps_outputs else counted()
-        return Evaluation(score.measured(batches), score, seen)
-    finally:
-        model.train(was_training)
+        measured = score.measured(batches)
+    return Evaluation(measured, score, seen)
 
 
 def _passed(

@@ -112,6 +112,8 @@ class StreamedMean:
         blocks, total, count = Blocks(), torch.zeros((), dtype=torch.float64), 0
         for pair in batches:
             values = torch.as_tensor(self.function(*pair)).detach().double().cpu()
+            if not values.numel():  # every position of the batch is masked
+                continue
             if not values.ndim:
                 values, weight = values.reshape(1), samples_in(pair)
             else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TypeVar
 
 from torch import nn
@@ -13,3 +15,15 @@ def in_eval(model: Model) -> Model:
     """Set a model to eval mode and return it: a ``train()`` of the user's, which ``eval()`` calls, may return None."""
     model.eval()
     return model
+
+
+@contextlib.contextmanager
+def in_mode(model: nn.Module, *, training: bool) -> Iterator[None]:
+    """Set training or eval mode, by the model's own ``train()``, in the context; restore every module's own mode."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        model.train(training)
+        yield
+    finally:
+        for module, before in modes.items():
+            module.training = before

@@ -8,7 +8,7 @@ their batch once in training mode, with gradients, as a training step does, on a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from ..data.randomness import fixed_seed
 from ..data.structure import Inputs, apply, tensors_of
 from .copying import copied
 from .layer import first_input
+from .mode import in_mode
 from .multiplications import Multiplications, Use
 
 SAMPLES = 16
@@ -172,7 +173,7 @@ def _run(
     hooks += [m.register_forward_hook(note, with_kwargs=True, prepend=True) for m in paths]
     multiplications = Multiplications(model.named_parameters(), entered)
     try:
-        with _mode(model, training), fixed_seed(0), torch.set_grad_enabled(training), multiplications:
+        with in_mode(model, training=training), fixed_seed(0), torch.set_grad_enabled(training), multiplications:
             apply(model, inputs)
     except Exception as error:  # whatever the user's code raises
         raise Refused(error, *(entered[-1] if entered else (None, None))) from error
@@ -182,17 +183,6 @@ def _run(
     for name, found in multiplications.uses.items():
         uses.setdefault(name, []).extend(found)
     return calls
-
-
-@contextlib.contextmanager
-def _mode(model: nn.Module, training: bool) -> Iterator[None]:
-    modes = {module: module.training for module in model.modules()}
-    try:
-        model.train(training)
-        yield
-    finally:
-        for module, before in modes.items():
-            module.training = before
 
 
 def _shapes(inputs: Inputs) -> list[torch.Size]:

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..data.batch import Batch
 from ..data.structure import apply
+from ..model.mode import in_mode
 from .held_out import is_better
 from .norms import norms_of, refuses_single
 
@@ -46,19 +47,17 @@ def reestimate_where_it_helps(
 @torch.no_grad()
 def _reestimate(model: nn.Module, norms: Sequence[_BatchNorm], batches: Sequence[Batch]) -> None:
     """Replace the running statistics by the plain average over ``batches``."""
-    was_training = model.training
     momenta = [norm.momentum for norm in norms]
-    model.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # torch's word for a cumulative average
-        norm.train()
-    for batch in batches:
-        try:
-            apply(model, batch.inputs)
-        except ValueError as error:
-            if not refuses_single(error, batch.samples):
-                raise
+    with in_mode(model, training=False):
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # torch's word for a cumulative average
+            norm.train()
+        for batch in batches:
+            try:
+                apply(model, batch.inputs)
+            except ValueError as error:
+                if not refuses_single(error, batch.samples):
+                    raise
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    model.train(was_training)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..data.batch import Batch
 from ..data.structure import apply
 from ..errors import RankfrontError
+from ..model.mode import in_mode
 from ..model.outputs import described
 from .criterion import Criterion
 from .distillation import SoftTargets, distillation_loss
@@ -50,14 +51,12 @@ def mixed_loss(outputs: Any, batch: Batch, *, loss: Criterion, soft: SoftTargets
 @torch.no_grad()
 def distance(model: nn.Module, dense: nn.Module, batches: Sequence[Batch], loss: Criterion) -> float:
     """Return the distillation loss at temperature 1, summed over batches; infinity where there is none."""
-    was_training = model.training
-    model.eval()
     total = 0.0
-    for batch in batches:
-        outputs, soft = apply(model, batch.inputs), apply(dense, batch.inputs)
-        found = _distance(outputs, soft, batch, loss, 1.0)
-        total += math.inf if found is None else float(found)
-    model.train(was_training)
+    with in_mode(model, training=False):
+        for batch in batches:
+            outputs, soft = apply(model, batch.inputs), apply(dense, batch.inputs)
+            found = _distance(outputs, soft, batch, loss, 1.0)
+            total += math.inf if found is None else float(found)
     return total if math.isfinite(total) else math.inf
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from ..model.mode import in_mode
+
 SINGLE = "Expected more than 1 value per channel"
 """How torch's error begins where a batch norm in training mode gets a batch of one sample (and no pixels)."""
 
@@ -35,11 +37,8 @@ def frozen_norms(model: nn.Module, given: nn.Module | None = None) -> frozenset[
         given: the model as the user gave it, whose modes are read.
     """
     norms = norms_of(model)
-    modes = {module: module.training for module in model.modules()}
-    model.train()
-    frozen = {path for path, norm in norms.items() if not norm.training or _is_untrained(norm)}
-    for module, training in modes.items():
-        module.training = training
+    with in_mode(model, training=True):
+        frozen = {path for path, norm in norms.items() if not norm.training or _is_untrained(norm)}
     if given is not None and given.training:
         frozen |= {path for path, norm in norms_of(given).items() if not norm.training}
     return frozenset(frozen & norms.keys())

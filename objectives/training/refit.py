@@ -6,22 +6,19 @@ samples, solve that factor and the bias by least squares,
 
     minimise  Σ ‖W z + b − y‖²  +  λ ‖[W b] − [W₀ b₀]‖²,
 
-so that errors of earlier layers are corrected by later ones (see `normal_equations`). Two forward passes do it for all
-layers: one of the dense network, which notes each ``y``; and one of the compressed network, in which every last factor
-is solved at the moment its input arrives, and then used. Batches that fit together are passed as one; others, such as
-those padded to different lengths, in lock step: each waits at a layer until all have come there.
+so that errors of earlier layers are corrected by later ones (see `normal_equations`). Every batch passes both networks
+in lock step: all passes wait at a layer until it is solved, so the numbers of one layer alone are held. Batches that
+fit together are passed as one, as far as the model's largest batch allows.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from ..calibration.patches import input_rows, output_rows
 from ..data.batch import Batch
@@ -29,6 +26,7 @@ from ..data.structure import apply
 from ..data.together import together
 from ..kinds.factors import last_map
 from ..model.layer import Layer, Linear
+from ..model.mode import in_mode
 from .lock_step import LockStep
 from .normal_equations import NormalEquations
 
@@ -39,11 +37,13 @@ ELEMENTS = 2**28
 """At most so many numbers of one layer's output are held at once (1 GiB in float32): it bounds the samples."""
 
 MOST_RUNS = 32
-"""At most so many batches that do not fit together are passed, those with most samples: it bounds the threads."""
+"""At most so many batches are passed, those with most samples: it bounds the threads, two for each."""
 
 
 @torch.no_grad()
-def refit(model: nn.Module, dense: nn.Module, layers: Iterable[Layer], batches: Sequence[Batch]) -> None:
+def refit(
+    model: nn.Module, dense: nn.Module, layers: Iterable[Layer], batches: Sequence[Batch], batch_size: int | None = None
+) -> None:
     """Re-solve, in place, the last factor of every factorized layer of ``model``.
 
     Args:
@@ -51,6 +51,7 @@ def refit(model: nn.Module, dense: nn.Module, layers: Iterable[Layer], batches: 
         dense: the dense network that ``layers`` were found in.
         layers: those that are factorized. One that runs more than once per input is left as it is.
         batches: unlabelled samples, a few hundred, where the networks are.
+        batch_size: batches are put together up to so many samples; without it all that fit.
     """
     once = {layer.name: layer for layer in layers if len(layer.calls) == 1}
     if not once:
@@ -58,65 +59,54 @@ def refit(model: nn.Module, dense: nn.Module, layers: Iterable[Layer], batches: 
     factors = {name: model.get_submodule(name) for name in once}
     last = {name: last_map(module) for name, module in factors.items()}
     widest = max(math.prod(out) for layer in once.values() for _, out in layer.calls)
-    runs = together(batches[: max(1, ELEMENTS // (widest * batches[0].samples))])
+    runs = together(batches[: max(1, ELEMENTS // (widest * batches[0].samples))], batch_size)
     runs = sorted(runs, key=lambda batch: -batch.samples)[:MOST_RUNS]
-    wanted = [_outputs(dense, batch, factors, last) for batch in runs]
-    equations: dict[str, NormalEquations] = {}
+    given: dict[str, dict[int, Tensor]] = {name: {} for name in once}
+    wanted: dict[str, dict[int, Tensor]] = {name: {} for name in once}
 
     def solve(name: str) -> None:
-        if name in equations:
-            equations.pop(name).solve()
+        equations, targets = NormalEquations(last[name]), wanted.pop(name)
+        for run, rows in given.pop(name).items():
+            if run in targets and len(rows) == len(targets[run]):  # else the data took another way in the dense network
+                equations.add(rows, targets[run])
+        equations.solve()
 
     steps = LockStep(solve)
 
-    def arrive(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        targets = wanted[steps.running].pop(name, None)
-        if targets is None or steps.has_passed(name):  # a second call, or one that the dense network did not make
-            return
-        rows = input_rows(last[name], inputs[0], REFIT_POSITIONS).flatten(0, 1)
-        if len(rows) == len(targets):  # else the data went another way than through the dense network
-            equations.setdefault(name, NormalEquations(last[name])).add(rows, targets)
-        steps.wait(name)
+    def arrive(name: str, rows: dict[str, dict[int, Tensor]], found: Callable[[], Tensor]) -> None:
+        run = steps.running // 2
+        if not steps.has_passed(name) and run not in rows[name]:  # else a second call
+            rows[name][run] = found().flatten(0, 1)
+            steps.wait(name)
 
-    def run(batch: Batch) -> None:
+    def note_input(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        arrive(name, given, lambda: input_rows(last[name], inputs[0], REFIT_POSITIONS))
+
+    def note_output(name: str, _: nn.Module, __: object, output: Tensor) -> None:
+        arrive(name, wanted, lambda: _wanted(factors[name], last[name], output))
+
+    def run(network: nn.Module, batch: Batch) -> None:
         with torch.no_grad():  # in a thread of its own
-            apply(model, batch.inputs)
+            apply(network, batch.inputs)
 
-    hooks = [last[name].register_forward_pre_hook(functools.partial(arrive, name)) for name in once]
-    with _evaluating(model, hooks):
-        steps([functools.partial(run, batch) for batch in runs])
-
-
-def _outputs(
-    dense: nn.Module, batch: Batch, factors: Mapping[str, nn.Module], last: Mapping[str, Linear]
-) -> dict[str, Tensor]:
-    """Return the dense network's outputs of each layer on a batch, as rows ``(n, out)`` for its last factor."""
-    found: dict[str, Tensor] = {}
-
-    def note(name: str, _: nn.Module, __: object, output: Tensor) -> None:
-        extra = factors[name]._parameters.get("bias")  # of a TT-matrix: beside its last map
-        rows = output if extra is None else output - extra
-        if isinstance(last[name], nn.Linear):  # whose outputs may be a part of the layer's
-            rows = rows.reshape(len(rows), -1, last[name].weight.shape[0])
-        found[name] = output_rows(last[name], rows, REFIT_POSITIONS).flatten(0, 1)
-
+    hooks = [last[name].register_forward_pre_hook(functools.partial(note_input, name)) for name in once]
     # Before the user's own hooks, which the compressed layer has, too.
-    hooks = [
-        dense.get_submodule(name).register_forward_hook(functools.partial(note, name), prepend=True) for name in factors
+    hooks += [
+        dense.get_submodule(name).register_forward_hook(functools.partial(note_output, name), prepend=True)
+        for name in once
     ]
-    with _evaluating(dense, hooks):
-        apply(dense, batch.inputs)
-    return found
-
-
-@contextlib.contextmanager
-def _evaluating(model: nn.Module, hooks: Iterable[RemovableHandle]) -> Iterator[None]:
-    """Set eval mode; at the end remove the hooks and set the mode back."""
-    was_training = model.training
-    model.eval()
     try:
-        yield
+        with in_mode(model, training=False), in_mode(dense, training=False):
+            steps([functools.partial(run, network, batch) for batch in runs for network in (dense, model)])
     finally:
-        model.train(was_training)
         for hook in hooks:
             hook.remove()
+
+
+def _wanted(factors: nn.Module, last: Linear, output: Tensor) -> Tensor:
+    """Return the dense layer's output as rows ``(N, positions, out)`` that its last factor is to give."""
+    extra = factors._parameters.get("bias")  # of a TT-matrix: beside its last map
+    rows = output if extra is None else output - extra
+    if isinstance(last, nn.Linear):  # whose outputs may be a part of the layer's
+        rows = rows.unflatten(-1, (-1, last.weight.shape[0]))
+    return output_rows(last, rows, REFIT_POSITIONS)

@@ -1,5 +1,6 @@
 import copy
 import math
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from rankfront import DENSE, Choice, FineTune, Plan, RankfrontError, Score, Task
+from rankfront.objectives.errors import TrialError
 from rankfront.objectives.kinds.registry import KINDS
+from rankfront.objectives.metrics.evaluation import Evaluation
 from rankfront.objectives.metrics.registry import measure
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.training.distillation import SoftTargets, distillation_loss
@@ -349,3 +352,40 @@ def test_a_score_that_fails_on_few_samples_only_is_taken(task: Task) -> None:
 def test_a_loss_that_cannot_be_trained_on_is_refused_at_once(task: Task, loss: Any, said: str) -> None:
     with pytest.raises(RankfrontError, match=said):
         dry_run(replace(task, loss=loss))
+
+
+def test_of_all_validations_the_best_alone_is_kept(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: list[weakref.ref[Evaluation]] = []
+    most = 0
+    plain = Objective.scored
+
+    def scored(self: Objective, model: nn.Module, split: str = "validation") -> Evaluation:
+        nonlocal most
+        found = plain(self, model, split)
+        alive.append(weakref.ref(found))
+        most = max(most, sum(ref() is not None for ref in alive))
+        return found
+
+    objective = prepared(task)
+    expected = objective(PLAN, 0, finetune_by=FineTune(epochs=6))
+    monkeypatch.setattr(Objective, "scored", scored)
+    outcome = objective(PLAN, 0, finetune_by=FineTune(epochs=6))
+    assert len(alive) == 7 and most <= 3
+    assert (outcome.score, outcome.interval) == (expected.score, expected.interval)
+    assert outcome.interval == objective.task.score.scale.interval(outcome.score, len(objective.task.validation))
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_a_network_of_nan_is_no_trial(task: Task, epochs: int) -> None:
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = perceptron()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.net(x) * (1 if isinstance(self.net[0], nn.Linear) else torch.nan)
+
+    objective = prepared(replace(task, model=Broken()))
+    plan = Plan({name: Choice("svd", 2) if name == "net.0" else DENSE for name in objective.by_name})
+    with pytest.raises(TrialError, match="NaN"):
+        objective(plan, 0, finetune_by=FineTune(epochs=epochs))

@@ -20,6 +20,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 from ...data.structure import Inputs
 from ..copying import copied
 from ..layer import TYPES
+from ..mode import in_mode
 from ..replace import has_hooks, replaced
 from .build import dims_of, layers_inside, plain
 from .capture import Call, captured
@@ -162,12 +163,9 @@ def _only_call(isolated: Isolated, x: Tensor) -> Call | None:
 def _computed(module: nn.Module, shape: Sequence[int]) -> Call:
     """Return the operation that a module computes on zeros of that shape, in its own type."""
     like = next(p for p in module.parameters())
-    training = module.training
-    try:
-        zeros = torch.zeros(*shape, dtype=like.dtype, device=like.device)
-        (call,), _ = captured(module.eval().__call__, zeros)
-    finally:
-        module.train(training)
+    zeros = torch.zeros(*shape, dtype=like.dtype, device=like.device)
+    with in_mode(module, training=False):
+        (call,), _ = captured(module.__call__, zeros)
     return call
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from rankfront import RankfrontError, Score, Split, Task
+from rankfront.objectives.data.structure import tensors_of
+from rankfront.objectives.errors import TrialError
 from rankfront.objectives.metrics.accuracy import accuracy, right_of
 from rankfront.objectives.metrics.evaluation import evaluate
 from rankfront.objectives.metrics.scale import ACCURACY
@@ -141,3 +144,28 @@ def test_what_broadcasts_is_found(score: Any) -> None:
     for shape, targets in (((16, 1), (16,)), ((16, 1, 5), (16, 5)), ((16,), (16, 1))):
         found, said = broadcasts(score, torch.randn(shape), torch.randn(targets))
         assert found and said == f"outputs {shape} against targets {targets}"
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 3, 5), (4, 3, 2, 2)], ids=["samples", "positions", "pixels"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_outputs_that_are_no_numbers_are_no_class(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    targets = torch.zeros(shape[0], *shape[2:], dtype=torch.long)
+    logits = torch.zeros(shape, dtype=dtype)
+    logits[1, 2] = torch.nan
+    with pytest.raises(TrialError, match="some are NaN"):
+        right_of([(torch.zeros(shape), targets), (logits, targets)])
+    targets[1] = -100
+    assert right_of([(logits, targets)]).value == 1
+
+
+@pytest.mark.parametrize("form", [lambda y: y, lambda y: {"logits": y}, lambda y: [y, y]])
+def test_a_score_gets_outputs_in_full_precision(form: Callable[[Tensor], Any]) -> None:
+    class Half(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return form(x.bfloat16())
+
+    def dtypes(outputs: Any, targets: Tensor) -> float:
+        return float(all(one.dtype == torch.float32 for one in tensors_of(outputs)))
+
+    for score in (Score.of_split(dtypes), Score.of_mean(dtypes)):
+        assert evaluate(Half(), Split(blobs(20, 1)), score).score == 1

@@ -241,3 +241,15 @@ def test_select_and_keywords() -> None:
     found = evaluate(model, Split((VALUES, TRUE)), chosen, batch_size=9)
     assert found.score == pytest.approx(float((VALUES + 1 - TRUE).square().mean()), rel=1e-5)
     assert main_output(model(VALUES)) is None
+
+
+@pytest.mark.parametrize("masked", [[0], [1, 2], [3]])
+def test_a_batch_of_which_nothing_is_counted_is_passed_over(masked: list[int]) -> None:
+    values = VALUES[:40].clone()
+    for number in masked:
+        values[10 * number : 10 * number + 10] = math.nan
+    score = Score.of_mean(lambda outputs, targets: outputs[~outputs.isnan()])
+    found = evaluate(Echo(), Split((values, TRUE[:40])), score, batch_size=10)
+    assert found.score == pytest.approx(float(values.double().nanmean()))
+    with pytest.raises(RankfrontError, match="a mean over at least one sample"):
+        evaluate(Echo(), Split((values * math.nan, TRUE[:40])), score, batch_size=10)

@@ -1,4 +1,5 @@
 import copy
+import weakref
 from collections.abc import Sequence
 
 import pytest
@@ -170,3 +171,37 @@ def test_batches_that_take_different_ways() -> None:
     refit(small, dense, layers, batches)
     after = [float((small(b.inputs) - dense(b.inputs)).square().mean()) for b in batches]
     assert all(now < then for now, then in zip(after, before, strict=True))
+
+
+@pytest.mark.parametrize("batch_size", [4, 10, 64])
+@torch.no_grad()
+def test_no_pass_is_larger_than_the_models_batches(batch_size: int) -> None:
+    dense, small, layers, _, _ = compressed("perceptron")
+    passed: list[int] = []
+    for network in (dense, small):
+        network.register_forward_pre_hook(lambda _, inputs: passed.append(len(inputs[0])))
+    refit(small, dense, layers, batches_of(torch.randn(64, 20).split(4)), batch_size)
+    assert max(passed) == batch_size // 4 * 4 and sum(passed) == 2 * 64
+
+
+@pytest.mark.parametrize("sizes", [[40], [40, 30], [20] * 4])
+@torch.no_grad()
+def test_the_outputs_of_one_layer_alone_are_held(sizes: list[int]) -> None:
+    torch.manual_seed(0)
+    dense = nn.Sequential(*[layer for _ in range(12) for layer in (nn.Linear(16, 16), nn.ReLU())]).eval()
+    layers = list(find_layers(dense, torch.zeros(1, 16)))
+    small = copy.deepcopy(dense)
+    for layer in layers:
+        setattr(small, layer.name, KINDS["svd"].decompose(layer, None).factors(2))
+    alive: list[weakref.ref[Tensor]] = []
+    most = 0
+
+    def count(_: nn.Module, __: object, output: Tensor) -> None:
+        nonlocal most
+        alive.append(weakref.ref(output))
+        most = max(most, sum(ref() is not None for ref in alive))
+
+    for layer in layers:
+        dense.get_submodule(layer.name).register_forward_hook(count)
+    refit(small, dense, layers, batches_of([torch.randn(n, 16) for n in sizes]), max(sizes))
+    assert len(alive) == 12 * len(sizes) and most <= 2 * len(sizes)
