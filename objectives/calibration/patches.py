@@ -20,12 +20,13 @@ def input_rows(module: Linear, inputs: Tensor, limit: int = CALIBRATION_POSITION
 
     Args:
         module: a Linear ``(N, …, in)`` or a convolution ``(N, in, …)``.
-        inputs: what it is called with.
+        inputs: what it is called with; without the first dimension it is one sample.
         limit: at most so many positions a sample, the same for all, and the same as `output_rows` takes.
 
     Returns:
         ``(N, positions, in · kernel)``; the channels of all groups side by side.
     """
+    inputs = _batched(module, inputs)
     if not isinstance(module, _ConvNd):
         rows = inputs.reshape(len(inputs), -1, inputs.shape[-1])
         return rows[:, _drawn(rows.shape[1], limit, rows.device)]
@@ -43,11 +44,18 @@ def input_rows(module: Linear, inputs: Tensor, limit: int = CALIBRATION_POSITION
 
 def output_rows(module: Linear, outputs: Tensor, limit: int = CALIBRATION_POSITIONS) -> Tensor:
     """Return a layer's outputs ``(N, positions, out)``; arguments as for `input_rows`."""
+    outputs = _batched(module, outputs)
     if isinstance(module, nn.Linear):
         rows = outputs.reshape(len(outputs), -1, outputs.shape[-1])
     else:
         rows = outputs.flatten(2).transpose(1, 2)
     return rows[:, _drawn(rows.shape[1], limit, rows.device)]
+
+
+def _batched(module: Linear, tensor: Tensor) -> Tensor:
+    """Return what a layer takes or gives with a dimension of samples."""
+    alone = len(module.kernel_size) + 1 if isinstance(module, _ConvNd) else 1
+    return tensor[None] if tensor.ndim == alone else tensor
 
 
 def _drawn(total: int, limit: int, device: torch.device) -> Tensor:

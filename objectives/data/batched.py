@@ -18,6 +18,11 @@ class Batched(Protocol):
         """The number of samples that there are said to be; None where it is not known."""
         ...
 
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """The random generators that reading draws from, besides the global ones."""
+        ...
+
     def steps(self, batch_size: int) -> int:
         """Return the number of batches in an epoch of training."""
         ...

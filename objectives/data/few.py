@@ -28,6 +28,11 @@ class Few:
         """The number of samples."""
         return sum(batch.samples for batch in self.held)
 
+    @property
+    def generators(self) -> list[torch.Generator]:
+        """None: the batches are there."""
+        return []
+
     def steps(self, batch_size: int) -> int:
         """Return the number of batches, of the sizes that they have."""
         return len(self.held)

@@ -47,9 +47,9 @@ class CentreIdentity(StandIn):
         """Return the sum of the side columns and the centre one."""
         z = self.first(x)
         centre = z[..., :: self.step] if self.step > 1 else z
-        kept = centre[:, : self.kept]
-        y = kept if self.rest is None else torch.cat((kept, self.rest(centre)), 1)
-        return self.side(z) + y.index_select(1, self.order)
+        kept = centre.narrow(-3, 0, self.kept)
+        y = kept if self.rest is None else torch.cat((kept, self.rest(centre)), -3)
+        return self.side(z) + y.index_select(-3, self.order)
 
 
 @final

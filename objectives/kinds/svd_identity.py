@@ -71,7 +71,7 @@ class SvdIdentity:
         kept = r * m.groups
         first = convolution(m, m.in_channels, kept, groups=m.groups, bias=bias)
         rest = convolution(m, kept, out - kept, axes=(), groups=m.groups, bias=bias) if kept < out else None
-        return Identity(first, rest, out, 1)
+        return Identity(first, rest, out, -1 - len(m.kernel_size))
 
     def wants(self, layer: Layer) -> Statistic:
         """Return what `svd` wants."""

@@ -77,7 +77,8 @@ def _counted(model: nn.Module, example: Inputs) -> int:
 
     counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten._grouped_mm: _grouped_mm_flops})
     with fixed_seed(0), counter, torch.no_grad():
-        apply(in_eval(model), example)
+        # Torch's counter fails on a view of a parameter that is trained, as a layer may be called with.
+        apply(in_eval(model).requires_grad_(False), example)
     return counter.get_total_flops()
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -38,12 +39,14 @@ class Criterion:
     @property
     def is_cross_entropy(self) -> bool:
         """Whether it is torch's cross entropy."""
-        return self.given in (None, functional.cross_entropy) or isinstance(self.given, nn.CrossEntropyLoss)
+        function = _function(self.given)
+        return function in (None, functional.cross_entropy) or isinstance(function, nn.CrossEntropyLoss)
 
     @property
     def ignored(self) -> int:
         """The target that is not counted."""
-        return int(getattr(self.given, "ignore_index", IGNORED))
+        own = getattr(_function(self.given), "ignore_index", IGNORED)
+        return int(self.given.keywords.get("ignore_index", own) if isinstance(self.given, partial) else own)
 
     def classifies(self, outputs: Any, targets: Any) -> bool:
         """Return whether the main output is logits of classes.
@@ -80,8 +83,9 @@ class Criterion:
         main = main_output(outputs)
         if main is None:
             raise RankfrontError(
-                f"{getattr(function, '__name__', type(function).__name__)} needs one tensor of outputs, but the model "
-                f"gave {described(outputs)}: give the task a loss(outputs, targets) that picks what it needs"
+                f"{getattr(_function(function), '__name__', type(function).__name__)} needs one tensor of outputs, "
+                f"but the model gave {described(outputs)}: "
+                "give the task a loss(outputs, targets) that picks what it needs"
             )
         with in_users_code("the loss", main, targets):
             if not self.is_cross_entropy:
@@ -93,7 +97,13 @@ class Criterion:
             return function(logits, labels.long() if whole else labels)
 
 
+def _function(loss: Any) -> Any:
+    """Return a loss without the arguments that a ``functools.partial`` adds."""
+    return loss.func if isinstance(loss, partial) else loss
+
+
 def _is_torchs(loss: Callable[[Any, Any], Tensor]) -> bool:
+    loss = _function(loss)
     return isinstance(loss, _Loss) or getattr(loss, "__module__", "") == functional.__name__
 
 
@@ -107,4 +117,6 @@ def _labels(model: nn.Module, batch: Batch) -> dict[str, Any]:
     for name in LABELS:
         if name in takes:
             return {name: batch.targets}
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values()):
+        return dict(batch.targets) if isinstance(batch.targets, Mapping) else {LABELS[0]: batch.targets}
     return {}

@@ -52,9 +52,21 @@ class SoftTargets:
             )
             if not self._keeps:
                 return sample
-            whole = self.data.batches(self.batch_size, device=sample.device)
-            self._kept = torch.cat([self._outputs(b) for b in whole])
+            self._kept = self._whole(sample)
+            self._keeps = self._kept is not None
+            if self._kept is None:
+                return sample
         return self._kept[batch.index.to(self._kept.device)]
+
+    def _whole(self, like: Tensor) -> Tensor | None:
+        """Return the outputs on all samples; None where their sizes are not the same in all batches."""
+        found: list[Tensor] = []
+        for batch in self.data.batches(self.batch_size, device=like.device):
+            outputs = self._outputs(batch)
+            if not isinstance(outputs, Tensor) or outputs.shape != (batch.samples, *like.shape[1:]):
+                return None
+            found.append(outputs)
+        return torch.cat(found)
 
     def _outputs(self, batch: Batch) -> Any:
         device = next(self.dense.parameters()).device

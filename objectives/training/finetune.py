@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..data.batch import Batch
 from ..data.batched import Batched
+from ..data.randomness import fixed_seed, random_state, set_random_state
 from ..data.structure import apply, full_precision
 from ..device import autocast
 from ..errors import RankfrontError, TrialError
@@ -24,8 +25,9 @@ from .norms import refuses_single, set_training
 from .schedule import schedule
 from .settings import FineTune
 
-FORMAT = 2
-"""Of the checkpoints, part of their key. Format 1 held the largest score, format 2 holds the least value."""
+FORMAT = 3
+"""Of the checkpoints, part of their key. Format 1 held the largest score, format 2 holds the least value, format 3 all
+random states."""
 
 ALL_SINGLE = (
     "the training data must give batches of 2 samples or more, which batch norm needs in training, but an epoch gave "
@@ -64,13 +66,13 @@ def finetune(
         validate: returns what is minimised on the validation split; called before the first step and after every
             epoch.
         settings: how long and how.
-        seed: of the order of the samples, and of dropout and the like.
+        seed: of the order of the samples, of what the data draws, and of dropout and the like.
         device: where to compute.
         progress: called with the number of steps done, and of all.
         checkpoint: kept after every epoch, and gone on from where it is there.
         stop: called after every epoch but the last, with its number from 1; returns whether to stop.
         note: called with a sentence on whatever was unusual. Where memory does not suffice, batches are passed in
-            halves, quarters … whose gradients are added up (batch norm then sees smaller batches).
+            halves, quarters … whose gradients are added up (batch norm then sees smaller batches, of 2 at least).
         forward: returns the model's outputs on a batch; called on its inputs alone if not given.
         frozen: paths of norms whose statistics stay as they are.
 
@@ -96,15 +98,16 @@ def finetune(
     weights = MasterWeights(p for p in model.parameters() if p.requires_grad)
     optimizer = _optimizer(weights.trained, settings)
     order = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    drawn_from = [order, *data.generators]
+    with fixed_seed(seed, *data.generators), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         step, kept = checkpoint.load(model, optimizer) if checkpoint else (0, {})
         if step:
-            least, best_state = _restore(kept, best_state, order, device)
+            least, best_state = _restore(kept, best_state, drawn_from, device)
             weights.restore(kept)
         rate = schedule(optimizer, "warm cosine", total, warmup=settings.warmup, done=step)
         epoch = 0
-        parts = noted = 1
+        parts = noted = fewest = 1
         while step < total:
             set_training(model, frozen)
             running = torch.zeros((), device=device)
@@ -112,18 +115,23 @@ def finetune(
             for batch in data.batches(settings.batch_size, device=device, shuffle=order, augmented=True):
                 while True:
                     model.zero_grad(set_to_none=True)
+                    pieces = batch.parts(max(1, min(parts, batch.samples // fewest)))
                     try:
-                        batch_loss = _backward(model, batch.parts(parts), forward, loss, device, weights)
+                        batch_loss = _backward(model, pieces, forward, loss, device, weights)
                         if weights.take_gradients():
                             break
                     except Exception as error:  # whatever model and loss raise
-                        if exhausted(error) and parts < batch.samples:
+                        if exhausted(error) and parts < batch.samples // fewest:
                             parts *= 2
                             if device.type == "cuda":
                                 torch.cuda.empty_cache()
                             continue
-                        if not isinstance(error, ValueError) or not refuses_single(error, batch.samples):
+                        smallest = min(piece.samples for piece in pieces)
+                        if not isinstance(error, ValueError) or not refuses_single(error, smallest):
                             raise
+                        if len(pieces) > 1:
+                            fewest = 2
+                            continue
                         batch_loss = None
                         break
                 if parts > noted:
@@ -153,7 +161,7 @@ def finetune(
             if stop is not None and step < total and stop(epoch):
                 break
             if checkpoint:
-                checkpoint.save(step, model, optimizer, weights.state() | _kept(least, best_state, order, device))
+                checkpoint.save(step, model, optimizer, weights.state() | _kept(least, best_state, drawn_from, device))
     model.load_state_dict(best_state)
     return least
 
@@ -181,25 +189,23 @@ def _backward(
 
 
 def _kept(
-    least: float, best_state: Mapping[str, Tensor], order: torch.Generator, device: torch.device
+    least: float, best_state: Mapping[str, Tensor], generators: Sequence[torch.Generator], device: torch.device
 ) -> dict[str, Tensor]:
     """Return what a fine-tune needs to go on, besides the model and the optimizer."""
     kept = {f"best.{name}": value for name, value in best_state.items()}
     if device.type == "cuda":
         kept["random on cuda"] = torch.cuda.get_rng_state(device)
-    return kept | {
-        "least": torch.tensor(least, dtype=torch.float64),
-        "order": order.get_state(),
-        "random": torch.get_rng_state(),
-    }
+    return kept | random_state(generators) | {"least": torch.tensor(least, dtype=torch.float64)}
 
 
 def _restore(
-    kept: Mapping[str, Tensor], like: Mapping[str, Tensor], order: torch.Generator, device: torch.device
+    kept: Mapping[str, Tensor],
+    like: Mapping[str, Tensor],
+    generators: Sequence[torch.Generator],
+    device: torch.device,
 ) -> tuple[float, dict[str, Tensor]]:
     """Set the random states and return the least value and its state; the inverse of `_kept`."""
-    order.set_state(kept["order"])
-    torch.set_rng_state(kept["random"])
+    set_random_state(kept, generators)
     if "random on cuda" in kept and device.type == "cuda":
         torch.cuda.set_rng_state(kept["random on cuda"], device)
     return float(kept["least"]), {name: kept[f"best.{name}"].to(value.device) for name, value in like.items()}

@@ -8,12 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from rankfront import DENSE, FineTune, Plan, Task
 from rankfront.objectives.calibration.calibrate import calibrate
 from rankfront.objectives.calibration.moments import MomentSums
+from rankfront.objectives.calibration.patches import input_rows, output_rows
 from rankfront.objectives.data.batch import Batch
 from rankfront.objectives.data.split import Split
 from rankfront.objectives.kinds.registry import KINDS
 from rankfront.objectives.model.finding import find_layers
+from rankfront.objectives.objective import Objective
 
 
 @settings(max_examples=60)
@@ -99,3 +102,53 @@ def test_sequences_first_count_as_many_positions_a_sample() -> None:
         ]
         assert found[0].samples == found[1].samples == 5 * 256
         torch.testing.assert_close(found[0].covariance, found[1].covariance)
+
+
+UNBATCHED: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+    "linear": (nn.Linear(16, 24), (16,)),
+    "square": (nn.Linear(16, 16), (16,)),
+    "conv1d": (nn.Conv1d(3, 8, 3), (3, 9)),
+    "conv2d": (nn.Conv2d(3, 8, 3, padding=1), (3, 9, 9)),
+    "conv2d, as high as wide as deep": (nn.Conv2d(4, 4, 1), (4, 4, 4)),
+    "conv3d": (nn.Conv3d(2, 8, 2), (2, 4, 4, 4)),
+    "transposed": (nn.ConvTranspose2d(3, 8, 2), (3, 5, 5)),
+}
+
+
+@pytest.mark.parametrize("name", UNBATCHED)
+def test_a_layer_called_with_a_single_sample_sees_its_rows(name: str) -> None:
+    module, shape = UNBATCHED[name]
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    if not isinstance(module, nn.ConvTranspose2d):
+        rows = input_rows(module, x)
+        torch.testing.assert_close(rows, input_rows(module, x[None]))
+        assert rows.shape[2] == module.weight[0].numel()
+    outputs = module(x)
+    torch.testing.assert_close(output_rows(module, outputs), output_rows(module, outputs[None]))
+    assert output_rows(module, outputs).shape[2] == len(module.bias)
+
+
+class OneByOne(nn.Module):
+    """Images one by one, and a condition that is one vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.condition = nn.Parameter(torch.randn(16))
+        self.conv, self.of_condition, self.head = nn.Conv2d(3, 16, 3, padding=1), nn.Linear(16, 16), nn.Linear(16, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = torch.stack([self.conv(image).mean((1, 2)) for image in images])
+        return self.head(found * self.of_condition(self.condition))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "stored"])
+def test_models_that_pass_single_samples_run_trials(kind: str) -> None:
+    data = torch.randn(32, 3, 6, 6), torch.arange(32) % 4
+    task = Task(OneByOne(), data, data, kinds=(kind,), calibration=16, finetune=FineTune(steps=1))
+    objective = Objective(task, device=torch.device("cpu"))
+    objective.prepare()
+    plan = Plan({name: options[0] for name, options in objective.decompositions.options.items()})
+    assert len(set(plan.values()) - {DENSE}) > 0
+    outcome = objective(plan, 0)
+    assert outcome.metrics == objective.costs.of(plan)

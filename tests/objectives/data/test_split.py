@@ -138,3 +138,15 @@ def test_classes_that_are_ignored_are_none() -> None:
     check_classes(split, 2, 255)
     with pytest.raises(RankfrontError, match=r"classes from 0 to 1, .* but go from 0 to 255"):
         check_classes(split, 2, -100)
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize("samples", [1, 4, 6, 8, 30])
+def test_few_of_a_stream_are_its_first_samples(dim: int, said: bool, samples: int) -> None:
+    x = torch.arange(5 * 4.0).reshape(20, 1, 1) + torch.zeros(20, 7, 3)
+    batches = [(part.transpose(0, dim), part[:, 0, 0]) for part in x.split(4)]
+    few = Split(batches, batch_dim=dim if said else None).few(samples)
+    assert few.samples == min(samples, 20)
+    torch.testing.assert_close(few.inputs.transpose(0, dim), x[:samples])
+    torch.testing.assert_close(few.targets, x[:samples, 0, 0])

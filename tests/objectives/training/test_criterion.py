@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from typing import Any
 
 import pytest
@@ -192,3 +193,50 @@ def test_targets_go_where_forward_takes_them() -> None:
     _, start, end = Criterion("model").forward(Net(), batch)
     assert torch.equal(start, torch.ones(2)) and torch.equal(end, torch.zeros(2))
     assert Criterion().forward(Net(), batch)[1:] == (None, None)
+
+
+LOSSES: dict[str, Any] = {
+    "a partial function": partial(functional.cross_entropy, ignore_index=0),
+    "a partial of a partial": partial(partial(functional.cross_entropy, label_smoothing=0.1), ignore_index=0),
+    "a module": nn.CrossEntropyLoss(ignore_index=0),
+    "a partial of a module": partial(nn.CrossEntropyLoss(ignore_index=0)),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_the_ignored_class_is_honoured_however_the_loss_is_given(loss: Any) -> None:
+    x, y = blobs(60, 1)
+    task = Task(perceptron(), (x, y), (x, y), loss=loss)
+    criterion = task.criterion
+    assert criterion.is_cross_entropy and criterion.ignored == 0
+    outputs = OrderedDict(logits=task.model(x), other=x)
+    torch.testing.assert_close(criterion(outputs, y.int()), loss(outputs["logits"], y))
+    assert task.score.measured([(outputs, y)]).counted == int((y != 0).sum())
+
+
+def test_a_partial_of_the_users_own_loss_gets_outputs_as_they_are() -> None:
+    def own(outputs: Any, targets: Tensor, weight: float) -> Tensor:
+        return weight * outputs["logits"].sum()
+
+    criterion = Criterion(partial(own, weight=2.0))
+    assert not criterion.is_cross_entropy and criterion.ignored == -100
+    assert criterion({"logits": torch.ones(3)}, torch.zeros(3)) == 6
+
+
+class Passing(nn.Module):
+    """Passes on whatever it is called with, as wrappers do."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.inner(*args, **kwargs)
+
+
+@pytest.mark.parametrize("targets", [lambda y: y, lambda y: {"labels": y}], ids=["a tensor", "a mapping"])
+def test_labels_pass_through_keywords(targets: Any) -> None:
+    x, y = blobs(20, 1)
+    model, criterion = Passing(Labelled()), Criterion("model")
+    loss = criterion(criterion.forward(model, Batch(x, targets(y))), y)
+    torch.testing.assert_close(loss, functional.cross_entropy(model.inner.body(x), y))  # pyright: ignore

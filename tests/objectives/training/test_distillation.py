@@ -87,3 +87,29 @@ def test_soft_targets_of_a_structure_are_its_logits_kept(batch_size: int) -> Non
         for batch in soft.data.batches(8, shuffle=torch.Generator().manual_seed(0)):
             torch.testing.assert_close(soft.of(batch), net.linear(batch.inputs).detach())
     assert sum(passes) == 48 and max(passes) <= max(8, batch_size)
+
+
+class OfTheLongest(nn.Module):
+    """Outputs as long as the longest sample of the batch, as of models that cut the padding off."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, : int((x != 0).sum(1).max()), None] * torch.ones(3)
+
+
+@pytest.mark.parametrize("lengths", [[2, 5], [5, 2], [1, 2, 3, 4]])
+@pytest.mark.parametrize("batch_size", [2, 4])
+def test_outputs_that_differ_in_length_from_batch_to_batch(lengths: list[int], batch_size: int) -> None:
+    counts = torch.tensor(lengths).repeat_interleave(4)
+    x = torch.ones(len(counts), 5).where(torch.arange(5) < counts[:, None], 0.0)
+    data = Split((x, torch.zeros(len(x))))
+    soft = SoftTargets(OfTheLongestWithWeight(), data, batch_size)
+    for batch in data.batches(3, shuffle=torch.Generator().manual_seed(0)):
+        torch.testing.assert_close(soft.of(batch), OfTheLongest()(batch.inputs))
+
+
+class OfTheLongestWithWeight(OfTheLongest):
+    """Knows its device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))

@@ -1,10 +1,14 @@
 import contextlib
 import math
+import random
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from rankfront import FineTune, RankfrontError, Split, TrialError
 from rankfront.objectives.data.batch import Batch
@@ -145,3 +149,103 @@ def test_a_checkpoint_of_another_format_is_begun_anew(tmp_path: Path) -> None:
     optimizer = torch.optim.AdamW(perceptron().parameters())
     stale.save(16, perceptron(), optimizer, {"score": torch.tensor(0.9)})  # as version 1 wrote it
     assert run("other", None) == [16, 32, 48]
+
+
+class Drawing(Dataset[tuple[Tensor, Tensor]]):
+    """Augments by whatever generator people use in a Dataset."""
+
+    def __init__(self, draw: Callable[[], float]) -> None:
+        self.x, self.y = blobs(24, 1)
+        self.draw = draw
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.x[index] * (1 + self.draw()), self.y[index]
+
+
+OWN = torch.Generator().manual_seed(5)
+DRAWN: dict[str, Callable[[], object]] = {
+    "python": lambda: Drawing(random.random),
+    "python's gauss": lambda: Drawing(lambda: random.gauss(0, 1)),
+    "numpy": lambda: Drawing(lambda: float(np.random.randn())),  # noqa: NPY002
+    "torch": lambda: Drawing(lambda: float(torch.randn(()))),
+    "a loader's generator": lambda: DataLoader(Drawing(lambda: 0.0), 5, shuffle=True, generator=OWN),
+    "a loader of all": lambda: DataLoader(Drawing(random.random), 5, shuffle=True, generator=OWN),
+    "a sampler's generator": lambda: DataLoader(
+        Drawing(lambda: 0.0), 5, sampler=RandomSampler(Drawing(lambda: 0.0), generator=OWN)
+    ),
+}
+
+
+def trained(source: object, checkpoint: Checkpoint | None = None, end: int | None = None) -> dict[str, Tensor]:
+    def stop(epoch: int) -> bool:
+        if epoch == end:
+            raise KeyboardInterrupt
+        return False
+
+    model, settings = perceptron(), FineTune(epochs=4, lr=0.05, batch_size=5)
+    values = iter(range(0, -99, -1))
+    finetune(
+        model,
+        Split(source),
+        loss,
+        lambda _: float(next(values)),
+        settings,
+        seed=7,
+        device=CPU,
+        checkpoint=checkpoint,
+        stop=stop,
+    )
+    return model.state_dict()
+
+
+def draw_from_all() -> None:
+    for draw in (random.random, np.random.rand, lambda: torch.rand(3), lambda: torch.rand(3, generator=OWN)):
+        draw()
+
+
+@pytest.mark.parametrize("make", DRAWN.values(), ids=DRAWN)
+def test_one_seed_is_one_outcome_whatever_the_data_draws_from(make: Callable[[], object], tmp_path: Path) -> None:
+    source = make()
+    first = trained(source)
+    draw_from_all()
+    before = random.getstate(), np.random.get_state()[1].tolist(), OWN.get_state().tolist()  # noqa: NPY002  # pyright: ignore
+    second = trained(source)
+    assert before == (random.getstate(), np.random.get_state()[1].tolist(), OWN.get_state().tolist())  # noqa: NPY002  # pyright: ignore
+    checkpoint = Checkpoint(tmp_path / "at.safetensors", "key")
+    with pytest.raises(KeyboardInterrupt):
+        trained(source, checkpoint, end=3)
+    assert checkpoint.path.exists()
+    draw_from_all()
+    resumed = trained(source, checkpoint)
+    for name, value in first.items():
+        assert torch.equal(value, second[name]) and torch.equal(value, resumed[name]), name
+
+
+@pytest.mark.parametrize("sizes", [[4, 3], [6, 5, 3], [4, 3, 3], [3, 1]])
+def test_no_part_is_one_sample_where_batch_norm_refuses_it(sizes: list[int]) -> None:
+    passed: list[int] = []
+
+    def scarce(outputs: Tensor, batch: Batch) -> Tensor:
+        if len(outputs) > 3:
+            raise torch.OutOfMemoryError
+        passed.append(len(outputs))
+        return loss(outputs, batch)
+
+    model = nn.Sequential(nn.Linear(12, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4))
+    batches = [blobs(size, size) for size in sizes]
+    finetune(model, Split(batches), scarce, lambda _: 0.0, FineTune(epochs=1), seed=0, device=CPU)
+    assert min(passed) >= 2 and sum(passed) >= sum(size for size in sizes if size > 1)
+
+
+def test_where_memory_does_not_suffice_for_two_samples_batch_norm_cannot_be_trained() -> None:
+    def scarce(outputs: Tensor, batch: Batch) -> Tensor:
+        if len(outputs) > 1:
+            raise torch.OutOfMemoryError
+        return loss(outputs, batch)
+
+    model = nn.Sequential(nn.Linear(12, 8), nn.BatchNorm1d(8), nn.Linear(8, 4))
+    with pytest.raises(torch.OutOfMemoryError):
+        finetune(model, Split(blobs(8, 1)), scarce, lambda _: 0.0, FineTune(epochs=1), seed=0, device=CPU)
