@@ -166,7 +166,7 @@ def tabulated(ground: Ground, cache: Path, progress: Progress) -> tuple[Ground, 
                 write_text(path, json.dumps(found))
         progress("every plan of truth", done + 1, len(plans))
     write_text(path, json.dumps(found))
-    inside = [plan for plan in plans if space.fits(space.choices_of_plan(plan))[0]]
+    inside = [plan for plan in plans if space.fits(space.candidates.choices(plan))[0]]
     used = [space.candidates.costs.of(plan).params / space.limits["params"] for plan in inside]
     gains = [gain(found[name_of(space, plan)][0], ground.dense) for plan in inside]
     volume = area(np.array(used), np.array(gains))
@@ -186,7 +186,7 @@ def tabulated(ground: Ground, cache: Path, progress: Progress) -> tuple[Ground, 
 
 def name_of(space: Space, plan: Plan) -> str:
     """Return a plan's name: the places of its choices."""
-    return "-".join(map(str, space.choices_of_plan(plan)))
+    return "-".join(map(str, space.candidates.choices(plan)))
 
 
 def gain(score: float, dense: float) -> float:

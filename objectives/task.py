@@ -165,11 +165,6 @@ class Task:
         """Whether the score is accuracy because none was given."""
         return self.score.scale is ACCURACY.scale
 
-    @property
-    def classifies(self) -> bool:
-        """Whether the loss is a cross entropy: outputs are then logits of classes."""
-        return self.criterion.is_cross_entropy
-
     def settings(self) -> dict[str, Any]:
         """Return what changes a trial's result besides model, data, loss, score, budget and seed; plain data."""
         finetune = {f.name: getattr(self.finetune, f.name) for f in fields(self.finetune)}

@@ -5,11 +5,11 @@ A kind's file is imported when the kind is first used, so the names can be read 
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ..errors import RankfrontError
+from ..registry import Registry
 
 if TYPE_CHECKING:
     from .kind import Kind
@@ -26,24 +26,7 @@ MODULES = {
 """Names of kinds, in the order in which ties between them are broken, and the files that hold them."""
 
 
-@final
-class Kinds(Mapping[str, "Kind"]):
-    """Kinds by name, each imported when it is asked for."""
-
-    def __getitem__(self, name: str) -> Kind:
-        return importlib.import_module(f".{MODULES[name]}", __package__).KIND
-
-    def __contains__(self, name: object) -> bool:
-        return name in MODULES
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(MODULES)
-
-    def __len__(self) -> int:
-        return len(MODULES)
-
-
-KINDS = Kinds()
+KINDS: Registry[Kind] = Registry(__package__, MODULES, "KIND")
 
 
 def kind_named(name: str) -> Kind:

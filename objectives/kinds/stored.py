@@ -21,9 +21,9 @@ from ..model.layer import Layer
 from ..model.stored import Product, Stored
 from ..model.stored_layer import StoredLayer
 from ..plan import Rank, as_int
-from .error import rounded_all
 from .kind import Cost, Factorization
 from .principal import principal
+from .principal_decomposition import PrincipalDecomposition
 
 
 @final
@@ -74,25 +74,8 @@ def _stored(layer: Layer) -> StoredLayer:
 
 
 @final
-class StoredDecomposition:
-    """Principal components ``(stack, rows, k)`` of each matrix, and their energy ``(stack, k)``."""
-
-    def __init__(self, layer: Layer, components: Tensor, energy: Tensor) -> None:
-        self.layer = layer
-        self.components = components
-        self.energy = energy
-        tail = energy.sum(0).flip(0).cumsum(0).flip(0)
-        total = float(tail[0]) or 1.0
-        self._errors = rounded_all([*(tail / total).tolist(), 0.0])
-
-    def ranks(self) -> range:
-        """Return all ranks that save parameters."""
-        stack, rows, columns = _stored(self.layer).matrices.size
-        return range(1, (self.layer.weights - 1) // (stack * (rows + columns)) + 1)
-
-    def error(self, rank: Rank) -> float:
-        """Return the share of the squared weights outside the first ``rank`` components."""
-        return self._errors[min(as_int(rank), len(self._errors) - 1)]
+class StoredDecomposition(PrincipalDecomposition):
+    """Principal components of each matrix; their energy is that of the weights."""
 
     @torch.no_grad()
     def factors(self, rank: Rank) -> Stored:

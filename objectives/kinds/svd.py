@@ -21,10 +21,10 @@ from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
 from ..model.stand_in import Chain
 from ..plan import Rank, as_int
-from .error import rounded_all
 from .factors import convolution, filled
 from .kind import Cost, Factorization, is_module
 from .principal import principal
+from .principal_decomposition import PrincipalDecomposition
 
 
 @final
@@ -98,26 +98,12 @@ class TransposedPair(Chain):
 
 
 @final
-class SvdDecomposition:
-    """Principal components ``(groups, out, k)`` of the outputs, their energy ``(groups, k)``, the mean ``(out,)``."""
+class SvdDecomposition(PrincipalDecomposition):
+    """Principal components of the outputs, and the outputs' mean ``(out,)``."""
 
     def __init__(self, layer: Layer, components: Tensor, energy: Tensor, mean: Tensor) -> None:
-        self.layer = layer
-        self.components = components
-        self.energy = energy
+        super().__init__(layer, components, energy)
         self.mean = mean
-        tail = energy.sum(0).flip(0).cumsum(0).flip(0)
-        total = float(tail[0]) or 1.0
-        self._errors = rounded_all([*(tail / total).tolist(), 0.0])
-
-    def ranks(self) -> range:
-        """Return all ranks that save parameters."""
-        m = self.layer
-        return range(1, (m.weights - 1) // (m.groups * m.in_features + m.out_features) + 1)
-
-    def error(self, rank: Rank) -> float:
-        """Return the share of the outputs' energy outside the first ``rank`` components."""
-        return self._errors[min(as_int(rank), len(self._errors) - 1)]
 
     def factors(self, rank: Rank) -> Chain:
         """Return ``y = U_r (U_rᵀ W) x + b + (I − U_r U_rᵀ) E[y]`` as two modules."""

@@ -64,10 +64,6 @@ class Space:
         """Return the plan that choices stand for."""
         return self.candidates.plan(choices)
 
-    def choices_of_plan(self, plan: Plan) -> Choices:
-        """Return the choices ``(L,)`` that a plan stands for; the inverse of `plan`."""
-        return self.candidates.choices(plan)
-
     def suggest(self, trial: Trial) -> None:
         """Have Optuna suggest all parameters of a trial."""
         for name, size in zip(self.distributions, self.candidates.sizes.tolist(), strict=True):

@@ -191,7 +191,7 @@ def test_the_fine_tune_asked_for_decides_about_distillation(task: Task, monkeypa
 
 def test_what_classifies(task: Task) -> None:
     losses = [None, nn.MSELoss(), nn.L1Loss(), nn.CrossEntropyLoss(), nn.CrossEntropyLoss(label_smoothing=0.1)]
-    assert [replace(task, loss=loss).classifies for loss in losses] == [True, False, False, True, True]
+    assert [replace(task, loss=loss).criterion.is_cross_entropy for loss in losses] == [True, False, False, True, True]
 
 
 def test_refit_is_kept_only_where_held_out_data_likes_it(task: Task) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator, Mapping
-from typing import final
-
+from ...registry import Registry
 from .form import Form
 
 MODULES = {
@@ -17,21 +14,4 @@ MODULES = {
 """Names of forms, in the order in which they are tried, and the files that hold them."""
 
 
-@final
-class Forms(Mapping[str, Form]):
-    """Forms by name, in the order in which they are tried."""
-
-    def __getitem__(self, name: str) -> Form:
-        return importlib.import_module(f".{MODULES[name]}", __package__).FORM
-
-    def __contains__(self, name: object) -> bool:
-        return name in MODULES
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(MODULES)
-
-    def __len__(self) -> int:
-        return len(MODULES)
-
-
-FORMS = Forms()
+FORMS: Registry[Form] = Registry(__package__, MODULES, "FORM")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from rankfront import FineTune, RankfrontError, Result, Task, load
 from rankfront.objectives.export.plan_files import read_plan
-from rankfront.objectives.model.plain import registry
+from rankfront.objectives.model.plain import repeat, rewriting
 from rankfront.objectives.model.plain.form import Found
 from rankfront.objectives.model.plain.repeat import repeated
 from rankfront.objectives.model.plain.rewriting import rewrite
@@ -53,11 +53,15 @@ class Net(nn.Module):
         return self.fc(x + self.wrong(x)) + self.fine(0 * x)
 
 
+def register(monkeypatch: pytest.MonkeyPatch, forms: Mapping[str, Any]) -> None:
+    for module in (repeat, rewriting):
+        monkeypatch.setattr(module, "FORMS", forms)
+
+
 @pytest.fixture
 def doubling(monkeypatch: pytest.MonkeyPatch) -> Doubling:
     form = Doubling()
-    monkeypatch.setattr(registry.Forms, "__getitem__", lambda self, name: form)
-    monkeypatch.setattr(registry, "MODULES", {"doubling": ""})
+    register(monkeypatch, {"doubling": form})
     return form
 
 
@@ -93,8 +97,7 @@ def test_a_form_that_fails_is_told_and_the_others_are_tried(monkeypatch: pytest.
             raise KeyError("a bug")
 
     forms = {"failing": Failing(), "doubling": Doubling()}
-    monkeypatch.setattr(registry.Forms, "__getitem__", lambda self, name: forms[name])
-    monkeypatch.setattr(registry, "MODULES", dict.fromkeys(forms, ""))
+    register(monkeypatch, forms)
     with pytest.warns(UserWarning, match="the model is not rewritten by failing, which failed: KeyError: 'a bug'"):
         found = rewrite(Net(), [torch.randn(3, 4)])
     assert found.rewrites == {"fine": {"form": "doubling", "by": 2}}
