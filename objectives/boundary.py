@@ -7,7 +7,6 @@ runs, `in_users_code` notes on a passing exception whose code it is: notes chang
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import inspect
 import sysconfig
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from .described import described
+from .described import described, did_you_mean
 from .errors import RankfrontError
 from .memory import exhausted
 
@@ -149,9 +148,8 @@ def _misfit(function: Callable[..., object], args: tuple[object, ...], kwargs: d
         name = function.__qualname__.removesuffix(".__init__")
         names = [n for n in signature.parameters if n not in ("self", "cls")]
         for unknown in kwargs.keys() - set(names):
-            near = difflib.get_close_matches(unknown, names, 1)
-            meant = f"did you mean {near[0]}?" if near else f"it takes {', '.join(names)}"[:200]
-            return f"{name} takes no argument {unknown!r:.40}: {meant}"
+            meant = did_you_mean(unknown, names) or f": it takes {', '.join(names)}"[:200]
+            return f"{name} takes no argument {unknown!r:.40}{meant}"
         return f"{name}: {error}; it takes {', '.join(names)}"[:280]
 
 

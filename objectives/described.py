@@ -5,7 +5,8 @@ Nothing here imports torch; whatever has a shape and a dtype is described by the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 
 SHOWN = 4
 """So many entries of a structure are described."""
@@ -68,6 +69,25 @@ def shown(value: object) -> str:
     except Exception:  # a user's own __repr__ may raise anything
         return type(value).__name__
     return type(value).__name__ if text.startswith("<") or len(text) > 20 * LONGEST else text[:LONGEST]
+
+
+def counted(count: int, what: str) -> str:
+    """Return how many of something: its name gets an s but for one.
+
+    >>> counted(1, "trial"), counted(0, "trial")
+    ('1 trial', '0 trials')
+    """
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return the end of a message that names what is most like a misspelt name; nothing where nothing is.
+
+    >>> did_you_mean("digitz", ["digits", "minilm"]), did_you_mean("vit", ["digits", "minilm"])
+    (': did you mean digits?', '')
+    """
+    near = difflib.get_close_matches(name, list(names), 1)
+    return f": did you mean {near[0]}?" if near else ""
 
 
 def _listed(parts: list[str], count: int) -> str:

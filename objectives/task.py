@@ -121,6 +121,11 @@ class Task:
             except RankfrontError as error:
                 raise RankfrontError(f"{name} {error}") from error
         if not isinstance(self.loss, str) or self.loss != "model":
+            if isinstance(self.loss, str):
+                raise RankfrontError(
+                    f'loss must be a function loss(outputs, targets), or "model", but got {shown(self.loss)}: give the '
+                    "function, such as torch.nn.functional.mse_loss; without one it is the cross entropy"
+                )
             check_function("loss", self.loss, 'loss(outputs, targets), or "model"')
         read: dict[str, Any] = {
             "calibration": whole(
@@ -148,6 +153,14 @@ class Task:
         if self.int8:
             check_installed()
         object.__setattr__(self, "kinds", tuple(kind.name for kind in kinds_named(self.kinds)))
+
+    def __repr__(self) -> str:
+        splits = (f"{n} {s.size or 'unknown'}" for n in ("train", "validation", "test") if (s := getattr(self, n)))
+        params = sum(p.numel() for p in self.model.parameters())
+        return (
+            f"<Task {self.name!r}: {type(self.model).__name__} of {params:,} parameters, "
+            f"samples: {', '.join(splits)}, score {self.score.scale.name}>"
+        )
 
     @property
     def batch_size(self) -> int:

@@ -88,7 +88,9 @@ SPLITS: list[tuple[Any, str]] = [
     ([], "data must be a pair of tensors"),
 ]
 FIELDS: list[tuple[str, Any, str]] = [
-    ("loss", "mse", "loss must be a function loss(outputs, targets)"),
+    ("loss", "mse", "'mse': give the function, such as torch.nn.functional.mse_loss"),
+    ("score", "accuracy", "'accuracy': leave it out"),
+    ("train", (DATA[0], DATA[1].tolist()), "got (Tensor, list): torch.tensor(…) makes a tensor"),
     ("loss", nn.CrossEntropyLoss, "the class CrossEntropyLoss: make one"),
     ("score", 3, "score must be a function"),
     ("score", Net, "the class Net: make one of it"),

@@ -36,6 +36,8 @@ class InMemory:
         if (pair and len(placed) != 2) or not placed or not all(map(_holds_tensors, placed)):
             kinds = ", ".join(map(_kind, source[:4]))
             hint = f"; a tuple of {len(source)} needs a collate" if pair and len(source) > 2 else ""
+            if any(type(part) is list for part in source):
+                hint += ": torch.tensor(…) makes a tensor of a list of numbers"
             raise RankfrontError(f"data must be a pair of tensors (inputs, targets), but got ({kinds}){hint}")
         self.source = tuple(placed)
         self.alone = alone

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ..described import did_you_mean
 from ..errors import RankfrontError
 from ..registry import Registry
 
@@ -32,7 +33,8 @@ KINDS: Registry[Kind] = Registry(__package__, MODULES, "KIND")
 def kind_named(name: str) -> Kind:
     """Return the kind of that name; raises `RankfrontError` for an unknown one."""
     if name not in KINDS:
-        raise RankfrontError(f"kind must be one of dense, {', '.join(KINDS)}, but got {name!r:.60}")
+        meant = did_you_mean(name, KINDS)
+        raise RankfrontError(f"kind must be one of dense, {', '.join(KINDS)}, but got {name!r:.60}{meant}")
     return KINDS[name]
 
 
@@ -40,6 +42,7 @@ def kinds_named(names: Iterable[str]) -> tuple[Kind, ...]:
     """Return several kinds, in the order of `KINDS`; raises `RankfrontError` for an unknown one, or none."""
     wanted = set(names)
     if not wanted or not wanted <= MODULES.keys():
-        got = repr(min(wanted - MODULES.keys()))[:60] if wanted else "none"
+        unknown = min(wanted - MODULES.keys(), default="")
+        got = f"{unknown!r:.60}{did_you_mean(unknown, KINDS)}" if wanted else "none"
         raise RankfrontError(f"kinds must be some of {', '.join(KINDS)}, but got {got}")
     return tuple(kind for name, kind in KINDS.items() if name in wanted)

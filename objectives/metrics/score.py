@@ -180,6 +180,11 @@ class Score:
             raise RankfrontError(
                 f"score must be a function or an object, but got the class {score.__name__}: make one of it"
             )
+        if isinstance(score, str) and score.lower() in ("accuracy", "acc"):
+            raise RankfrontError(
+                f"score must be a function or a rankfront.Score, but got {score!r}: leave it out, "
+                "accuracy is what counts where none is given"
+            )
         if not callable(score):
             raise RankfrontError(
                 f"score must be a function or a rankfront.Score, but got {shown(score)} "

@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ...objectives.described import shown
+from ...objectives.described import did_you_mean, shown
 from ...objectives.errors import RankfrontError
 from ..allocation.registry import RULES
 
@@ -41,7 +41,8 @@ def check_sampler(sampler: object) -> None:
     """
     if isinstance(sampler, str):
         if sampler not in SAMPLERS:
-            raise RankfrontError(f"sampler must be one of {', '.join(SAMPLERS)}, but got {sampler!r:.60}")
+            meant = did_you_mean(sampler, SAMPLERS)
+            raise RankfrontError(f"sampler must be one of {', '.join(SAMPLERS)}, but got {sampler!r:.60}{meant}")
     elif isinstance(sampler, type) or not (callable(getattr(sampler, "propose", None)) or _is_optunas(sampler)):
         raise RankfrontError(
             f"sampler must be one of {', '.join(SAMPLERS)}, an Optuna sampler, or an object with "

@@ -19,7 +19,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ...objectives.described import shown
+from ...objectives.described import did_you_mean, shown
 from ...objectives.errors import RankfrontError
 from ...objectives.metrics.registry import METRICS
 from ...objectives.metrics.values import Metrics
@@ -126,14 +126,19 @@ class Budget:
 
 def _bound(text: str) -> Bound:
     match = _FORM.fullmatch(text)
-    if match is None:
+    name, _, given = (part.strip() for part in text.partition("="))
+    if not name.isidentifier() or not given:
         raise RankfrontError(f"budget must read METRIC=AMOUNT, such as params=5%, but got {text.strip()!r:.60}")
-    name = match[1]
     if name in NAMES:
         raise RankfrontError(f"budget on the score must be one amount, such as score=99%, but got {text.strip()!r:.60}")
     if name not in METRICS:
-        hint = ": time is not measured" if name in TIMES else ""
+        hint = ": time is not measured" if name in TIMES else did_you_mean(name, (*METRICS, *NAMES))
         raise RankfrontError(f"budget must be on one of {', '.join(METRICS)} or score, but got {name!r:.60}{hint}")
+    if match is None:
+        raise RankfrontError(
+            f"budget on {name} must be an amount in digits and its unit ({METRICS[name].example}), without sign or "
+            f"exponent, or LEAST..MOST, but got {given!r:.60}"
+        )
     bound = _amount(name, match[4], match[5], text)
     if match[2] is None:
         return bound

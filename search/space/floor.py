@@ -30,9 +30,13 @@ class Floor:
     is_share: bool
 
     def check(self, scale: Scale) -> None:
-        """Raise `RankfrontError` where the score has another name."""
+        """Raise `RankfrontError` where the score has another name, or never is so large."""
         if self.name not in (SCORE, scale.name):
             raise RankfrontError(f"budget {self.text} must be on the study's score, {scale.name}, or called score")
+        if scale.proportion and not self.is_share and self.amount > 1:
+            raise RankfrontError(
+                f"budget {self.text} must be at most 1, since {scale.name} is a proportion: did you mean {self.text}%?"
+            )
 
     def worst(self, dense: float, scale: Scale) -> float:
         """Return the largest minimised score that is allowed.
@@ -43,7 +47,7 @@ class Floor:
                 a perplexity.
 
         Raises:
-            RankfrontError: the score has another name, or is to be a share of a negative one.
+            RankfrontError: see `check`; or it is to be a share of a negative one.
         """
         self.check(scale)
         if self.is_share and dense < 0:

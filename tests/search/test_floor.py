@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import rankfront
-from rankfront import RankfrontError, Result, Task
+from rankfront import RankfrontError, Result, Score, Task
 from rankfront.objectives.metrics.scale import Scale
 from rankfront.objectives.metrics.values import Metrics
 from rankfront.objectives.plan import Plan
@@ -61,6 +62,7 @@ def test_the_smallest_that_is_as_good(budget: str, dense: DenseModel, found: lis
         ("accuracy=99%,params=5%", ACCURACY, GOOD, "none keeps the other bounds"),
         ("accuracy=99%", PERPLEXITY, TEXTS, "must be on the study's score, perplexity, or called score"),
         ("score=9", PERPLEXITY, TEXTS, "the perplexity asked for is 9, but the best there has 9.9"),
+        ("score=99", ACCURACY, GOOD, "must be at most 1, since accuracy is a proportion: did you mean score=99%"),
         ("score=99%", DenseModel(-1.0, COSTS, {}, Scale("r2")), GOOD, "a share of the dense model's -1 says nothing"),
     ],
 )
@@ -89,6 +91,18 @@ def test_what_is_no_bound_on_a_score(text: str, said: str) -> None:
         Budget.of(text)
 
 
+@pytest.mark.parametrize("text", ["score=99", "accuracy=99", "accuracy=1.5", "params=50%,score=60"])
+def test_a_percent_sign_forgotten_is_told_before_anything_is_written(task: Task, tmp_path: Path, text: str) -> None:
+    with pytest.raises(RankfrontError, match=rf"budget {text.split(',')[-1]} must be at most 1, .* did you mean .*%\?"):
+        go(task, tmp_path / "out", budget=text)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_score_that_is_no_proportion_may_be_any_number(task: Task, tmp_path: Path) -> None:
+    percent = Score.of_split(lambda outputs, targets: 100 * float((outputs.argmax(1) == targets).double().mean()))
+    assert go(replace(task, score=percent), tmp_path / "out", budget="score=50", trials=1).best_trial().score >= 50
+
+
 def test_a_study_with_a_floor(task: Task, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = go(task, tmp_path / "out", budget="accuracy=90%", trials=5)
     held = [t for t in result.scored if t.score >= 0.9 * result.dense.score]
@@ -106,7 +120,7 @@ def test_a_study_with_a_floor(task: Task, tmp_path: Path, capsys: pytest.Capture
 
 
 def test_a_floor_that_nothing_reaches_leaves_the_front(task: Task, tmp_path: Path) -> None:
-    result = go(task, tmp_path / "out", budget="accuracy=1.5", trials=2, sampler="knapsack")
+    result = go(task, tmp_path / "out", budget="accuracy=150%", trials=2, sampler="knapsack")
     assert len(result.front) and not (tmp_path / "out" / "best").exists()
     with pytest.raises(RankfrontError, match="is kept by no trial"):
         _ = result.best
