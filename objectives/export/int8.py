@@ -5,10 +5,8 @@ Convolutions are not quantized: torchao has no weight-only int8 for them.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import ModuleType
 
 import torch
@@ -20,6 +18,7 @@ from ..kinds.skeleton import skeleton
 from ..model.copying import copied
 from ..model.mode import in_eval
 from ..plan import Plan
+from .quiet import registering_torchao
 
 
 def quantized(model: nn.Module) -> nn.Module:
@@ -112,22 +111,10 @@ def dequantized(model: nn.Module, dense: nn.Module, plan: Plan) -> nn.Module:
 
 
 def _torchao() -> tuple[ModuleType, ModuleType]:
-    with _quiet():
+    with registering_torchao():
         try:
             import torchao.prototype.safetensors.safetensors_support as tensors
             import torchao.quantization as quantization
         except ImportError:
             raise RankfrontError("int8 needs torchao: pip install 'rankfront[int8]'") from None
     return quantization, tensors
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide torch's warnings on how torchao registers itself."""
-    logger = logging.getLogger("torch.utils._pytree")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

@@ -22,6 +22,7 @@ from ..io.saved import entries
 from ..model.mode import in_eval
 from ..model.replace import HOOKS
 from .architecture import CONFIG, GENERATION, KEY, write_architecture
+from .quiet import quiet
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -37,8 +38,8 @@ BACKBONE = {"backbone", "use_timm_backbone", "use_pretrained_backbone"}
 
 def is_pretrained(model: nn.Module) -> bool:
     """Return whether this is a Hugging Face model; ``transformers`` is not imported for it."""
-    transformers = sys.modules.get("transformers")
-    return transformers is not None and isinstance(model, transformers.PreTrainedModel)
+    module = sys.modules.get("transformers.modeling_utils")  # who has such a model has imported it
+    return module is not None and isinstance(model, module.PreTrainedModel)
 
 
 def description(model: nn.Module) -> tuple[dict[str, Any] | None, str]:
@@ -134,8 +135,10 @@ def _class_named(name: str) -> type[PreTrainedModel]:
         import transformers
     except ImportError:
         raise RankfrontError("a Hugging Face model needs transformers: pip install 'rankfront[zoo]'") from None
-    found = getattr(transformers, name, None) if name.isidentifier() and not name.startswith("_") else None
-    if not (isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)):
+    with quiet():
+        found = getattr(transformers, name, None) if name.isidentifier() and not name.startswith("_") else None
+        base = transformers.PreTrainedModel
+    if not (isinstance(found, type) and issubclass(found, base)):
         raise RankfrontError(f"a class of transformers must be one of its models, but got {name!r:.60}")
     return found
 
@@ -218,19 +221,3 @@ def _offline() -> Iterator[None]:
         raise ValueError("it names a part that lies on a hub, and nothing is fetched") from error
     finally:
         constants.HF_HUB_OFFLINE = before
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hide transformers' remarks on configurations and weights, and its progress bars."""
-    from transformers.utils import logging
-
-    before, shown = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if shown:
-            logging.enable_progress_bar()

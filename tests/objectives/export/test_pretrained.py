@@ -113,6 +113,17 @@ def test_another_process_loads_it_and_generates_the_same_tokens(tmp_path: Path) 
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert json.loads(done.stdout.splitlines()[-1]) == answers(small)[1].tolist(), done.stderr
+    assert "_pytree" not in done.stderr  # how torchao, which transformers imports, registers itself
+
+
+def test_whether_a_model_is_pretrained_is_seen_without_importing_any() -> None:
+    code = (
+        "import sys, transformers; from torch import nn\n"
+        "from rankfront.objectives.export.pretrained import is_pretrained\n"
+        "print(is_pretrained(nn.Linear(2, 2)), 'transformers.modeling_utils' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("False False\n", "")
 
 
 def test_a_folder_alone_gives_an_int8_network(tmp_path: Path) -> None:
