@@ -20,7 +20,7 @@ from .data.probe import SAMPLES, Probe, read_probe
 from .data.randomness import fixed_seed
 from .data.split import Split
 from .data.structure import apply, mapped, place
-from .identity_keys import CONTENT, SPLITS, WEIGHTS
+from .identity_keys import ARCHITECTURE, CONTENT, SPLITS, WEIGHTS
 from .io.fingerprint import fingerprint
 from .io.sketch import Sketch, agree, common, sketch
 from .metrics.whole_split import joined
@@ -48,7 +48,8 @@ def identity_of(task: Task, dense: nn.Module, flops: float = 0.0, batch_size: in
         batch_size: largest batch that is passed through it.
 
     Returns:
-        ``dense model``: a hash of the weights. ``train data`` …: the hash of a split of tensors, for old studies.
+        ``dense model``: a hash of the weights; ``dense architecture``: one of their names and shapes.
+        ``train data`` …: the hash of a split of tensors, for old studies.
         ``content``: by split what its samples hold; under ``outputs``, ``loss`` and ``score`` the values on the probe.
     """
     splits: dict[str, Split] = {name: split for name in SPLITS if (split := getattr(task, name)) is not None}
@@ -72,8 +73,10 @@ def identity_of(task: Task, dense: nn.Module, flops: float = 0.0, batch_size: in
             content[name] = {split: _computed(functools.partial(_values, function, ours, targets))[1]}
         if task.loss == "model":  # it belongs to the model, whose outputs without labels hold none
             content["loss"] = {fixed[0]: sketch("model")}
+    state = task.model.state_dict()
     return {
-        WEIGHTS: fingerprint(task.model.state_dict())[:16],
+        WEIGHTS: fingerprint(state)[:16],
+        ARCHITECTURE: fingerprint({}, [(name, list(getattr(t, "shape", ()))) for name, t in state.items()])[:16],
         # Old studies hold the augmentation's name in this hash, which is no content.
         **{f"{name} data": known[-1] for name, known in hashes.items() if known and splits[name].augment is None},
         CONTENT: content,
@@ -90,7 +93,7 @@ def differences(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str
     old, new = (known if isinstance(known := one.get(CONTENT), dict) else {} for one in (stored, asked))
     other_weights = _differ(stored, asked, WEIGHTS)
     if other_weights:
-        found.append("the model's weights")
+        found.append("the model's architecture" if _differ(stored, asked, ARCHITECTURE) else "the model's weights")
     same: set[str] = set()
     for name, words in SPLITS.items():
         if name in old and name in new:

@@ -8,8 +8,11 @@ SPLITS = {"train": "the training data", "validation": "the validation data", "te
 WEIGHTS = "dense model"
 """The entry with the hash of the dense model's weights."""
 
+ARCHITECTURE = "dense architecture"
+"""The entry with a hash of the names and shapes of the dense model's tensors; older studies lack it."""
+
 CONTENT = "content"
 """The entry with the content of data, outputs, loss and score; also the study's user attribute that holds it."""
 
-KEYS = frozenset({WEIGHTS, CONTENT, "loss", "score", *(f"{name} data" for name in SPLITS)})
+KEYS = frozenset({WEIGHTS, ARCHITECTURE, CONTENT, "loss", "score", *(f"{name} data" for name in SPLITS)})
 """The entries that `identity.differences` compares. ``loss`` and ``score`` are names, stored by old studies only."""

@@ -69,7 +69,7 @@ def train_dense(
     checkpoint = Checkpoint(platformdirs.user_cache_path("rankfront") / f"{name}-{key}.safetensors", key)
     to_device(model, device)
     optimizer = recipe.make(model)
-    what = f"training the dense model of {name} (epochs)"
+    what = f"training the dense model of {name}"
     begun, _ = checkpoint.load(model, optimizer)
     steps = data.steps(recipe.batch_size)
     rate = schedule(optimizer, recipe.schedule, recipe.epochs * steps, done=begun * steps)

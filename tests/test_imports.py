@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-HEAVY = ("torch", "optuna", "pandas", "scipy", "plotly", "sqlalchemy", "numpy")
+HEAVY = ("torch", "optuna", "pandas", "scipy", "plotly", "sqlalchemy", "numpy", "torch._dynamo", "scipy.optimize")
 
 STUDY = """
 from rankfront import FineTune, Task
@@ -78,6 +78,16 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert "torch" not in imported_by("import rankfront; rankfront.Plan, rankfront.Metrics, rankfront.RankfrontError")
 
 
+def test_a_task_and_a_look_at_a_study_need_no_compiler() -> None:
+    code = """
+from tests.conftest import blobs, perceptron
+import rankfront
+
+rankfront.Task(perceptron(), blobs(20, 1), blobs(20, 2)), rankfront.run, rankfront.finish, rankfront.verify
+"""
+    assert not imported_by(code) & {"torch._dynamo", "scipy.optimize"}
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -96,6 +106,7 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
         ["run", "digits", "--kinds", "pca"],
         ["run", "digits", "--device", "tpu"],
         ["run", "digits", "--seed", "-1"],
+        ["run", "digits", "--out", "/proc/runs"],
         ["finish", "nowhere", "--epochs", "0"],
         ["finish", "nowhere", "--epochs", "2"],
         ["verify", "nowhere"],
@@ -108,6 +119,18 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 )
 def test_help_and_usage_errors_import_nothing_heavy(arguments: list[str]) -> None:
     assert imported_by_command(*arguments) == set()
+
+
+def test_an_option_that_a_study_does_not_take_imports_no_torch(tmp_path: Path) -> None:
+    assert "torch" not in imported_by_command("run", "digits", "--data", ".", "--out", str(tmp_path / "out"))
+
+
+def test_python_m_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rankfront", "--help"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "") and "Usage: rankfront" in done.stdout
+    assert "..." not in done.stdout.replace("[ARGS]...", "")  # no command's line is cut
 
 
 def test_front_and_report_import_no_torch(tmp_path: Path) -> None:

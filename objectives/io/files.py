@@ -109,11 +109,17 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def disk_error(path: Path, error: BaseException) -> RankfrontError:
     """Say in one line why nothing could be written."""
+    return RankfrontError(f"cannot write {path}: {why(error)}")
+
+
+def why(error: BaseException) -> str:
+    """Return why the system wrote nothing, in words."""
     code = error.errno if isinstance(error, OSError) else None
     reasons = {
         errno.ENOSPC: "the disk is full",
         errno.EROFS: "the file system is read-only",
         errno.EACCES: "permission is denied",
         errno.EPERM: "permission is denied",
+        errno.ENOENT: "no file can be made there",
     }
-    return RankfrontError(f"cannot write {path}: {reasons.get(code or 0, str(error))}")
+    return reasons.get(code or 0, str(error))

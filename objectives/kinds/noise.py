@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from ..model.layer import Layer
 from .error import DIGITS
@@ -39,6 +38,8 @@ def evbmf_rank(squares: Array, columns: int) -> int:
         squares: (L,) all squared singular values of an L × M matrix, L <= M, in descending order.
         columns: M.
     """
+    from scipy.optimize import minimize_scalar
+
     rows = len(squares)
     alpha = rows / columns
     edge = 2.5129 * np.sqrt(alpha)

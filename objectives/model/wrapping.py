@@ -5,10 +5,10 @@ Its names, and so its files, are then those of the user's own class.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from torch import nn
-from torch._dynamo.eval_frame import OptimizedModule
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
@@ -17,12 +17,11 @@ from .copying import copied
 from .replace import has_hooks
 
 WRAPPERS: dict[type[nn.Module], str] = {
-    OptimizedModule: "_orig_mod",
     DataParallel: "module",
     DistributedDataParallel: "module",
     AveragedModel: "module",
 }
-"""Modules that compute what the one inside computes, and the name of that."""
+"""Modules that compute what the one inside computes, and the name of that; what ``torch.compile`` makes is one, too."""
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -32,7 +31,7 @@ def unwrapped(model: nn.Module) -> nn.Module:
         RankfrontError: hooks of the user hang on a wrapper.
     """
     model = _inside(model, "the model")
-    paths = {path: module for path, module in model.named_modules() if type(module) in WRAPPERS}
+    paths = {path: module for path, module in model.named_modules() if _name_inside(module)}
     outer = {path: module for path, module in paths.items() if not any(_is_under(path, other) for other in paths)}
     if not outer:
         return model
@@ -43,14 +42,22 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def _inside(module: nn.Module, what: str) -> nn.Module:
-    while type(module) in WRAPPERS:
+    while name := _name_inside(module):
         if has_hooks(module):
             raise RankfrontError(
                 f"hooks must hang on the module inside a {type(module).__name__}, but {what} has some on the outside: "
                 "register them inside, or give the module inside"
             )
-        module = module.get_submodule(WRAPPERS[type(module)])
+        module = module.get_submodule(name)
     return module
+
+
+def _name_inside(module: nn.Module) -> str | None:
+    """Return the name of the module inside a wrapper; None for what is none."""
+    compiler = sys.modules.get("torch._dynamo.eval_frame")  # takes seconds to import; who compiled a model has it
+    if compiler is not None and type(module) is compiler.OptimizedModule:
+        return "_orig_mod"
+    return WRAPPERS.get(type(module))
 
 
 def _is_under(path: str, other: str) -> bool:

@@ -39,7 +39,10 @@ def front(
     """Print the front, and the best under any budget."""
     asked = Budget.of(options["budget"]) if options["budget"] else None
     Folder(folder).check_holds_study(options["storage"])
+    from rich.console import Console
+
     from ..results.result import Result
+    from ..results.shown import WIDTH, front_shown
     from ..results.tables import front_rows
 
     result = Result.open(folder, options["storage"])
@@ -62,7 +65,8 @@ def front(
             )
         )
         return
-    _print_front(result, rows, None if best is None else best.trial)
+    width = None if sys.stdout.isatty() else WIDTH
+    Console(width=width, highlight=False).print(front_shown(result, rows, None if best is None else best.trial))
     if best is not None:
         typer.echo(
             f"best within {asked or result.budget}: trial {best.trial}, validation {result.scale.name} "
@@ -100,7 +104,10 @@ def export(
     debug: Debug = False,
     **options: Any,
 ) -> None:
-    """Write the best model's files: those of the finished model, where there is one of that budget."""
+    """Write the best model's files.
+
+    They are those of the finished model, where there is one of that budget.
+    """
     asked = Budget.of(options["budget"]) if options["budget"] else None
     Folder(folder).check_holds_study(options["storage"])
     from ..results.result import Result
@@ -131,36 +138,3 @@ def _described(result: Result, model: FinishedModel) -> dict[str, Any]:
         **model.metrics,
         "folder": str(model.folder),
     }
-
-
-def _print_front(result: Result, rows: list[dict[str, float]], best: int | None) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from ...objectives.metrics.registry import METRICS
-
-    scale, dense = result.scale, result.dense
-    tested = f"test_{scale.name}"
-    has_test = any(tested in row for row in rows)
-    columns = [
-        "trial",
-        f"validation {scale.name}",
-        *([tested.replace("_", " ")] if has_test else []),
-    ]
-    printed = Table(*columns, *dense.costs, box=None, pad_edge=False)
-    for column in printed.columns:
-        column.justify = "right"
-    for row in rows:
-        printed.add_row(
-            ("→ " if row["trial"] == best else "") + str(int(row["trial"])),
-            *(scale.show(row[name]) for name in (scale.name, tested) if name in row),
-            *(f"{METRICS[name].show(row[name])}  {row[f'{name}_pct']:5.3g} %" for name in dense.costs),
-        )
-    scores = [dense.score, *([result.test_score(None)] if has_test else [])]
-    printed.add_row(
-        "dense",
-        *(scale.show(score) for score in scores),
-        *(f"{METRICS[name].show(dense.metrics[name])}    100 %" for name in dense.costs),
-    )
-    width = None if sys.stdout.isatty() else 160
-    Console(width=width, highlight=False).print(printed)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...objectives.described import counted
 from ..report.progress import Progress
 from ..storage.folder import Folder
 from ..study.computing import Computing, FinishSettings
@@ -41,7 +42,10 @@ def run(
 
 @options_of(FinishSettings)
 def finish(folder: Dir, study: Named = None, debug: Debug = False, **options: Any) -> None:
-    """Fine-tune the best model for longer, or go on with it; the result goes to DIR/finished/BUDGET."""
+    """Fine-tune the best model for longer.
+
+    The result goes to DIR/finished/BUDGET. The same command goes on where it was stopped.
+    """
     with _stored(folder, study, FinishSettings(**options)) as (task, progress):
         from ..study.finish import finish
 
@@ -50,7 +54,10 @@ def finish(folder: Dir, study: Named = None, debug: Debug = False, **options: An
 
 @options_of(Computing)
 def verify(folder: Dir, study: Named = None, debug: Debug = False, **options: Any) -> None:
-    """Load every model of the front again, recount it and score it again; exit code 1 on any mismatch."""
+    """Load, count and score the front's models again.
+
+    Exit code 1 on any figure that does not hold.
+    """
     with _stored(folder, study, Computing(**options)) as (task, progress):
         from ..study.verify import verify
 
@@ -59,7 +66,7 @@ def verify(folder: Dir, study: Named = None, debug: Debug = False, **options: An
     for check in wrong:
         typer.echo(check)
     trials = len({check.trial for check in checks})
-    typer.echo(f"{trials} models, {len(checks)} figures, {len(wrong)} that do not hold")
+    typer.echo(f"{counted(trials, 'model')}, {counted(len(checks), 'figure')}, {len(wrong)} that do not hold")
     if wrong:
         raise typer.Exit(1)
 

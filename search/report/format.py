@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 from ...objectives.metrics.amounts import share_shown
 from ...objectives.metrics.values import Metrics
+from ...objectives.plan import Plan
 from ..storage.dense import DenseModel
+
+STORED = "stored"
+"""The kind whose factors are multiplied in every pass."""
+
+
+def flops_note(plan: Plan, metrics: Metrics, dense: DenseModel) -> str:
+    """Return why a network costs more flops than the dense model; nothing where it does not, or no kind explains it."""
+    layers = [name for name, choice in plan.items() if choice.kind == STORED]
+    if not layers or metrics.get("flops", 0) <= dense.metrics.get("flops", math.inf):
+        return ""
+    which = f"{layers[0]} …" if len(layers) > 1 else layers[0]
+    return (
+        f"flops rise above the dense model's where a weight is {STORED} as factors ({which}): every pass multiplies "
+        f"them, so the kind {STORED} saves params and bytes alone"
+    )
 
 
 def trial_line(score: float, metrics: Metrics, dense: DenseModel) -> str:

@@ -43,6 +43,7 @@ class Progress:
         )
         self._tasks: dict[str, TaskID] = {}
         self._logged = ("", 0.0)
+        self._said: set[str] = set()
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -58,6 +59,12 @@ class Progress:
     def say(self, line: str = "") -> None:
         """Print a line that stays."""
         self.console.print(line)
+
+    def say_once(self, topic: str, line: str) -> None:
+        """Print a line that stays, the first time that something is said on this topic."""
+        if line and topic not in self._said:
+            self._said.add(topic)
+            self.say(line)
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` is reached of ``what``."""

@@ -28,7 +28,7 @@ def checked_weights(result: Result, trial: Scored) -> Path:
     if known is not None and digest(path) != known:
         raise RankfrontError(
             f"{path} must be those that were scored as trial {trial.trial}, but has changed since: "
-            "restore it from a copy, or begin again in another --out"
+            "restore it from a copy, or begin again in another folder"
         )
     return path
 

@@ -24,6 +24,7 @@ from .finished import FinishedModel, finished_folder, finished_models
 from .front import best_within, front_of, retained_of, smallest_within
 from .model_files import checked_weights, write_model
 from .opening import stored_study
+from .shown import as_text, headline
 from .tables import front_table, trial_table
 
 if TYPE_CHECKING:
@@ -45,8 +46,7 @@ class Result:
         self.scale = self.dense.scale
         """How the score reads: its name, direction, interval."""
 
-    def __repr__(self) -> str:
-        return f"<Result of {self.study.study_name!r}: {len(self.records)} trials, {len(self.on_front)} on the front>"
+    __repr__, __str__ = headline, as_text  # pyright: ignore[reportAssignmentType]
 
     @classmethod
     @outermost
@@ -131,7 +131,7 @@ class Result:
     def check_belongs(self, objective: Objective) -> None:
         """Refuse an objective whose model, data, loss or score are not the study's; raises `RankfrontError`."""
         asked = {"int8": objective.task.int8, **objective.identity}
-        check_same(identity_in(self.study), asked, str(self.folder.path))
+        check_same(identity_in(self.study), asked, str(self.folder.path), None)
 
     def test_score(self, trial: int | None) -> float | None:
         """Return a trial's score on the test split (the dense model's for None), once it was taken."""

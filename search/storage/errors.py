@@ -43,7 +43,7 @@ def _sentence(url: str, error: BaseException) -> str:
     if isinstance(error, (ArgumentError, NoSuchModuleError)):
         return f"storage must be a database URL such as sqlite:///study.db, but got {where!r}"
     if "not a database" in reason or "malformed" in reason:
-        return f"{where} is damaged and cannot be read ({reason}); move it away, or give another --out"
+        return f"{where} is damaged and cannot be read ({reason}); move it away, or take another folder"
     if "readonly" in reason or "unable to open" in reason:
         return f"{where} cannot be written: read-only, or its folder is ({reason})"
     if "full" in reason:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...objectives.errors import RankfrontError
-from ...objectives.io.files import disk_error, read_json
+from ...objectives.io.files import disk_error, read_json, why
 
 
 def folder_name(name: str) -> str:
@@ -88,12 +88,17 @@ class Folder:
             self.weights(trial).unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Raise `RankfrontError` where the folder can be seen not to be writable; writes nothing."""
+        """Raise `RankfrontError` where no file can be written to the folder; one that is tried is gone again."""
         there = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
         if not there.is_dir():
             raise RankfrontError(f"out must be a folder, but {there} is a file")
-        if not os.access(there, os.W_OK):
-            raise RankfrontError(f"out must be a folder that can be written, but {there} cannot")
+        try:
+            with tempfile.TemporaryFile(dir=there):
+                pass
+        except OSError as error:
+            raise RankfrontError(
+                f"out must be a folder that can be written, but {there} is not: {why(error)}"
+            ) from error
 
     def study_name(self) -> str | None:
         """Return the name of the study here, as its manifest says; None where there is no manifest."""

@@ -5,7 +5,10 @@ Only entries that both studies have are compared: a study that an older version 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...objectives.errors import RankfrontError
@@ -24,6 +27,30 @@ FORMER_KINDS = tuple(name for name in KINDS if name != "stored")
 
 SCORE = "score"
 """Stands for the score among a study's objectives, whatever its name is."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who wants to go on with the study of a folder: a message to him says what he can give in its place."""
+
+    folder: Path
+    from_command: bool
+    """Whether it is the command line; else Python."""
+
+    @property
+    def another(self) -> str:
+        """How another folder is given."""
+        return "another --out" if self.from_command else "another out= (or, without one, the task another name=)"
+
+    def elsewhere(self, budget: str | None) -> str:
+        """Return what he can do; ``budget``: the one he asked for, where it is not the study's."""
+        if budget is None:
+            return f"give {self.another}, or what it was begun with"
+        if self.from_command:
+            look = f"rankfront front {shlex.quote(str(self.folder))} --budget {shlex.quote(budget)}"
+        else:
+            look = f"rankfront.Result.open({str(self.folder)!r}).best_trial({budget!r})"
+        return f"`{look}` gives the best under that budget without a new trial; to search under it, give {self.another}"
 
 
 def identity_in(study: Study) -> dict[str, Any]:
@@ -52,19 +79,20 @@ def keep_identity(study: Study, identity: Mapping[str, Any]) -> None:
             study.set_user_attr(name, joined)
 
 
-def check_settings(stored: Mapping[str, Any], asked: Mapping[str, Any], where: str) -> None:
+def check_settings(stored: Mapping[str, Any], asked: Mapping[str, Any], where: str, caller: Caller) -> None:
     """Refuse settings that are not the study's; raises `RankfrontError` naming all that differ."""
     if found := _differing_settings(stored, asked):
-        raise _refused(where, found)
+        raise _refused(where, found, _remedy(stored, asked, caller))
 
 
-def check_same(stored: Mapping[str, Any], asked: Mapping[str, Any], where: str) -> None:
+def check_same(stored: Mapping[str, Any], asked: Mapping[str, Any], where: str, caller: Caller | None) -> None:
     """Refuse to go on with a study that was begun with something else.
 
     Args:
         stored: what the study is known by.
         asked: the settings, model, data, loss and score that are given now.
         where: the folder or database, for the message.
+        caller: who could take another folder; None where this very study is meant.
 
     Raises:
         RankfrontError: naming all that differs.
@@ -78,7 +106,7 @@ def check_same(stored: Mapping[str, Any], asked: Mapping[str, Any], where: str) 
     if "the model's weights" in content:
         found[-1] += " (does the code that makes the model give the same weights every time?)"
     if found:
-        raise _refused(where, found)
+        raise _refused(where, found, _remedy(stored, asked, caller))
 
 
 def _differing_settings(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
@@ -86,10 +114,15 @@ def _differing_settings(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> 
     return [f"its {name} is {_shown(stored[name])}, not {_shown(asked[name])}" for name in both]
 
 
-def _refused(where: str, found: list[str]) -> RankfrontError:
-    return RankfrontError(
-        f"{where} belongs to another study: {'; '.join(found)}; give another --out, or what it was begun with"
-    )
+def _remedy(stored: Mapping[str, Any], asked: Mapping[str, Any], caller: Caller | None) -> str:
+    if caller is None:
+        return "give what it was begun with"
+    both = "budget" in stored and "budget" in asked
+    return caller.elsewhere(str(asked["budget"]) if both and stored["budget"] != asked["budget"] else None)
+
+
+def _refused(where: str, found: list[str], remedy: str) -> RankfrontError:
+    return RankfrontError(f"{where} belongs to another study: {'; '.join(found)}; {remedy}")
 
 
 def _without_content(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ...objectives.errors import RankfrontError
 from ...objectives.metrics.scale import Scale
 from .database import open_storage
 from .errors import shown_url
-from .identity import IDENTITY, check_same, identity_in, keep_identity
+from .identity import IDENTITY, Caller, check_same, identity_in, keep_identity
 
 
 def create_or_resume(
@@ -25,6 +25,7 @@ def create_or_resume(
     costs: Sequence[str],
     identity: dict[str, Any],
     where: str,
+    caller: Caller,
     only_one: bool,
 ) -> Study:
     """Return the study of that name: the stored one if it is of the same identity, else a new one.
@@ -38,6 +39,7 @@ def create_or_resume(
         costs: the metrics that are objectives beside it, to be minimised.
         identity: what the study is known by.
         where: the database, for messages.
+        caller: who asks for it.
         only_one: whether no other study may be stored there.
 
     Raises:
@@ -46,22 +48,22 @@ def create_or_resume(
     known = optuna.get_all_study_names(storage)
     if name not in known:
         if only_one:
-            check_only_study(known, name, where)
+            check_only_study(known, name, where, caller)
         study = _created(storage, name, scale, costs)
         keep_identity(study, identity)
         return study
     study = optuna.load_study(study_name=name, storage=storage)
     if IDENTITY not in study.user_attrs and not study.get_trials(deepcopy=False):
         keep_identity(study, identity)  # its creation was interrupted
-    check_same(identity_in(study), identity, where)
+    check_same(identity_in(study), identity, where, caller)
     keep_identity(study, identity)
     return study
 
 
-def check_only_study(known: Sequence[str], name: str, where: str) -> None:
+def check_only_study(known: Sequence[str], name: str, where: str, caller: Caller) -> None:
     """Refuse a second study in one place; raises `RankfrontError` naming the first."""
     if known and name not in known:
-        raise RankfrontError(f"{where} holds study {known[0]!r}, not {name!r}; give another --out")
+        raise RankfrontError(f"{where} holds study {known[0]!r}, not {name!r}; give {caller.another}")
 
 
 def load_existing(url: str, name: str | None) -> Study:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import nn
@@ -44,7 +44,7 @@ class Finished:
     score: float
     test: float | None
     metrics: Metrics
-    model: nn.Module
+    model: nn.Module = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _finished(settings: FinishArguments, result: Result, finetune: FineTune, pro
         if result.int8:
             model = dequantized(model, objective.dense, chosen.plan)
         checkpoint = Checkpoint(folder / "checkpoint.safetensors", key)
-        what = f"fine-tuning trial {chosen.trial}, steps"
+        what = f"fine-tuning trial {chosen.trial}"
         outcome = objective.finetuned(
             to_device(model, objective.device),
             finetune,

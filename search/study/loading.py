@@ -16,12 +16,12 @@ from ...objectives.errors import RankfrontError
 from ...objectives.kinds.registry import KINDS, kinds_named
 from ..report.progress import Progress
 from ..storage.folder import Folder
-from ..storage.identity import check_settings, identity_in
+from ..storage.identity import Caller, check_settings, identity_in
 from ..storage.source import Source, source_of
 from .options import option
 from .ready import ready_studies
 from .settings import DEFAULT_SEED, Settings
-from .study_file import check_exists, importable, load_source
+from .study_file import check_exists, check_takes, importable, load_source
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -91,11 +91,12 @@ def begun(study: str, settings: Settings, loading: Loading, progress: Progress) 
         RankfrontError: there is no such study, or the folder holds one of other options.
     """
     check_exists(study)
-    settings.torch_device()
     stored = _stored(settings, study if study in ready_studies() else Path(study).stem)
     if settings.out is not None:
-        _check_options(stored, settings, loading)
+        _check_options(stored, settings, loading, study)
     source = _source(study, settings, loading, stored)
+    check_takes(source)
+    settings.torch_device()
     if source.options.get("int8"):
         from ...objectives.export.int8 import check_installed
 
@@ -105,7 +106,7 @@ def begun(study: str, settings: Settings, loading: Loading, progress: Progress) 
         task = load_source(source, settings.device, progress)
         # Without --out the folder follows from the task's name, so only now it is known which study lies there.
         stored = _stored(settings, task.name)
-        _check_options(stored, settings, loading)
+        _check_options(stored, settings, loading, task.name)
         known = _source(study, settings, loading, stored)
         if known != source:
             task = load_source(known, settings.device, progress)
@@ -138,6 +139,7 @@ def stored_task(study: Study, folder: Folder, named: str | None, device: str, pr
             f"{folder.path} must hold a study begun by `rankfront run`, but it was begun in Python: --study FILE names "
             "a file that makes its task, or call rankfront.finish or rankfront.verify(task, folder, …)"
         )
+    check_takes(source)
     with importable(source):
         progress.say(f"loading {source.study} …")
         yield load_source(source, device, progress)
@@ -149,10 +151,11 @@ def _stored(settings: Settings, name: str) -> ExistingStudy | None:
     return read_stored(settings.folder(name), settings.storage)
 
 
-def _check_options(stored: ExistingStudy | None, settings: Settings, loading: Loading) -> None:
+def _check_options(stored: ExistingStudy | None, settings: Settings, loading: Loading, name: str) -> None:
     """Refuse options that are not the stored study's; raises `RankfrontError`."""
     if stored is not None:
-        check_settings(stored.identity, {**settings.asked(), **loading.asked()}, stored.where)
+        caller = Caller(settings.folder(name).path, from_command=True)
+        check_settings(stored.identity, {**settings.asked(), **loading.asked()}, stored.where, caller)
 
 
 def _source(study: str, settings: Settings, loading: Loading, stored: ExistingStudy | None) -> Source:

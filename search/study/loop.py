@@ -18,7 +18,7 @@ from ...objectives.metrics.registry import metric_named
 from ...objectives.objective import Objective
 from ...objectives.outcome import Outcome
 from ...objectives.plan import Plan
-from ..report.format import trial_line
+from ..report.format import flops_note, trial_line
 from ..report.progress import TRIALS, Progress
 from ..results.front import front_of, retained_of
 from ..samplers.asker import Asker
@@ -169,6 +169,7 @@ class TrialLoop:
         line = trial_line(outcome.score, outcome.metrics, self.dense)
         mark = "   on the front so far" if trial.number in self._tidy() else ""
         self.progress.say(f"{label:<18} {line}   {seconds:5.1f} s{mark}")
+        self.progress.say_once("flops", flops_note(plan, outcome.metrics, self.dense))
         return True, ""
 
     def _outcome(self, trial: Trial, slot: int, plan: Plan, label: str) -> tuple[Outcome, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...objectives.described import counted
 from ...objectives.errors import RankfrontError
 from ...objectives.io.files import write_whole
 from ..report.format import trial_line
@@ -30,8 +31,7 @@ def say_outputs(result: Result, progress: Progress) -> None:
         return
     costs = trial_line(best.score, best.metrics, result.dense)
     progress.say(f"best within the budget: trial {best.trial}, validation {costs}")
-    count = len(result.front)
-    progress.say(f"{count} trial{'s' * (count != 1)} on the front: {folder.front}")
+    progress.say(f"{counted(len(result.on_front), 'trial')} on the front: {folder.front}")
     progress.say(f"best model: {folder.best}   page: {folder.report}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 GROUP = "rankfront.studies"
 
@@ -20,12 +21,26 @@ def summary(point: EntryPoint) -> str:
     >>> summary(ready_studies()["digits"])
     "A small CNN on scikit-learn's 8×8 digits, trained on the spot (seconds)."
     """
+    function = defined(content_of(point), point.attr)
+    return ((function and ast.get_docstring(function)) or "").partition("\n")[0]
+
+
+def content_of(point: EntryPoint) -> bytes:
+    """Return the text of a study's file; nothing is imported but its package."""
     spec = importlib.util.find_spec(point.module)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return ""
-    with open(spec.origin, encoding="utf-8") as file:  # noqa: PTH123
-        tree = ast.parse(file.read())
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name == point.attr:
-            return (ast.get_docstring(node) or "").partition("\n")[0]
-    return ""
+        return b""
+    return Path(spec.origin).read_bytes()
+
+
+def defined(content: bytes, name: str) -> ast.FunctionDef | None:
+    """Return the function of that name as a file's text defines it; None where that is not plain to see."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):
+        return None
+    nodes = list(ast.walk(tree))
+    if any(isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store) for node in nodes):
+        return None
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    return functions[0] if len(functions) == 1 and not functions[0].decorator_list else None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from optuna.study import Study
 
+from ...objectives.described import counted
 from ...objectives.device import to_device
 from ...objectives.dry_run import DryRun
 from ...objectives.errors import RankfrontError
@@ -78,6 +79,7 @@ def run(settings: RunArguments) -> Result:  # noqa: D417
     with showing(settings.progress) as progress, warnings_only():
         if (name := task.score.scale.name) in COLUMNS:
             raise RankfrontError(f"a score's name must not be a column's of the tables, but got {name!r}")
+        folder.check()
         stored = read_stored(folder, settings.storage)
         ready = settings.for_task(task, stored)
         found = stored and found_before(stored.rewrites, stored.reasons, stored.layers, task.model)
@@ -91,7 +93,7 @@ def run(settings: RunArguments) -> Result:  # noqa: D417
         url = database_of(folder.path, ready.storage)
         folder.prepare()
         if (known := folder.study_name()) is not None:
-            check_only_study([known], task.name, str(folder.path))
+            check_only_study([known], task.name, str(folder.path), ready.caller)
         worker = Worker(folder, locks_of(folder, ready.storage))
         with worker.alive(), storage_errors(url):
             study = _opened(url, objective, ready, worker)
@@ -114,6 +116,7 @@ def _opened(url: str, objective: Objective, settings: RunSettings, worker: Worke
             settings.objectives[1:],
             {**settings.identity(task), **objective.identity},
             settings.storage or str(folder.database),
+            settings.caller,
             only_one=settings.storage is None,
         )
         study.set_user_attr(TRIALS, settings.trials)
@@ -135,7 +138,7 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: W
     task, folder = objective.task, settings.folder
     done = len(occupied(study))
     if next_slot(study) >= settings.trials:
-        progress.say(f"{done} trials are done, {settings.trials} are asked for: rebuilding the outputs")
+        progress.say(f"{counted(done, 'trial')} done, {settings.trials} asked for: rebuilding the outputs")
     else:
         if done:
             progress.say(f"resuming: {done} of {settings.trials} trials done")

@@ -19,7 +19,7 @@ from ...objectives.metrics.registry import METRICS
 from ..samplers.registry import DEFAULT, SAMPLERS, check_sampler, sampler_name
 from ..space.budget import Budget
 from ..storage.folder import Folder, folder_name
-from ..storage.identity import SCORE
+from ..storage.identity import SCORE, Caller
 from ..storage.source import Source
 from .computing import Computing
 from .options import option
@@ -161,6 +161,11 @@ class RunSettings:
     device: torch.device
     seed: int
     source: Source | None
+
+    @property
+    def caller(self) -> Caller:
+        """Who runs it: see `Caller`."""
+        return Caller(self.folder.path, from_command=self.source is not None)
 
     def identity(self, task: Task) -> dict[str, Any]:
         """Return what must stay the same when a study is resumed, besides model and data; flat."""

@@ -11,21 +11,29 @@ import contextlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...objectives.boundary import place, sentence
+from ...objectives.described import did_you_mean
 from ...objectives.errors import RankfrontError
 from ..storage.source import Source
-from .ready import ready_studies
+from .ready import content_of, defined, ready_studies
 
 if TYPE_CHECKING:
     from ...objectives.task import Task
 
 PATHS = ("data", "weights", "text")
 """The options of a study that are paths."""
+
+
+SWITCHES = ("fold", "int8")
+"""The options that are a task's own fields, true or false."""
+
+OF_TASKS = ("kinds", *SWITCHES)
+"""The options that any study takes."""
 
 
 def load_task(study: str, asked: Mapping[str, Any] | None = None, **offered: Any) -> Task:
@@ -54,7 +62,7 @@ def load_source(source: Source, device: str, progress: object) -> Task:
     """
     given: dict[str, Any] = {name: Path(v) if name in PATHS else v for name, v in source.options.items()}
     kinds = given.pop("kinds", None)
-    switched = {name: value for name in ("fold", "int8") if (value := given.pop(name, None)) is not None}
+    switched = {name: value for name in SWITCHES if (value := given.pop(name, None)) is not None}
     offered: dict[str, Any] = {"seed": source.seed, "device": device, "progress": progress}
     if source.study in ready_studies():  # whose data lies in ./data, seen from where the run was started
         offered["data"] = Path(source.folder) / "data"
@@ -88,10 +96,27 @@ def check_exists(study: str) -> None:
     path = Path(study)
     if study in ready_studies() or (path.suffix == ".py" and path.is_file()):
         return
-    what = "there is no such file" if path.suffix == ".py" else "it is neither"
+    meant = did_you_mean(study, ready_studies()) or ": it is neither"
+    what = ": there is no such file" if path.suffix == ".py" else meant
     raise RankfrontError(
-        f"STUDY must be one of {', '.join(ready_studies())} or a Python file, but got {study!r:.200}: {what}"
+        f"STUDY must be one of {', '.join(ready_studies())} or a Python file, but got {study!r:.200}{what}"
     )
+
+
+def check_takes(source: Source) -> None:
+    """Refuse options that a study does not take, where its file shows which it takes: nothing is run for it.
+
+    Raises:
+        RankfrontError: naming the option; or the file is not the one that the source knows.
+    """
+    ready = ready_studies()
+    if source.study in ready:
+        function = defined(content_of(ready[source.study]), ready[source.study].attr)
+    else:
+        function = defined(source.content(), "study")
+    if function is not None and function.args.kwarg is None:
+        wanted = {argument.arg for argument in (*function.args.args, *function.args.kwonlyargs)}
+        _check_taken(source.study, source.options.keys() - set(OF_TASKS), wanted)
 
 
 def _task(source: Source, asked: Mapping[str, Any], offered: Mapping[str, Any]) -> Task:
@@ -102,9 +127,7 @@ def _task(source: Source, asked: Mapping[str, Any], offered: Mapping[str, Any]) 
     study = ready[name].load() if name in ready else _study_in(Path(name), source.content())
     wanted = inspect.signature(study).parameters if callable(study) else {}
     given = {option: value for option, value in asked.items() if value is not None}
-    for option in given:
-        if option not in wanted:
-            raise RankfrontError(f"study {name} takes no --{option.replace('_', '-')}")
+    _check_taken(name, given, wanted)
     if not isinstance(study, Task):
         if not callable(study):
             raise RankfrontError(
@@ -115,6 +138,12 @@ def _task(source: Source, asked: Mapping[str, Any], offered: Mapping[str, Any]) 
     if not isinstance(study, Task):
         raise RankfrontError(f"study {name} must return a rankfront.Task, but returned {type(study).__name__}")
     return replace(study, name=Path(name).stem) if study.name == "model" and name not in ready else study
+
+
+def _check_taken(name: str, given: Iterable[str], wanted: Container[str]) -> None:
+    for option in given:
+        if option not in wanted:
+            raise RankfrontError(f"study {name} takes no --{option.replace('_', '-')}")
 
 
 def _called(study: Callable[..., object], name: str, keywords: Mapping[str, Any]) -> object:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from ...objectives.described import counted
 from ...objectives.errors import RankfrontError
 from ...objectives.export.int8 import dequantized
 from ...objectives.export.plan_files import model_folders, read_model_files_at
@@ -93,7 +94,11 @@ def _checked(task: Task, result: Result, device: torch.device, progress: Progres
     checks: list[Check] = []
     for done, trial in enumerate(trials):
         progress("verifying the front", done, len(trials))
-        checks += _checks_of(trial, result, objective, here)
+        found = _checks_of(trial, result, objective, here)
+        wrong = sum(not check.holds for check in found)
+        outcome = f"{counted(wrong, 'figure')} wrong" if wrong else f"{counted(len(found), 'figure')} hold"
+        progress.say(f"[{done + 1}/{len(trials)}] trial {trial.trial}  {outcome}")
+        checks += found
     progress("verifying the front", len(trials), len(trials))
     # Where no trial has the score that the budget asks for, none was written as the best.
     written = result.budget.floor is None or result.folder.best.exists()

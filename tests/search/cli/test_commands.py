@@ -12,8 +12,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from rankfront import RankfrontError, Result
 from rankfront.search.cli.main import main
+from rankfront.search.storage.source import Source
 from rankfront.search.study.ready import GROUP, ready_studies
+from rankfront.search.study.study_file import check_takes
 
 STUDY = """
 from rankfront import FineTune, Task
@@ -69,6 +72,55 @@ def test_from_run_to_export(rankfront: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "small.safetensors").exists() and (tmp_path / "small.plan.json").exists()
 
 
+def test_what_the_command_line_says_of_other_options_can_be_typed(rankfront: Cli) -> None:
+    assert rankfront("run", "mine.py", "--trials", "1")[0] == 0
+    code, _, err = rankfront("run", "mine.py", "--budget", "params=70%", "--trials", "2")
+    assert code == 2 and "`rankfront front runs/mine --budget params=70%` gives the best" in err
+    assert "give another --out" in err
+    assert rankfront("front", "runs/mine", "--budget", "params=70%")[0] == 0
+    code, _, err = rankfront("run", "mine.py", "--seed", "3")
+    assert code == 2 and err.endswith("its seed is 0, not 3; give another --out, or what it was begun with\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "refused"),
+    [
+        ("def study(seed): ...", True),
+        ("def study(*, seed, text=None): ...", True),
+        ("def study(seed, data=None): ...", False),
+        ("def study(**options): ...", False),
+        ("import functools\n@functools.cache\ndef study(seed): ...", False),
+        ("def study(seed): ...\nstudy = print", False),
+        ("study = print", False),
+        ("not Python", False),
+    ],
+)
+def test_an_option_that_a_file_does_not_take_is_told_before_it_is_run(tmp_path: Path, code: str, refused: bool) -> None:
+    (tmp_path / "mine.py").write_text(code)
+    source = Source.of_file(tmp_path / "mine.py", options={"data": str(tmp_path), "int8": True})
+    if refused:
+        with pytest.raises(RankfrontError, match="takes no --data"):
+            check_takes(source)
+    else:
+        check_takes(source)
+
+
+def test_verify_says_how_far_it_is(rankfront: Cli, tmp_path: Path) -> None:
+    assert rankfront("run", "mine.py", "--trials", "2")[0] == 0
+    code, out, _ = rankfront("verify", "runs/mine")
+    count = len(Result.open(tmp_path / "runs/mine").on_front)
+    assert code == 0 and f"[{count}/{count}] trial" in out and "figures hold" in out
+    (tmp_path / "mine.py").write_text(STUDY + "\n")
+    code, out, err = rankfront("verify", "runs/mine")
+    assert code == 2 and "it has changed since" in err and "loading" not in out
+
+
+@pytest.mark.parametrize("place", ["/proc/runs", "/sys/runs", "/dev/null/runs"])
+def test_out_where_nothing_can_be_written(rankfront: Cli, place: str) -> None:
+    code, out, err = rankfront("run", "mine.py", "--out", place)
+    assert code == 2 and "out must be a folder" in err and "Errno" not in err and "loading" not in out
+
+
 def test_lists_the_ready_studies(rankfront: Cli) -> None:
     code, out, _ = rankfront("studies")
     assert code == 0
@@ -84,6 +136,9 @@ def test_lists_the_ready_studies(rankfront: Cli) -> None:
             ["run", "nope"],
             f"STUDY must be one of {', '.join(sorted(ready_studies()))} or a Python file, but got 'nope'",
         ),
+        (["run", "digitz"], "but got 'digitz': did you mean digits?"),
+        (["run", "mine.py", "--sampler", "tpee"], "but got 'tpee': did you mean tpe?"),
+        (["run", "mine.py", "--kinds", "svd,tucker"], "but got 'tucker': did you mean tucker2?"),
         (["run", "nope.py"], "there is no such file"),
         (["run", "mine.py", "--budget", "params=5"], "must carry % or one of K, M, G, T"),
         (["run", "mine.py", "--budget", "params=0.1%"], "below the smallest possible plan: params can be at least"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from rankfront import RankfrontError, Result, Task, finish, verify
+import rankfront
+from rankfront import RankfrontError, Result, Task, finish, run, verify
 from rankfront.objectives.identity_keys import CONTENT
 from rankfront.objectives.kinds.registry import KINDS
 from rankfront.search.storage.existing import TRIALS
@@ -52,6 +54,7 @@ def weighted(weight: list[float]) -> nn.Module:
 
 CHANGES: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "activation": ({}, {"model": with_tanh()}, "what the model computes on the same inputs"),
+    "architecture": ({}, {"model": perceptron(width=20)}, "the model.s architecture; give"),
     "weights": ({}, {"model": perceptron(seed=4)}, "the model's weights .does the code"),
     "labels": ({"train": Labelled(0)}, {"train": Labelled(1)}, "the training data's targets"),
     "class weights": ({"loss": weighted([1, 1, 1, 1])}, {"loss": weighted([9, 1, 1, 0])}, "what the loss returns"),
@@ -127,6 +130,28 @@ def test_an_older_versions_study_of_another_model_is_refused(task: Task, old: Pa
         go(replace(task, model=perceptron(seed=4)), old, trials=3)
     with pytest.raises(RankfrontError, match="it differs in the training data"):
         go(replace(task, train=blobs(400, 9)), old, trials=3)
+
+
+def test_two_tasks_without_a_name_are_told_apart_in_pythons_words(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = replace(task, name="model")
+    run(first, budget="params=60%", trials=1, device="cpu", progress=False)
+    other = replace(first, model=perceptron(width=20))
+    with pytest.raises(RankfrontError, match=r"another out= .or, without one, the task another name=.*") as said:
+        run(other, trials=1, device="cpu", progress=False)
+    assert "--" not in str(said.value)
+
+
+def test_another_budget_is_looked_at_without_a_search(task: Task, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    go(task, out, budget="params=60%", trials=2, sampler="knapsack")
+    with pytest.raises(RankfrontError, match=r"its budget is 'params=60%', not 'params=90%'; `(.*)` gives") as said:
+        go(task, out, budget="params=90%", trials=3)
+    (asked,) = re.findall("`(.*)`", str(said.value))
+    assert eval(asked, {"rankfront": rankfront}).trial == Result.open(out).best_trial("params=90%").trial
+    assert "--out" not in str(said.value) and "another out=" in str(said.value)
 
 
 def test_all_that_differs_is_named(task: Task, tmp_path: Path) -> None:

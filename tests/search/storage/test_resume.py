@@ -51,7 +51,7 @@ def test_with_n_done_it_only_rebuilds_the_outputs(
     monkeypatch.setattr("rankfront.objectives.objective.Objective.__call__", None)
     monkeypatch.setattr("rankfront.objectives.objective.Objective.prepare", None)
     run(task, out=tmp_path / "out", device="cpu", trials=3)
-    assert "3 trials are done, 3 are asked for" in capsys.readouterr().out
+    assert "3 trials done, 3 asked for" in capsys.readouterr().out
     assert (tmp_path / "out" / "report.html").exists()
 
 

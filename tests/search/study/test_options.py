@@ -119,7 +119,7 @@ def test_an_option_that_is_not_given_is_the_studys_own(
     result = go(task, tmp_path / "out", trials=2)
     assert result.identity[option] == stored
     assert len(result.trials) == 2
-    with pytest.raises(RankfrontError, match=f"its {option} is .*, not .*; give another --out"):
+    with pytest.raises(RankfrontError, match=f"its {option} is .*, not .*another out="):
         go(task, tmp_path / "out", trials=3, **{option: other})
 
 

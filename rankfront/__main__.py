@@ -1,0 +1,5 @@
+"""``python -m rankfront``: the command line, where the command ``rankfront`` is not on the path."""
+
+from .search.cli.main import main
+
+main()

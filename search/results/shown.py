@@ -1,0 +1,67 @@
+"""The front as a table to read: what ``rankfront front`` and ``print(result)`` show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from ...objectives.described import counted
+from ...objectives.errors import RankfrontError
+from ...objectives.metrics.registry import METRICS
+from .tables import front_rows
+
+if TYPE_CHECKING:
+    from .result import Result
+
+WIDTH = 160
+"""Characters of a line where no terminal says how many it has."""
+
+
+def front_shown(result: Result, rows: Sequence[dict[str, float]], best: int | None) -> Table:
+    """Return rows of the front with the dense model below them, in words and units; an arrow at the best trial."""
+    scale, dense = result.scale, result.dense
+    tested = f"test_{scale.name}"
+    has_test = any(tested in row for row in rows)
+    columns = [
+        "trial",
+        f"validation {scale.name}",
+        *([tested.replace("_", " ")] if has_test else []),
+    ]
+    table = Table(*columns, *dense.costs, box=None, pad_edge=False)
+    for column in table.columns:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(
+            ("→ " if row["trial"] == best else "") + str(int(row["trial"])),
+            *(scale.show(row[name]) for name in (scale.name, tested) if name in row),
+            *(f"{METRICS[name].show(row[name])}  {row[f'{name}_pct']:5.3g} %" for name in dense.costs),
+        )
+    scores = [dense.score, *([result.test_score(None)] if has_test else [])]
+    table.add_row(
+        "dense",
+        *(scale.show(score) for score in scores),
+        *(f"{METRICS[name].show(dense.metrics[name])}    100 %" for name in dense.costs),
+    )
+    return table
+
+
+def headline(result: Result) -> str:
+    """Return what a result is, on one line."""
+    trials = counted(len(result.records), "trial")
+    return f"<Result of {result.study.study_name!r}: {trials}, {len(result.on_front)} on the front>"
+
+
+def as_text(result: Result) -> str:
+    """Return what a result is, and its front, as plain text."""
+    try:
+        best = result.best_trial().trial
+    except RankfrontError:  # no trial keeps the budget, or has the score that it asks for
+        best = None
+    table = front_shown(result, front_rows(result), best)
+    console = Console(width=WIDTH, highlight=False, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join([headline(result), *(line.rstrip() for line in captured.get().splitlines())])
