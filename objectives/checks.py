@@ -58,7 +58,9 @@ def check_loss(task: Task, dense: nn.Module, few: Few) -> None:
     """
     for batch in few.held:
         outputs = _accepted("training", dense, batch, lambda batch=batch: _in_training(task, dense, batch))
-        _fits("loss", outputs, batch, lambda outputs=outputs, batch=batch: _try_loss(task, outputs, batch.targets))
+        _fits(
+            "loss", outputs, batch, lambda outputs=outputs, batch=batch: _try_loss(task, dense, outputs, batch.targets)
+        )
 
 
 MOST_TEST = 256
@@ -170,7 +172,7 @@ def _in_training(task: Task, dense: nn.Module, batch: Batch) -> Any:
         return task.criterion.forward(dense, batch)
 
 
-def _try_loss(task: Task, outputs: Any, targets: Any) -> None:
+def _try_loss(task: Task, dense: nn.Module, outputs: Any, targets: Any) -> None:
     """Raise `RankfrontError` where the loss is not one number that depends on the model's outputs."""
     criterion = task.criterion
     logits = main_output(outputs)
@@ -185,10 +187,17 @@ def _try_loss(task: Task, outputs: Any, targets: Any) -> None:
             f"the loss of the dense model must be finite on the training data, but it is {float(value.detach())}"
         )
     trains = task.finetune.total_steps(task.train) > 0
-    if trains and not value.requires_grad and any(tensor.requires_grad for tensor in tensors_of(outputs)):
-        raise RankfrontError(
-            "the loss must have a gradient with respect to the model's outputs, but has none (does it call .item()?)"
-        )
+    if trains and not value.requires_grad:
+        if any(tensor.requires_grad for tensor in tensors_of(outputs)):
+            raise RankfrontError(
+                "the loss must have a gradient with respect to the model's outputs, but has none (does it call "
+                ".item()?)"
+            )
+        if any(parameter.requires_grad for parameter in dense.parameters()):
+            raise RankfrontError(
+                "the model's outputs must have a gradient in training, but have none (no_grad, inference_mode or "
+                "detach() in its forward?): take that away, or train nothing by FineTune(epochs=0)"
+            )
     _check_shapes("loss", criterion, outputs, targets)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from .data.content import fingerprints_of
 from .data.few import Few
 from .data.structure import apply, place, tensors_of
+from .model.independent import Foreign
 from .model.outputs import main_output
 from .model.plain.same import same, tolerance
 from .task import DEFAULT_CALIBRATION
@@ -41,6 +42,7 @@ def warnings_on(task: Task, dense: nn.Module, train: Few, validation: Few) -> It
         lambda: _same_data(task, train, validation),
         lambda: _calibration(task),
         lambda: _depends(dense, validation),
+        lambda: _unregistered(dense, validation),
     )
     for check in checks:
         if said := check():
@@ -130,6 +132,20 @@ def _depends(dense: nn.Module, validation: Few) -> str:
     return (
         "the model's output on a sample depends on the others in its batch, in eval mode, too (a batch norm that uses "
         "the batch's statistics?): scores depend on the batch size"
+    )
+
+
+@torch.no_grad()
+def _unregistered(dense: nn.Module, validation: Few) -> str:
+    """Return a warning on a model that computes with a parameter that it does not hold."""
+    with Foreign([*dense.parameters(), *dense.buffers()]) as foreign:
+        apply(dense, validation.held[0].inputs)
+    if foreign.unregistered is None:
+        return ""
+    return (
+        f"the model computes with a parameter {tuple(foreign.unregistered.shape)} that is not registered in it (of a "
+        "module in a list or a dict, or made in forward?): nothing counts, factorizes, trains or saves it, "
+        "nn.ModuleList and nn.ModuleDict register modules"
     )
 
 

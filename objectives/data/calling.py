@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +30,9 @@ def apply(model: nn.Module, inputs: Inputs, **more: Any) -> Any:
         if isinstance(inputs, tuple) and not isinstance(inputs, PackedSequence):
             return model(*inputs, **more) if _by_position(model, inputs) else model(inputs, **more)
         if isinstance(inputs, Mapping):
-            return model(**{**inputs, **more}) if _by_keywords(model, inputs) else model(inputs, **more)
+            if _by_keywords(model, inputs):
+                return model(**{**inputs, **more})
+            return model(copy.copy(inputs), **more)  # which it may empty
         return model(inputs, **more)
     except Exception as error:
         note_on(error, "the model", inputs, *filter(None, [more]))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..data.structure import Inputs, apply, tensors_of
+from ..errors import RankfrontError
+from ..model.copying import copied
 from ..model.finding import Layers
 from ..model.layer import Layer
 from ..model.mode import in_eval
+from ..model.plain.same import computed, same, tolerance
 from ..model.replace import can_carry
 from ..model.stand_in import Computing, readings
 from ..plan import Choice, Plan
@@ -32,11 +36,13 @@ def without_inapplicable(layers: Layers, kinds: Sequence[Kind]) -> Layers:
 
 
 def without_unreplaceable(model: nn.Module, layers: Layers, example: Inputs, kinds: Sequence[Kind]) -> Layers:
-    """Return the layers without those whose replacement makes the model fail on one sample.
+    """Return the layers without those whose replacement makes the model fail on one sample, or do something else.
 
-    Such as the fast path of ``nn.TransformerEncoderLayer``, or a hook that computes with the layer's weight. A model
-    may read the layer's geometry, and the shape, dtype and device of its weight (see `stand_in`).
+    Such as the fast path of ``nn.TransformerEncoderLayer``, a hook that computes with the layer's weight, or a forward
+    that asks ``isinstance(layer, nn.Linear)``. A model may read the layer's geometry, and the shape, dtype and device
+    of its weight (see `stand_in`).
     """
+    expected = _repeatable(model, example)
     carried = {layer.name: _can_carry(layer, kinds) for layer in layers}
     refused = {name: reason for name, (possible, reason) in carried.items() if not possible}
     before: list[Plan] = []
@@ -47,8 +53,8 @@ def without_unreplaceable(model: nn.Module, layers: Layers, example: Inputs, kin
             if taking and layer.name not in refused:
                 choices[layer.name] = Choice(taking[at].name, taking[at].smallest(layer))
         plan = Plan(choices)
-        if plan not in before and not _runs(model, plan, example)[0]:
-            tried = {name: _runs(model, Plan({name: choice}), example) for name, choice in choices.items()}
+        if plan not in before and not _stands(model, plan, example, expected)[0]:
+            tried = {n: _stands(model, Plan({n: choice}), example, expected) for n, choice in choices.items()}
             refused |= {
                 name: f"the model fails when it is replaced: {why}" for name, (runs, why) in tried.items() if not runs
             }
@@ -68,14 +74,48 @@ def _can_carry(layer: Layer, kinds: Sequence[Kind]) -> tuple[bool, str]:
     return True, ""
 
 
+def _repeatable(model: nn.Module, example: Inputs) -> list[Tensor] | None:
+    """Return what copies of the model compute on one sample; None where it is not the same each time."""
+    try:
+        first, again = (computed(copied(model), [example]) for _ in range(2))
+    except Exception:  # said by the traced passes
+        return None
+    return first if same(first, again, tolerance(first)) else None
+
+
+def _stands(model: nn.Module, plan: Plan, example: Inputs, expected: list[Tensor] | None) -> tuple[bool, str]:
+    """Return whether a plan's modules can stand in their layers' places, and why not."""
+    runs, why = _runs(model, plan, example)
+    if not runs or expected is None:
+        return runs, why
+    trial = _empty(model, plan)
+    for name in plan:
+        trial.get_submodule(name).register_forward_hook(_as(model.get_submodule(name)), prepend=True, with_kwargs=True)
+    if same(expected, computed(trial, [example]), tolerance(expected)):
+        return True, ""
+    return False, "it asks for the layer's type, or computes with its parameters"
+
+
+@torch.no_grad()
+def _empty(model: nn.Module, plan: Plan) -> nn.Module:
+    """Return the model in a plan's shape, with factors of zero."""
+    trial = skeleton(model, plan)
+    for tensor in (t for name in plan for t in trial.get_submodule(name).state_dict(keep_vars=True).values()):
+        tensor.zero_()
+    return trial
+
+
+def _as(dense: nn.Module) -> Callable[..., Any]:
+    """Return a hook by which a module gives what the dense one gives, before the user's own hooks."""
+    return lambda module, given, keywords, output: type(dense).forward(dense, *given, **keywords)
+
+
 @torch.no_grad()
 def _runs(model: nn.Module, plan: Plan, example: Inputs) -> tuple[bool, str]:
-    """Return whether the model runs in a plan's shape, with factors of zero, and why not."""
+    """Return whether the model runs in a plan's shape, and why not."""
     try:
-        trial = in_eval(skeleton(model, plan))
+        trial = in_eval(_empty(model, plan))
         layers = [trial.get_submodule(name) for name in plan]
-        for tensor in (t for layer in layers for t in layer.state_dict(keep_vars=True).values()):
-            tensor.zero_()
         backwards = any(layer._backward_hooks or layer._backward_pre_hooks for layer in layers)
         with torch.set_grad_enabled(backwards):
             with readings() as read:
@@ -94,6 +134,8 @@ def _runs(model: nn.Module, plan: Plan, example: Inputs) -> tuple[bool, str]:
             with readings(0.0):  # functions that a mode does not see, or that take another way under one
                 if not _finite(outputs) and _finite(tensors_of(apply(trial, example))):
                     return False, "it computes with the weight"
+    except RankfrontError:  # a copy cannot be made
+        raise
     except Exception as error:
         return False, f"{type(error).__name__}: {error}".splitlines()[0][:120]
     return True, ""

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from torch import nn
+from torch.jit import ScriptModule
 
 from ..model.finding import Layers
 from ..model.stored import Stored
@@ -89,6 +90,8 @@ def why_dense(
         return "embedding", "its rows are looked up, nothing is multiplied by them"
     if small:
         return kind, "too small for a factorization to save parameters"
+    if isinstance(module, ScriptModule):
+        return kind, "what it computes is scripted: give the module that was scripted to have it factorized"
     own = name.rpartition(".")[2]
     if reason == "a depthwise convolution":
         return "depthwise convolution", "each channel has its own small kernel"

@@ -6,7 +6,7 @@ import contextlib
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, ClassVar, cast, final
 
 from .amounts import SI
 from .metric import Metric, Predictor, Subject
@@ -76,10 +76,17 @@ def _counted(model: nn.Module, example: Inputs) -> int:
     from ..model.mode import in_eval
 
     counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten._grouped_mm: _grouped_mm_flops})
+    counter.mod_tracker = cast(Any, _Untracked())
     with fixed_seed(0), counter, torch.no_grad():
         # Torch's counter fails on a view of a parameter that is trained, as a layer may be called with.
         apply(in_eval(model).requires_grad_(False), example)
     return counter.get_total_flops()
+
+
+class _Untracked(contextlib.nullcontext[None]):
+    """In place of torch's hooks on every module, beside which a forward cannot call ``torch.autograd.grad``."""
+
+    parents: ClassVar[frozenset[str]] = frozenset(("Global",))
 
 
 def _grouped_mm_flops(a: Sequence[int], b: Sequence[int], *_: object, out_shape: object = None, **__: object) -> int:

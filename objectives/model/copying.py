@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import RankfrontError
@@ -30,13 +31,18 @@ def copied(model: Network, memo: dict[int, Any] | None = None) -> Network:
     for tensor in (t for module in model.modules() for value in vars(module).values() for t in _computed(value)):
         memo.setdefault(id(tensor), tensor.detach().clone())
     try:
-        return copy.deepcopy(model, memo)
+        with torch.enable_grad():  # by which a scripted part knows which of its parameters are trained
+            found = copy.deepcopy(model, memo)
     except Exception as error:  # whatever a stranger's __deepcopy__ or __reduce__ raises
         what = next(_cannot_be_copied(model), f"it: {type(error).__name__}: {error}")
         raise RankfrontError(
             f"the model must be one that copy.deepcopy copies, but does not copy {what}; remove that before, "
             "or give its class a __deepcopy__"
         ) from error
+    for parameter in found.parameters():
+        if not parameter.is_leaf:  # of a scripted part: computed of the original's
+            parameter.detach_().requires_grad_()
+    return found
 
 
 def _computed(value: object) -> Iterator[Tensor]:

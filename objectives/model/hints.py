@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -15,6 +16,11 @@ def of_inputs(model: nn.Module, inputs: Any) -> str:
     """Return a sentence's end on inputs of another type or layout than the model takes; nothing where they fit."""
     weights = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     tensors = tensors_of(inputs)
+    two = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
+    if two and isinstance(inputs, Mapping) and "decoder_input_ids" not in inputs:
+        return (
+            ": an encoder-decoder model also takes decoder_input_ids, the labels shifted right: give them in the batch"
+        )
     first = next((t for t in tensors if t.is_floating_point()), None)
     if weights is not None and first is not None and first.dtype != weights:
         return f": the inputs are {_name(first.dtype)}, the weights {_name(weights)}: give inputs.to({weights})"

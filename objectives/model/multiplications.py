@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.overrides import TorchFunctionMode
 
 MULTIPLYING = re.compile(
@@ -62,9 +63,10 @@ class Multiplications(TorchFunctionMode):
         self._spans: dict[int, list[tuple[int, int, str]]] = {}
         self._derived: dict[int, tuple[Tensor, frozenset[str]]] = {}
         for name, parameter in parameters:
-            if parameter.numel() and parameter.device.type != "meta":
+            storage = storage_of(parameter)
+            if storage is not None:
                 start = int(parameter.storage_offset())
-                spans = self._spans.setdefault(_storage(parameter), [])
+                spans = self._spans.setdefault(storage, [])
                 if all(start != other for other, _, _ in spans):
                     spans.append((start, start + parameter.numel(), name))
 
@@ -73,14 +75,14 @@ class Multiplications(TorchFunctionMode):
         keywords = kwargs or {}
         name = getattr(func, "__name__", "")
         if MULTIPLYING.fullmatch(name):
-            operands = list(_tensors([*args, *keywords.values()]))
+            operands = list(tensors_in([*args, *keywords.values()]))
             for operand in operands[1:] if NOT_FIRST.fullmatch(name) and args else operands:
                 for parameter in self._of(operand):
                     self.uses.setdefault(parameter, []).append(Use(name, tuple(operand.shape), len(self.inside) > 0))
             return func(*args, **keywords)
         result = func(*args, **keywords)
         if name not in LOOKUPS and name not in ("__get__", "__set__"):
-            self._derive(list(_tensors([*args, *keywords.values()])), result)
+            self._derive(list(tensors_in([*args, *keywords.values()])), result)
         return result
 
     def _derive(self, operands: list[Tensor], result: Any) -> None:
@@ -90,31 +92,42 @@ class Multiplications(TorchFunctionMode):
         sources = [self._of(t) for t in numbers]
         if not numbers or not all(sources) or (indices and max(t.ndim for t in numbers) < 3):
             return  # rows picked from a matrix are a table's: data
-        for tensor in _tensors([result]):
-            if tensor.is_floating_point() and tensor.numel() and not self._of(tensor):
+        for tensor in tensors_in([result]):
+            storage = storage_of(tensor)
+            if tensor.is_floating_point() and storage is not None and not self._of(tensor):
                 # The tensor is kept, so that no other takes its storage's address.
-                self._derived[_storage(tensor)] = tensor, frozenset().union(*sources)
+                self._derived[storage] = tensor, frozenset().union(*sources)
 
     def _of(self, tensor: Tensor) -> frozenset[str]:
         """Return the parameters that a tensor is a view of, or computed of."""
-        if not tensor.numel() or tensor.device.type == "meta" or tensor.layout != torch.strided:
+        storage = storage_of(tensor)
+        if storage is None:
             return frozenset()
-        storage, at = _storage(tensor), tensor.storage_offset()
+        at = tensor.storage_offset()
         inside = frozenset(name for start, end, name in self._spans.get(storage, ()) if start <= at < end)
         return inside or self._derived.get(storage, (None, frozenset[str]()))[1]
 
 
-def _storage(tensor: Tensor) -> int:
+def storage_of(tensor: Tensor) -> int | None:
+    """Return where the numbers of a tensor, or of what it is a view of, are; None of one that has no place of its own.
+
+    Such as one without numbers, or one that ``torch.func.vmap`` or ``grad`` wraps.
+    """
+    if not tensor.numel() or tensor.device.type == "meta" or tensor.layout != torch.strided:
+        return None
+    if is_functorch_wrapped_tensor(tensor):
+        return None
     with torch._C.DisableTorchFunction():
         return tensor.untyped_storage().data_ptr()
 
 
-def _tensors(items: Any) -> Iterator[Tensor]:
+def tensors_in(items: Any) -> Iterator[Tensor]:
+    """Yield the tensors among a function's arguments, those in lists and tuples, too."""
     for item in items:
         if isinstance(item, Tensor):
             yield item
         elif isinstance(item, (list, tuple)):
-            yield from _tensors(item)
+            yield from tensors_in(item)
 
 
 def matrices_of(shape: tuple[int, ...], operand: tuple[int, ...], function: str) -> tuple[int, int]:

@@ -74,7 +74,8 @@ def replaced(
             are, new biases where its bias is. False: as the new module has it.
 
     Raises:
-        RankfrontError: an attribute that the user set has the name of one that the new module needs.
+        RankfrontError: an attribute that the user set has the name of one that the new module needs; or the model's
+            own ``__deepcopy__`` does not pass on what it is given.
     """
     # A deep copy that already knows what stands for a module puts it wherever that module is used: in containers,
     # under several names, at the root. Hooks are copied with the same memory, so bound methods point into the copy.
@@ -86,6 +87,13 @@ def replaced(
         pairs.setdefault(id(new), ((originals or {}).get(path, old), old, new))
         memo |= {id(parameter): parameter for parameter in new.parameters()}
     found = copied(model, memo)
+    made = {id(module) for module in found.modules()}
+    for path, new in instead.items():
+        if id(new) not in made:
+            raise RankfrontError(
+                f"the model's __deepcopy__ must copy each part by copy.deepcopy(part, memo), but makes {path} anew: "
+                "pass the memo on, or take the __deepcopy__ away"
+            )
     for original, old, new in pairs.values():
         _carry_over(original, old, new, memo)
         if keep_trained:

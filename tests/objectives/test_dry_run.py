@@ -451,3 +451,46 @@ def test_rounding_of_the_models_own_type_is_no_word_worth(
     assert dry_run(task(Rounded(dtype, rounding, out or dtype))) == []
     (said,) = dry_run(task(Rounded(dtype, more, out or dtype)))
     assert "depends on the others in its batch" in said
+
+
+@pytest.mark.parametrize("without", [torch.no_grad(), torch.inference_mode()], ids=["no_grad", "inference_mode"])
+def test_a_forward_without_gradients_trains_nothing(without: Any) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = trained_perceptron()
+
+        def forward(self, x: Tensor) -> Tensor:
+            with without:
+                return self.net(x)
+
+    assert "the model's outputs must have a gradient in training, but have none" in refused(lambda: task(Net()))
+    assert dry_run(task(Net(), finetune=FineTune(epochs=0))) == []
+
+
+def test_a_model_that_takes_its_inputs_out_of_their_mapping() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = trained_perceptron()
+
+        def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+            return self.net(inputs.pop("x"))
+
+    assert dry_run(task(Net(), train=({"x": X}, Y), validation=({"x": HELD_OUT[0]}, HELD_OUT[1]))) == []
+
+
+def test_a_model_that_differentiates_in_its_forward() -> None:
+    class Forces(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Sequential(nn.Linear(12, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.enable_grad():
+                x = x.detach().requires_grad_()
+                return torch.autograd.grad(self.net(x).sum(), x, create_graph=True)[0]
+
+    score: Any = lambda outputs, targets: -float(nn.functional.mse_loss(outputs, targets))  # noqa: E731
+    given = {"train": (X, X), "validation": (HELD_OUT[0],) * 2, "loss": nn.functional.mse_loss, "score": score}
+    assert float(Objective(task(Forces(), **given), device=CPU).costs.dense["flops"]) > 2 * 3 * 12 * 16

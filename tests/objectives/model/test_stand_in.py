@@ -204,3 +204,49 @@ def test_of_hugging_face_networks_no_layer_stays_dense_for_what_is_read_of_it(na
     for kind in ("svd", "tt"):
         found = small(model, layers, kind).eval()
         assert bool(torch.isfinite(found(**example)[0]).all())
+
+
+ASKS: dict[str, Callable[[nn.Linear, Tensor], Tensor]] = {
+    "a subclass": lambda fc, x: torch.relu(fc(x)) if isinstance(fc, nn.Linear) else fc(x),
+    "a type": lambda fc, x: torch.relu(fc(x)) if type(fc) is nn.Linear else fc(x),
+    "a name": lambda fc, x: torch.relu(fc(x)) if type(fc).__name__ == "Linear" else fc(x),
+    "its parameters": lambda fc, x: fc(x) + sum(p.square().sum() for p in fc.parameters()),
+    "how many": lambda fc, x: fc(x) * len(list(fc.modules())),
+    "called with others": lambda fc, x: torch.func.functional_call(
+        fc, {name: 2 * p for name, p in fc.named_parameters()}, (x,)
+    ),
+}
+
+
+@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
+def test_a_layer_that_the_model_treats_by_its_type_or_parameters_is_not_replaced(
+    ask: Callable[[nn.Linear, Tensor], Tensor],
+) -> None:
+    class Asks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.other = nn.Linear(12, 8), nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.other(ask(self.fc, x))
+
+    kinds = tuple(kind for kind in KINDS.values() if kind.name not in ("stored", "tt"))
+    layers = replaceable(Asks().eval(), torch.randn(1, 12), kinds)
+    assert [layer.name for layer in layers] == ["other"]
+    assert "asks for the layer's type, or computes with its parameters" in layers.left_dense["fc"]
+
+
+def test_hooks_random_outputs_and_state_are_no_reason_to_leave_a_layer_dense() -> None:
+    class Counts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(12, 8)
+            self.register_buffer("calls", torch.zeros(()))
+            self.fc.register_forward_pre_hook(lambda module, given: (2 * given[0],))
+            self.fc.register_forward_hook(lambda module, given, output: output.clamp(0, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.calls += 1
+            return self.fc(x) * self.calls + torch.randn(len(x), 8)
+
+    assert len(replaceable(Counts().eval(), torch.randn(1, 12))) == 1

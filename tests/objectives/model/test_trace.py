@@ -244,3 +244,19 @@ def test_a_loader_of_single_samples_shows_every_expert() -> None:
     loader = DataLoader(TensorDataset(x, y), batch_size=1)
     found = Objective(Task(model, loader, (x, y)), device=CPU)
     assert {f"experts.{i}.0" for i in range(4)} <= set(found.by_name)
+
+
+def test_what_vmap_wraps_is_passed_over() -> None:
+    class Ensemble(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = nn.ModuleList(nn.Linear(6, 4) for _ in range(3))
+            self.out = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            state = torch.func.stack_module_state(list(self.parts))
+            call = torch.func.functional_call
+            return self.out(torch.func.vmap(lambda p, b: call(self.parts[0], (p, b), (x,)))(*state).mean(0))
+
+    found = find_layers(Ensemble(), torch.randn(1, 6))
+    assert "out" in [layer.name for layer in found]
