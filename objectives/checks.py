@@ -21,6 +21,7 @@ from .metrics.evaluation import evaluate
 from .metrics.whole_split import check_memory
 from .model.copying import copied
 from .model.hints import of_inputs, of_targets
+from .model.independent import check_passes
 from .model.outputs import class_dimension, main_output
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def check_loss(task: Task, dense: nn.Module, few: Few) -> None:
         RankfrontError: the model refuses the data or gives no finite numbers, or the loss refuses its outputs.
     """
     for batch in few.held:
-        outputs = _accepted("training", dense, batch, lambda batch=batch: _in_training(task, dense, batch))
+        outputs = _accepted(task, "training", dense, batch, lambda batch=batch: _in_training(task, dense, batch))
         _fits(
             "loss", outputs, batch, lambda outputs=outputs, batch=batch: _try_loss(task, dense, outputs, batch.targets)
         )
@@ -90,7 +91,8 @@ def check_score(task: Task, dense: nn.Module, few: Few, batch_size: int, split: 
     """
     score, data = task.score, getattr(task, split)
     passed = [
-        (_accepted(split, dense, batch, lambda batch=batch: apply(dense, batch.inputs)), batch) for batch in few.held
+        (_accepted(task, split, dense, batch, lambda inputs=batch.inputs: apply(dense, inputs)), batch)
+        for batch in few.held
     ]
     outputs, batch = passed[0]
     if score.keeps_outputs:
@@ -124,7 +126,7 @@ def check_score(task: Task, dense: nn.Module, few: Few, batch_size: int, split: 
     return few_do
 
 
-def _accepted(data: str, dense: nn.Module, batch: Batch, run: Callable[[], Any]) -> Any:
+def _accepted(task: Task, data: str, dense: nn.Module, batch: Batch, run: Callable[[], Any]) -> Any:
     try:
         outputs = run()
     except RankfrontError:
@@ -132,6 +134,7 @@ def _accepted(data: str, dense: nn.Module, batch: Batch, run: Callable[[], Any])
     except Exception as error:
         if exhausted(error):
             raise told(error) from error
+        check_passes(task.model, (task.train.example(), batch.inputs))
         what = "a sample" if batch.samples == 1 else f"a batch of {batch.samples} samples"
         raise RankfrontError(
             f"the model must accept {what} of the {data} data, but: "

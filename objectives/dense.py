@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from .data.randomness import fixed_seed
-from .data.structure import Inputs, place
+from .data.structure import Inputs
 from .kinds.coverage import Coverage, coverage
 from .kinds.kind import Kind
 from .kinds.left_dense import LeftDense
@@ -19,7 +19,7 @@ from .kinds.probe import without_inapplicable, without_unreplaceable
 from .kinds.registry import kinds_named
 from .kinds.why_dense import left_dense
 from .model.finding import Layers, find_layers
-from .model.independent import check_independent, check_passes
+from .model.independent import check_independent
 from .model.layer import TYPES
 from .model.mode import in_eval
 from .model.plain.form import Found, Rewrites
@@ -63,10 +63,7 @@ def dense_of(task: Task, example: Inputs, found: Found | None = None) -> Dense:
         RankfrontError: the model cannot be copied, or refuses its data.
     """
     singles, together = _drawn(task)
-    device = next((parameter.device for parameter in task.model.parameters()), "cpu")
-    first, batch = place(example, device), place(together, device)
-    check_independent(task.model, first)
-    check_passes(task.model, (first, batch))
+    check_independent(task.model, example)
     plain, made = _plain(task, [example, together], found)
     model = in_eval(plain.cpu())  # wherever it was trained: on the CPU the traced passes run
     kinds = kinds_named(task.kinds)

@@ -48,6 +48,7 @@ def calibrate(
     hooks = []
     for key, (layer, statistic) in layers.items():
 
+        @torch.no_grad()  # whatever the model's forward enables
         def note(
             _: nn.Module,
             inputs: tuple[Tensor, ...],

@@ -16,12 +16,13 @@ from torch.overrides import TorchFunctionMode
 
 from ..boundary import sentence
 from ..data.randomness import fixed_seed
-from ..data.structure import Inputs, apply, tensors_of
+from ..data.structure import Inputs, apply, place, tensors_of
 from ..described import described
 from ..errors import RankfrontError
 from .copying import copied
 from .mode import in_eval
 from .multiplications import storage_of, tensors_in
+from .plain.same import same
 from .stand_in import HARMLESS
 
 
@@ -33,15 +34,15 @@ def check_independent(model: nn.Module, example: Inputs) -> None:
 
     Args:
         model: the user's; it stays as it is.
-        example: inputs of one sample, on the model's device. What is wrong with them is not said here.
+        example: inputs of one sample. What is wrong with them is not said here.
     """
-    copy = in_eval(copied(model))
-    before = [*copy.parameters(), *copy.buffers()]
-    given = tensors_of(example)
+    copy, example = in_eval(copied(model)), _there(model, example)
+    own = [*copy.parameters(), *copy.buffers()]
+    given = [t for t in tensors_of(example) if t.layout == torch.strided and not t.is_nested]
     kept = [tensor.clone() for tensor in given]
-    with Foreign(before, model.named_parameters()) as foreign, fixed_seed(0), contextlib.suppress(Exception):
+    with Foreign(own, model.named_parameters()) as foreign, fixed_seed(0), contextlib.suppress(Exception):
         apply(copy, example)
-    changed = next((t for t, before in zip(given, kept, strict=True) if not torch.equal(t, before)), None)
+    changed = next((t for t, was in zip(given, kept, strict=True) if not same([was], [t], 0.0)), None)
     if changed is not None:
         for tensor, was in zip(given, kept, strict=True):
             tensor.copy_(was)
@@ -70,10 +71,10 @@ def check_passes(model: nn.Module, samples: Iterable[Inputs]) -> None:
 
     Args:
         model: the user's; it stays as it is.
-        samples: inputs, on the model's device.
+        samples: inputs, in the order in which they are passed.
     """
     kept = in_eval(copied(model))
-    for inputs in samples:
+    for inputs in (_there(model, sample) for sample in samples):
         try:
             apply(kept, inputs)
         except Exception as error:
@@ -85,6 +86,11 @@ def check_passes(model: nn.Module, samples: Iterable[Inputs]) -> None:
                 "the model must not need what an earlier pass left in it (a hidden state, a cache), but accepts "
                 f"{described(inputs)} only as its first inputs: {sentence(error)}; let forward begin anew"
             ) from error
+
+
+def _there(model: nn.Module, inputs: Inputs) -> Inputs:
+    """Return inputs where the model is."""
+    return place(inputs, next((parameter.device for parameter in model.parameters()), "cpu"))
 
 
 @final
@@ -101,7 +107,7 @@ class Foreign(TorchFunctionMode):
         self.name: str | None = None
         """The first of the others that was computed with."""
         self.unregistered: Tensor | None = None
-        """The first parameter that was computed with and is in neither network."""
+        """The first trained parameter that was computed with and is in neither network."""
         self._own = {storage_of(tensor) for tensor in own}
         self._others = {storage_of(tensor): name for name, tensor in others}
 
@@ -113,6 +119,7 @@ class Foreign(TorchFunctionMode):
                 if storage in self._own or storage is None:
                     continue
                 self.name = self.name or self._others.get(storage)
-                if self.unregistered is None and type(tensor) is nn.Parameter and storage not in self._others:
+                stray = type(tensor) is nn.Parameter and tensor.requires_grad and storage not in self._others
+                if stray and self.unregistered is None:
                     self.unregistered = tensor
         return func(*args, **(kwargs or {}))

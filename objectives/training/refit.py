@@ -73,6 +73,7 @@ def refit(
 
     steps = LockStep(solve)
 
+    @torch.no_grad()  # whatever the model's forward enables
     def arrive(name: str, rows: dict[str, dict[int, Tensor]], found: Callable[[], Tensor]) -> None:
         run = steps.running // 2
         if not steps.has_passed(name) and run not in rows[name]:  # else a second call

@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from rankfront import FineTune, RankfrontError, Split, Task
+from rankfront import Choice, FineTune, Plan, RankfrontError, Split, Task
 from rankfront.objectives.checks import MOST_TEST
 from rankfront.objectives.dry_run import DryRun
 from rankfront.objectives.export.model_files import save_weights
 from rankfront.objectives.failing import failing, failure
 from rankfront.objectives.io import tensors
+from rankfront.objectives.kinds.registry import KINDS
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.warnings import at_chance
 from rankfront.search.storage.warnings import warnings_of
@@ -493,4 +494,8 @@ def test_a_model_that_differentiates_in_its_forward() -> None:
 
     score: Any = lambda outputs, targets: -float(nn.functional.mse_loss(outputs, targets))  # noqa: E731
     given = {"train": (X, X), "validation": (HELD_OUT[0],) * 2, "loss": nn.functional.mse_loss, "score": score}
-    assert float(Objective(task(Forces(), **given), device=CPU).costs.dense["flops"]) > 2 * 3 * 12 * 16
+    objective = Objective(task(Forces(), **given), device=CPU)
+    assert float(objective.costs.dense["flops"]) > 2 * 3 * 12 * 16
+    objective.prepare()
+    plan = Plan({name: Choice("svd", KINDS["svd"].smallest(layer)) for name, layer in objective.by_name.items()})
+    assert math.isfinite(objective(plan, 0).score)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.jit import ScriptModule
 
 from ...data.structure import Inputs
 from .same import computed
@@ -28,13 +29,17 @@ class Input(NamedTuple):
 
 
 def inputs_of(model: nn.Module, modules: Iterable[nn.Module], samples: Sequence[Inputs]) -> dict[int, Input]:
-    """Run a model on samples; return what each module's ``forward`` is first called with, by the module's ``id``."""
+    """Run a model on samples; return what each module's ``forward`` is first called with, by the module's ``id``.
+
+    A scripted module is passed over.
+    """
     found: dict[int, Input] = {}
 
     def note(module: nn.Module, positional: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         found.setdefault(id(module), Input(positional, keywords))
 
-    hooks = [module.register_forward_pre_hook(note, with_kwargs=True) for module in modules]
+    plain = [module for module in modules if not isinstance(module, ScriptModule)]  # which takes no hooks
+    hooks = [module.register_forward_pre_hook(note, with_kwargs=True) for module in plain]
     try:
         if hooks:
             computed(model, samples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import weakref
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,11 @@ from torch.nn import functional
 
 from rankfront import FineTune, RankfrontError, Task, load
 from rankfront.objectives.model.independent import Foreign, check_independent, check_passes
+from rankfront.objectives.objective import Objective
 from tests.conftest import blobs, dry_run, go
 
 X, Y = blobs(80, 1)
+LOGGER = logging.getLogger(__name__)
 
 
 class Net(nn.Module):
@@ -71,6 +74,42 @@ COPIED: dict[str, Callable[[Net], Any]] = {
 }
 
 
+RECORDS: list[Any] = []
+SETTINGS = {"scale": 2.0, "table": torch.ones(16), "learned": nn.Parameter(torch.ones(16), requires_grad=False)}
+EXTERNAL = nn.Linear(16, 16).eval().requires_grad_(False)
+
+
+def recorded(net: Net) -> None:
+    net.b.register_forward_hook(lambda module, given, output: RECORDS.append(output.detach()))
+    net.b.register_forward_pre_hook(lambda module, given: LOGGER.debug("%s %s", module.weight.shape, given[0].mean()))
+
+
+def gradients_recorded(net: Net) -> None:
+    net.b.register_full_backward_hook(lambda module, given, received: RECORDS.append(received[0]))
+
+
+HELD_OUTSIDE: dict[str, Callable[[Net], Any]] = {
+    "lists and loggers": recorded,
+    "a list of gradients": gradients_recorded,
+    "a dict": lambda net: lambda h: h * SETTINGS["scale"] + SETTINGS["table"] + SETTINGS["learned"],
+    "another model": lambda net: lambda h: EXTERNAL(h),
+    "another model's features": lambda net: lambda h: h + functional.cosine_similarity(h, EXTERNAL(h))[:, None],
+    "a model in a list": lambda net: [EXTERNAL][0].forward,
+    "the original's geometry": lambda net: (
+        lambda h: h[:, : net.b.in_features].to(net.b.weight.device, net.a.bias.dtype)
+    ),
+    "the original's settings": lambda net: lambda h: h if net.training else h * len(list(net.b.parameters())),
+}
+
+
+@pytest.mark.parametrize("make", HELD_OUTSIDE.values(), ids=HELD_OUTSIDE)
+def test_what_is_none_of_the_models_own_parameters_may_lie_outside(make: Callable[[Net], Any]) -> None:
+    task = Task(with_middle(make), train=(X, Y), validation=blobs(70, 2))
+    objective = Objective(task, device=torch.device("cpu"))
+    assert {"a", "o"} <= set(objective.by_name)
+    assert not [said for said in dry_run(task) if "registered" in said]
+
+
 @pytest.mark.parametrize("make", OUTSIDE.values(), ids=OUTSIDE)
 def test_a_copy_that_computes_with_the_original_is_refused(make: Callable[[Net], Any]) -> None:
     with pytest.raises(RankfrontError, match=r"computes with 'b\.weight' of the original"):
@@ -103,7 +142,7 @@ class Remembers(nn.Module):
 
 def test_state_of_an_earlier_pass_that_later_ones_need() -> None:
     x = torch.randn(80, 3, 12)
-    with pytest.raises(RankfrontError, match=r"accepts \(16, 3, 12\) float32 only as its first inputs: .*hidden size"):
+    with pytest.raises(RankfrontError, match=r"accepts \(8, 3, 12\) float32 only as its first inputs: .*hidden size"):
         dry_run(Task(Remembers(anew=False), train=(x, Y), validation=(x, Y)))
     check_passes(Remembers(anew=True), (x[:1], x[:8]))
     check_passes(Remembers(anew=False), (x[:1], x[:8, 0, :5]))  # which it never accepts: said elsewhere
@@ -126,6 +165,8 @@ def test_inputs_that_a_forward_changes(change: Callable[[Tensor], object]) -> No
         check_independent(Changes(change), x)
     assert torch.equal(x, X[:1])
     check_independent(Changes(lambda x: x + 1), x)
+    check_independent(Changes(lambda x: x + 1), torch.full_like(x, torch.nan))
+    check_independent(Changes(lambda x: x.to_dense()), x.to_sparse())
 
 
 class Builds(nn.Module):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -250,3 +250,52 @@ def test_hooks_random_outputs_and_state_are_no_reason_to_leave_a_layer_dense() -
             return self.fc(x) * self.calls + torch.randn(len(x), 8)
 
     assert len(replaceable(Counts().eval(), torch.randn(1, 12))) == 1
+
+
+class Rounds(nn.Module):
+    """A network whose output differs by rounding where its first layer is replaced, and has indices beside it."""
+
+    def __init__(self, dtype: torch.dtype, by: float) -> None:
+        super().__init__()
+        self.fc, self.out, self.by = nn.Linear(12, 12).to(dtype), nn.Linear(12, 12).to(dtype), by
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.out(self.fc(x.to(self.out.weight.dtype)))
+        y = y * (1 + self.by * (not isinstance(self.fc, nn.Linear)))
+        return y.float(), torch.ones(len(x), dtype=torch.long)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "rounding", "more"),
+    [(torch.float32, 1e-4, 0.03), (torch.float16, 0.02, 0.1), (torch.bfloat16, 0.05, 0.3)],
+)
+def test_rounding_is_no_reason_to_leave_a_layer_dense(dtype: torch.dtype, rounding: float, more: float) -> None:
+    x = torch.randn(1, 12)
+    assert [layer.name for layer in replaceable(Rounds(dtype, rounding).eval(), x)] == ["fc", "out"]
+    assert [layer.name for layer in replaceable(Rounds(dtype, more).eval(), x)] == ["out"]
+
+
+class Passes(nn.Module):
+    """Many layers, of which some are asked for their type; it counts the passes of all its copies."""
+
+    total = 0
+
+    def __init__(self, asked: Sequence[int]) -> None:
+        super().__init__()
+        self.layers, self.asked = nn.ModuleList(nn.Linear(12, 12) for _ in range(32)), asked
+
+    def forward(self, x: Tensor) -> Tensor:
+        Passes.total += 1
+        for at, layer in enumerate(self.layers):
+            x = x + torch.tanh(layer(x)) * (2 if at in self.asked and not isinstance(layer, nn.Linear) else 1)
+        return x
+
+
+@pytest.mark.parametrize(("asked", "most"), [((), 3), ((7,), 3 + 2 * 2 * 5), ((3, 30), 3 + 2 * 2 * 2 * 5)])
+def test_few_passes_find_the_layers_that_must_stay(asked: Sequence[int], most: int) -> None:
+    model, x = Passes(asked).eval(), torch.randn(1, 12)
+    layers = find_layers(model, x)
+    Passes.total = 0
+    found = without_unreplaceable(model, layers, x, tuple(KINDS.values()))
+    assert {layer.name for layer in layers} - {layer.name for layer in found} == {f"layers.{at}" for at in asked}
+    assert Passes.total <= most
