@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,14 @@ from .errors import RankfrontError
 from .memory import exhausted
 from .metrics.broadcast import broadcasts
 from .metrics.evaluation import evaluate
+from .metrics.streamed import StreamedMean
+from .metrics.sums import sums_up
 from .metrics.whole_split import check_memory
 from .model.copying import copied
 from .model.hints import of_inputs, of_targets
 from .model.independent import check_passes
 from .model.outputs import class_dimension, main_output
+from .training.criterion import Criterion
 
 if TYPE_CHECKING:
     from .kinds.left_dense import LeftDense
@@ -59,8 +63,9 @@ def check_loss(task: Task, dense: nn.Module, few: Few) -> None:
     """
     for batch in few.held:
         outputs = _accepted(task, "training", dense, batch, lambda batch=batch: _in_training(task, dense, batch))
+        pair = outputs, batch.targets
         _fits(
-            "loss", outputs, batch, lambda outputs=outputs, batch=batch: _try_loss(task, dense, outputs, batch.targets)
+            "loss", lambda pair=pair: _of_loss(task.criterion, *pair), lambda pair=pair: _try_loss(task, dense, *pair)
         )
 
 
@@ -121,8 +126,18 @@ def check_score(task: Task, dense: nn.Module, few: Few, batch_size: int, split: 
                 if data.size is not None and data.size <= more.size:
                     raise
 
-    _fits("score", outputs, batch, scored)
-    _check_shapes("score", lambda outputs, targets: score.of([(outputs, targets)]), outputs, batch.targets)
+    def of_pair(outputs: Any, targets: Any) -> float:
+        return score.of([(outputs, targets)])
+
+    pair = outputs, batch.targets
+    _fits("score", lambda: of_targets(*pair) if task.score_is_default else _otherwise("score", of_pair, *pair), scored)
+    _check_shapes("score", of_pair, *pair)
+    mean = score.of_batches
+    if isinstance(mean, StreamedMean) and sums_up(mean.function, *pair, batch.samples, batch.dim):
+        raise RankfrontError(
+            "the score of a batch must be its mean, or a value a sample, but it is a sum: of every sample twice it is "
+            "twice as large; divide by the number of samples"
+        )
     return few_do
 
 
@@ -149,7 +164,7 @@ def _accepted(task: Task, data: str, dense: nn.Module, batch: Batch, run: Callab
     return outputs
 
 
-def _fits(name: str, outputs: Any, batch: Batch, run: Callable[[], None]) -> None:
+def _fits(name: str, hint: Callable[[], str], run: Callable[[], None]) -> None:
     try:
         run()
     except RankfrontError:
@@ -159,8 +174,33 @@ def _fits(name: str, outputs: Any, batch: Batch, run: Callable[[], None]) -> Non
             raise told(error) from error
         raise RankfrontError(
             f"the {name} must accept the model's outputs and the data's targets, but: "
-            f"{sentence_and_place(error)}{of_targets(outputs, batch.targets)}"
+            f"{sentence_and_place(error)}{hint()}"
         ) from error
+
+
+def _of_loss(criterion: Criterion, outputs: Any, targets: Any) -> str:
+    if criterion.takes_classes(outputs, targets):
+        return of_targets(outputs, targets)
+    if criterion.is_torchs:
+        return ""
+    return _otherwise("loss", criterion, outputs, targets)
+
+
+def _otherwise(name: str, function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> str:
+    """Return a sentence's end on how a loss or score would take outputs and targets that it refuses."""
+
+    def takes(*given: Any) -> bool:
+        with contextlib.suppress(Exception):
+            function(*given)
+            return True
+        return False
+
+    if takes(targets, outputs):
+        return f": it does take the two swapped, but is called as {name}(outputs, targets)"
+    if isinstance(targets, Tensor) and targets.is_floating_point() and takes(outputs, targets.long()):
+        of_metric = "rankfront.Score.of_metric(metric, select=lambda outputs, targets: (outputs, targets.long()))"
+        return f": it takes whole numbers as targets: {of_metric if name == 'score' else 'give targets.long()'}"
+    return ""
 
 
 def _in_training(task: Task, dense: nn.Module, batch: Batch) -> Any:
@@ -190,18 +230,28 @@ def _try_loss(task: Task, dense: nn.Module, outputs: Any, targets: Any) -> None:
             f"the loss of the dense model must be finite on the training data, but it is {float(value.detach())}"
         )
     trains = task.finetune.total_steps(task.train) > 0
-    if trains and not value.requires_grad:
-        if any(tensor.requires_grad for tensor in tensors_of(outputs)):
-            raise RankfrontError(
-                "the loss must have a gradient with respect to the model's outputs, but has none (does it call "
-                ".item()?)"
-            )
-        if any(parameter.requires_grad for parameter in dense.parameters()):
-            raise RankfrontError(
-                "the model's outputs must have a gradient in training, but have none (no_grad, inference_mode or "
-                "detach() in its forward?): take that away, or train nothing by FineTune(epochs=0)"
-            )
+    trained = [tensor for tensor in tensors_of(outputs) if tensor.requires_grad]
+    if trains and trained and not _depends(value, trained):
+        raise RankfrontError(
+            "the loss must have a gradient with respect to the model's outputs, but has none (does it call .item()?)"
+        )
+    if trains and not trained and not value.requires_grad and any(p.requires_grad for p in dense.parameters()):
+        raise RankfrontError(
+            "the model's outputs must have a gradient in training, but have none (no_grad, inference_mode or "
+            "detach() in its forward?): take that away, or train nothing by FineTune(epochs=0)"
+        )
     _check_shapes("loss", criterion, outputs, targets)
+
+
+def _depends(value: Tensor, tensors: list[Tensor]) -> bool:
+    """Return whether a value has a gradient with respect to any of the tensors."""
+    if not value.requires_grad:
+        return False
+    try:
+        found = torch.autograd.grad(value, tensors, retain_graph=True, allow_unused=True)
+    except Exception:  # as reentrant checkpoints refuse it, which backward() passes: the training step tries that
+        return True
+    return any(gradient is not None for gradient in found)
 
 
 def _check_shapes(name: str, function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 import os
 from numbers import Integral, Real
@@ -75,7 +76,7 @@ def texts(name: str, value: Any, example: str) -> tuple[str, ...]:
     with contextlib.suppress(Exception):  # whatever iterating something else may raise
         found = tuple(value)
         if all(isinstance(part, str) for part in found) and not isinstance(value, bytes):
-            return found
+            return tuple(part.strip() for part in found)
     raise RankfrontError(f"{name} must be texts such as {example}, but got {shown(value)}")
 
 
@@ -101,3 +102,23 @@ def check_function(name: str, value: Any, form: str) -> None:
         raise RankfrontError(f"{name} must be a function {form}, but got {shown(value)}: make one, {value.__name__}()")
     if value is not None and not callable(value):
         raise RankfrontError(f"{name} must be a function {form}, but got {shown(value)}")
+
+
+TARGETS = {"y_true", "target", "targets", "label", "labels", "truth", "true", "y"}
+OUTPUTS = {"y_pred", "y_score", "y_prob", "y_hat", "pred", "preds", "prediction", "predictions", "output", "outputs"}
+"""Names of a function's first two arguments that say which is which: scikit-learn's, torch's, torchmetrics'."""
+
+
+def check_order(name: str, function: Any) -> None:
+    """Refuse a function whose arguments' names say that it takes targets first and outputs second."""
+    try:
+        given = inspect.signature(function).parameters.values()
+        first, second = [p.name for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:2]
+    except (TypeError, ValueError):  # no signature, or fewer arguments
+        return
+    if first in TARGETS and second in OUTPUTS:
+        own = getattr(function, "__name__", type(function).__name__)
+        raise RankfrontError(
+            f"{name} is called as {name}(outputs, targets), but {shown(function)} takes ({first}, {second}): "
+            f"give lambda outputs, targets: {own}(targets, outputs)"
+        )

@@ -15,10 +15,11 @@ from .described import shown
 from .errors import RankfrontError
 from .export.architecture import checked_files
 from .export.int8 import check_installed
-from .given import check_function, flag, paths, text, texts, whole
+from .given import check_function, check_order, flag, paths, text, texts, whole
 from .kinds.registry import KINDS, kinds_named
 from .metrics.registry import METRICS
 from .metrics.score import ACCURACY, Score
+from .metrics.streamed import is_metric
 from .model.accepted import check_accepted
 from .model.is_module import check_model
 from .model.wrapping import unwrapped
@@ -27,6 +28,9 @@ from .training.settings import FineTune
 
 DEFAULT_CALIBRATION = 1024
 """Calibration samples where nothing else is said."""
+
+NAMES = {"train": "training", "validation": "validation", "test": "test"}
+"""What splits are called in errors."""
 
 LEAST_CALIBRATION = 16
 """Least number of calibration samples."""
@@ -116,7 +120,7 @@ class Task:
                 continue
             try:
                 own = source.collate if isinstance(source, Split) else None
-                split = Split(source, collate=self.collate or own, batch_dim=self.batch_dim)
+                split = Split(source, collate=self.collate or own, batch_dim=self.batch_dim, name=NAMES[name])
                 object.__setattr__(self, name, split)
             except RankfrontError as error:
                 raise RankfrontError(f"{name} {error}") from error
@@ -127,6 +131,7 @@ class Task:
                     "function, such as torch.nn.functional.mse_loss; without one it is the cross entropy"
                 )
             check_function("loss", self.loss, 'loss(outputs, targets), or "model"')
+            check_order("loss", self.loss)
         read: dict[str, Any] = {
             "calibration": whole(
                 "calibration",
@@ -143,10 +148,15 @@ class Task:
         }
         for name, value in read.items():
             object.__setattr__(self, name, value)
+        if callable(self.score) and self.score is self.loss and not is_metric(self.score):
+            raise RankfrontError(
+                f"score must be higher where a network is better, but {shown(self.score)} is the loss: "
+                "give rankfront.Score.of_mean(loss, 'loss', higher_is_better=False)"
+            )
         score = Score.given(self.score, self.criterion.ignored)
         object.__setattr__(self, "score", score)
         object.__setattr__(self, "files", checked_files(paths("files", self.files)))
-        if score.scale.name in METRICS:
+        if score.scale.name.removesuffix("_pct") in METRICS:
             raise RankfrontError(f"a score's name must not be a metric's, but got {score.scale.name!r}")
         if self.eval_batch_size is not None:
             object.__setattr__(self, "eval_batch_size", whole("eval_batch_size", self.eval_batch_size, least=1))

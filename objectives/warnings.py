@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from .data.calling import left_out
 from .data.content import fingerprints_of
 from .data.few import Few
 from .data.structure import apply, place, tensors_of
+from .metrics.scale import Scale
+from .metrics.sums import sums_up
+from .metrics.whole_split import WholeSplit
 from .model.independent import Foreign
-from .model.outputs import main_output
+from .model.outputs import class_dimension, main_output
 from .model.plain.same import same, tolerance
 from .task import DEFAULT_CALIBRATION
 
@@ -26,6 +30,12 @@ FEW_SAMPLES = 50
 
 LEAST_TOLERANCE = 1e-2
 """Relative difference of a sample's outputs that is rounding whatever their type: GPUs compute float32 by TF32."""
+
+ERRORS = ("loss", "error", "mse", "mae", "rmse", "perplexity", "divergence", "distance")
+"""Of a function whose name ends so, less is better, mostly."""
+
+FUNCTION = Scale("score")
+"""How a function reads that is given as the score by itself, without a direction."""
 
 
 def warnings_on(task: Task, dense: nn.Module, train: Few, validation: Few) -> Iterator[str]:
@@ -41,6 +51,11 @@ def warnings_on(task: Task, dense: nn.Module, train: Few, validation: Few) -> It
         lambda: _small(task),
         lambda: _same_data(task, train, validation),
         lambda: _calibration(task),
+        lambda: _left_out(dense, train),
+        lambda: _direction(task),
+        lambda: _own_parameters(task),
+        lambda: _summed(task, dense, train),
+        lambda: _probabilities(task, dense, validation),
         lambda: _depends(dense, validation),
         lambda: _unregistered(dense, validation),
     )
@@ -108,6 +123,76 @@ def _calibration(task: Task) -> str:
     if samples is None or task.calibration == DEFAULT_CALIBRATION or task.calibration <= samples:
         return ""
     return f"calibration is to have {task.calibration:,} samples, but the training data has {samples:,}: all are used"
+
+
+def _left_out(dense: nn.Module, train: Few) -> str:
+    keys = left_out(dense, train.held[0].inputs)
+    return (
+        f"the model's forward does not take {', '.join(map(repr, keys))} of a batch: it is called without"
+        if keys
+        else ""
+    )
+
+
+def _direction(task: Task) -> str:
+    score = task.score.of_batches
+    if task.score.scale != FUNCTION or not isinstance(score, WholeSplit):
+        return ""
+    own = getattr(score.function, "__name__", type(score.function).__name__)
+    if not own.lower().endswith(ERRORS):
+        return ""
+    return (
+        f"score {own} is taken as higher is better, though its name is that of an error: "
+        f"rankfront.Score.of_split({own}, NAME, higher_is_better=…) says which"
+    )
+
+
+def _own_parameters(task: Task) -> str:
+    own = task.loss.parameters() if isinstance(task.loss, nn.Module) else ()
+    trained = sum(parameter.numel() for parameter in own if parameter.requires_grad)
+    return (
+        f"the loss, {type(task.loss).__name__}, has {trained:,} parameters of its own: they stay as they are, since "
+        "only the network's are trained"
+        if trained
+        else ""
+    )
+
+
+@torch.no_grad()
+def _summed(task: Task, dense: nn.Module, train: Few) -> str:
+    batch = train.held[0]
+    if task.loss == "model" or not sums_up(
+        task.criterion, apply(dense, batch.inputs), batch.targets, batch.samples, batch.dim
+    ):
+        return ""
+    return (
+        "the loss of a batch is a sum: of every sample twice it is twice as large; give its mean, by which learning "
+        "rate, clipping and distillation are set (reduction='mean' in torch's losses)"
+    )
+
+
+@torch.no_grad()
+def _probabilities(task: Task, dense: nn.Module, validation: Few) -> str:
+    """Return a warning on a cross entropy of probabilities, and on a loss of log-probabilities that gets none."""
+    batch = validation.held[0]
+    outputs = apply(dense, batch.inputs)
+    main = main_output(outputs)
+    if main is None or main.ndim < 2 or not task.criterion.takes_classes(outputs, batch.targets):
+        return ""
+    classes = main.double().movedim(class_dimension(outputs, batch.targets), -1)
+    if task.loss == "model" or classes.shape[-1] < 2:
+        return ""
+    if task.criterion.is_cross_entropy:
+        if bool((classes < 0).any()) or not _are_ones(classes.sum(-1)):
+            return ""
+        return "the loss, a cross entropy, takes logits, but the model gives probabilities (a softmax at its end?)"
+    if _are_ones(classes.exp().sum(-1)):
+        return ""
+    return "the loss takes log-probabilities, but the model gives none: give loss=torch.nn.CrossEntropyLoss()"
+
+
+def _are_ones(sums: Tensor) -> bool:
+    return bool((sums - 1).abs().max() < LEAST_TOLERANCE)
 
 
 @torch.no_grad()

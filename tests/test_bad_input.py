@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
+import torchmetrics
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, TensorDataset
 
 import rankfront
 from rankfront import FineTune, RankfrontError, Result, Task
@@ -40,6 +42,11 @@ def refused(call: Callable[[], object]) -> str:
 class Net(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x
+
+
+def r2_score(y_true: Any, y_pred: Any) -> float:
+    """As scikit-learn's."""
+    return float(y_true.mean() - y_pred.mean())
 
 
 class Frame:
@@ -86,6 +93,14 @@ SPLITS: list[tuple[Any, str]] = [
     ((torch.zeros(0, 3), torch.zeros(0)), "at least one sample"),
     ((torch.zeros(3),) * 3, "a tuple of 3 needs a collate"),
     ([], "data must be a pair of tensors"),
+    ((torch.zeros(3, 2), None), "without targets, give the inputs twice, (x, x)"),
+    (TensorDataset(torch.zeros(3, 2)), "without targets, give the inputs twice, (x, x)"),
+    ((pandas.DataFrame([[1.0]]), pandas.Series([1])), "torch.as_tensor(frame.to_numpy()) makes tensors of them"),
+    ((np.zeros((3, 2)), np.array(["a", "b", "c"])), "arrays must hold numbers"),
+    (([[0.0]], [1]), "torch.tensor(…) makes a tensor of a list of numbers"),
+    ((torch.zeros(3, 2).to_sparse(), torch.zeros(3)), "but one is sparse_coo: give tensor.to_dense()"),
+    ((torch.zeros(3, 2).to_sparse_csr(), torch.zeros(3)), "but one is sparse_csr: give tensor.to_dense()"),
+    ((torch.nested.nested_tensor([torch.zeros(2)]), torch.zeros(1)), "but one is nested: give a DataLoader that pads"),
 ]
 FIELDS: list[tuple[str, Any, str]] = [
     ("loss", "mse", "'mse': give the function, such as torch.nn.functional.mse_loss"),
@@ -93,6 +108,16 @@ FIELDS: list[tuple[str, Any, str]] = [
     ("train", (DATA[0], DATA[1].tolist()), "got (Tensor, list): torch.tensor(…) makes a tensor"),
     ("loss", nn.CrossEntropyLoss, "the class CrossEntropyLoss: make one"),
     ("score", 3, "score must be a function"),
+    (
+        "score",
+        nn.functional.mse_loss,
+        "say it by rankfront.Score.of_split(mse_loss, 'mse_loss', higher_is_better=False",
+    ),
+    ("score", nn.L1Loss(), "L1Loss is a loss of torch's"),
+    ("score", lambda y_true, y_pred: 1.0, "is called as score(outputs, targets), but function"),
+    ("score", r2_score, "takes (y_true, y_pred): give lambda outputs, targets: r2_score(targets, outputs)"),
+    ("score", rankfront.Score.of_mean(r2_score, "flops_pct"), "a score's name must not be a metric's"),
+    ("loss", lambda target, pred: pred.mean(), "is called as loss(outputs, targets), but function"),
     ("score", Net, "the class Net: make one of it"),
     ("exclude", None, "exclude must be texts"),
     ("exclude", [3], "exclude must be texts"),
@@ -203,6 +228,50 @@ def test_a_split_that_is_missing(split: str) -> None:
 def test_a_field_of_a_task(field: str, wrong: Any, said: str) -> None:
     if said:
         assert said in refused(lambda: task(**{field: wrong}))
+
+
+def test_the_loss_is_no_score() -> None:
+    def measure(outputs: Tensor, targets: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(outputs, targets)
+
+    said = refused(lambda: task(loss=measure, score=measure))
+    assert said.startswith("score must be higher where a network is better, but function") and "is the loss" in said
+
+
+def my_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Of a sign of its own."""
+    return -nn.functional.cross_entropy(outputs, targets)
+
+
+class OwnLoss(nn.modules.loss._Loss):
+    """Of a sign of its own."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return my_loss(outputs, targets)
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        my_loss,
+        OwnLoss(),
+        nn.functional.cosine_similarity,
+        torchmetrics.functional.mean_absolute_error,
+        lambda y, x: 1.0,
+        lambda *given, y_true=None, y_pred=None: 1.0,
+    ],
+)
+def test_a_function_is_no_error_by_its_name(score: Any) -> None:
+    assert task(score=score).score.scale.higher_is_better
+
+
+def test_a_metric_may_be_loss_and_score() -> None:
+    metric = torchmetrics.MeanSquaredError()
+    assert not task(loss=metric, score=metric).score.scale.higher_is_better
+
+
+def test_names_with_spaces_around_them() -> None:
+    assert task(kinds="tt, svd ").kinds == task(kinds=("tt", "svd")).kinds
 
 
 @pytest.mark.parametrize(("field", "wrong", "said"), FINE_TUNES)

@@ -1,6 +1,7 @@
 """How a model is called with a batch's inputs: by position, by keywords, or with the whole as one argument.
 
-* A **mapping** is passed as keywords; where none of its keys is a parameter of ``forward``, as one argument.
+* A **mapping** is passed as keywords, without those that ``forward`` does not take (an index, a text). Where none of
+  its keys is a parameter of ``forward``, it is passed as one argument.
 * A **tuple** is passed by position, unless ``forward`` cannot take so many and can take one. A named tuple is passed
   whole to a ``forward`` that asks for one argument and for none by the name of a field.
 * Anything else (a tensor, a list of images, a dataclass, a graph batch) is passed as it is.
@@ -30,22 +31,35 @@ def apply(model: nn.Module, inputs: Inputs, **more: Any) -> Any:
         if isinstance(inputs, tuple) and not isinstance(inputs, PackedSequence):
             return model(*inputs, **more) if _by_position(model, inputs) else model(inputs, **more)
         if isinstance(inputs, Mapping):
-            if _by_keywords(model, inputs):
-                return model(**{**inputs, **more})
-            return model(copy.copy(inputs), **more)  # which it may empty
+            if (keywords := _keywords(model, inputs, more)) is None:
+                return model(copy.copy(inputs), **more)  # which it may empty
+            return model(**{**keywords, **more})
         return model(inputs, **more)
     except Exception as error:
         note_on(error, "the model", inputs, *filter(None, [more]))
         raise
 
 
-def _by_keywords(model: nn.Module, inputs: Mapping[Any, Any]) -> bool:
+def left_out(model: nn.Module, inputs: Inputs) -> list[Any]:
+    """Return the keys of a mapping that a model is not called with, as it does not take them."""
+    keywords = _keywords(model, inputs, {}) if isinstance(inputs, Mapping) else None
+    return [] if keywords is None else [key for key in inputs if key not in keywords]
+
+
+def _keywords(model: nn.Module, inputs: Mapping[Any, Any], more: Mapping[str, Any]) -> Mapping[Any, Any] | None:
+    """Return what is passed as keywords; None where the mapping is one argument.
+
+    A mapping is whole where what ``forward`` takes of it does not suffice: then Python says what is missing.
+    """
     if not all(isinstance(key, str) for key in inputs):
-        return False
+        return None
     signature = _signature(model)
-    if signature is None or _binds(signature, **inputs):
-        return True
-    return any(key in signature.parameters for key in inputs) or not _binds(signature, inputs)
+    if signature is None or _binds(signature, **{**inputs, **more}):
+        return inputs
+    taken = {key: value for key, value in inputs.items() if key in signature.parameters}
+    if taken:
+        return taken if _binds(signature, **{**taken, **more}) else inputs
+    return None if _binds(signature, inputs, **more) else inputs
 
 
 def _by_position(model: nn.Module, inputs: tuple[Any, ...]) -> bool:

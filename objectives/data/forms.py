@@ -1,8 +1,8 @@
 """Which form a user's data has.
 
 Taken are a pair of tensors (or of structures of tensors, or arrays), a ``TensorDataset``, a map-style or iterable
-``Dataset``, a ``DataLoader``, another object with a length and items (Hugging Face's datasets), and any object or list
-that gives batches each time it is looped over.
+``Dataset``, a ``DataLoader``, another object with a length and items (Hugging Face's datasets), a list of samples, and
+any object or list that gives batches each time it is looped over.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch.utils.data.dataloader import _BaseDataLoaderIter
 from ..errors import RankfrontError
 from .in_memory import InMemory
 from .loaders import Loader, Samples
+from .pairs import is_sample
 from .refused import check_form, refused
 from .samples import told
 from .source import Source
@@ -55,6 +56,8 @@ def source_of(data: Any, *, dim: int | None, collated: bool) -> Source:
         return InMemory(data, dim=dim, pair=not collated)
     if isinstance(data, DataLoader):
         return Stream(data) if isinstance(data.dataset, IterableDataset) else Loader(data)
+    if isinstance(data, list) and not collated and is_sample(data[0]):
+        return Samples(data)
     if isinstance(data, IterableDataset | list):
         return Stream(data)
     items = hasattr(type(data), "__getitem__") and hasattr(type(data), "__len__")

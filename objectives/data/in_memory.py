@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import RankfrontError
 from .containers import parts_of
 from .evenly import evenly
+from .pairs import check_dense
 from .samples import axis_of, count, cut, told
 from .source import Read
 from .structure import place, tensors_of, with_leaves
@@ -35,10 +36,9 @@ class InMemory:
         placed = [with_leaves(part, _as_tensor) for part in source]
         if (pair and len(placed) != 2) or not placed or not all(map(_holds_tensors, placed)):
             kinds = ", ".join(map(_kind, source[:4]))
-            hint = f"; a tuple of {len(source)} needs a collate" if pair and len(source) > 2 else ""
-            if any(type(part) is list for part in source):
-                hint += ": torch.tensor(…) makes a tensor of a list of numbers"
+            hint = _hint(placed, pair)
             raise RankfrontError(f"data must be a pair of tensors (inputs, targets), but got ({kinds}){hint}")
+        check_dense(placed)
         self.source = tuple(placed)
         self.alone = alone
         self.dim = _dim_of(self.source) if dim is None else dim
@@ -102,6 +102,21 @@ def _kind(item: Any) -> str:
 
 def _as_tensor(leaf: Any) -> Any:
     return place(leaf, "cpu") if isinstance(leaf, np.ndarray) else leaf
+
+
+def _hint(given: list[Any], pair: bool) -> str:
+    numbers = (
+        ": torch.tensor(…) makes a tensor of a list of numbers" if any(type(part) is list for part in given) else ""
+    )
+    if pair and len(given) > 2:
+        return f"; a tuple of {len(given)} needs a collate{numbers}"
+    if pair and (len(given) == 1 or any(part is None for part in given)):
+        return ": without targets, give the inputs twice, (x, x)"
+    if any(type(part).__module__.partition(".")[0] in ("pandas", "polars", "pyarrow") for part in given):
+        return ": torch.as_tensor(frame.to_numpy()) makes tensors of them"
+    if any(isinstance(part, np.ndarray) for part in given):
+        return ": arrays must hold numbers"
+    return numbers
 
 
 def _holds_tensors(item: Any) -> bool:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ..errors import RankfrontError
 from .containers import parts_of, rebuilt, without
 from .samples import count, told
+from .structure import tensors_of
 
 LABELS = ("labels", "label", "targets", "target")
 """The keys of the targets in a batch that is a mapping, and in a model's ``forward``; the first that is there."""
@@ -49,11 +51,45 @@ def paired(given: Any, *, columns: bool, collated: bool = False) -> Pair:
         raise RankfrontError(f"collate must return a pair (inputs, targets), but gave {told(given)}")
     else:
         raise RankfrontError(_refusal(given))
+    check_dense((inputs, targets))
     if columns:
         inputs, targets = _as_columns(inputs), _as_columns(targets)
     else:
         inputs, targets = _by_sample(inputs, targets)
     return Pair(inputs, targets)
+
+
+def check_dense(item: Any) -> None:
+    """Refuse sparse and nested tensors: no samples can be cut out of them.
+
+    Raises:
+        RankfrontError: a structure holds one.
+    """
+    for tensor in tensors_of(item):
+        if tensor.is_nested:
+            raise RankfrontError(
+                "data must hold dense tensors, but one is nested: give a DataLoader that pads its samples"
+            )
+        if tensor.layout is not torch.strided:
+            layout = str(tensor.layout).removeprefix("torch.")
+            raise RankfrontError(f"data must hold dense tensors, but one is {layout}: give tensor.to_dense()")
+
+
+def is_sample(given: Any) -> bool:
+    """Return whether a pair, or a mapping with labels, is a single sample.
+
+    Its target is a number, or input and target are both vectors, of different lengths.
+    """
+    if isinstance(given, Mapping):
+        return _is_number(next((given[key] for key in LABELS if key in given), None))
+    if len(given) != 2:
+        return False
+    vectors = all(getattr(item, "ndim", None) == 1 for item in given)
+    return _is_number(given[1]) or (vectors and len(given[0]) != len(given[1]))
+
+
+def _is_number(item: Any) -> bool:
+    return isinstance(item, int | float) or getattr(item, "ndim", None) == 0
 
 
 def _refusal(given: Any) -> str:

@@ -25,7 +25,7 @@ from .pairs import Pair, paired
 from .randomness import fixed_seed
 from .reservoir import reservoir
 from .samples import told
-from .source import Read, noted
+from .source import Read, empty_read, noted
 from .stream import Stream
 from .structure import Inputs, place
 from .together import joined
@@ -43,12 +43,10 @@ class Split:
     Args:
         source: the data.
         transform: ``transform(inputs)`` of every batch, on the device; such as bytes to normalised floats.
-        augment: ``augment(inputs, generator)`` of every batch that a network is trained on, after
-            ``transform``; the generator is on the CPU.
-        collate: ``collate(batch)`` of whatever the data gives for a batch, where that is no pair ``(inputs, targets)``
-            nor a mapping with labels; returns the pair.
-        batch_dim: along which dimension tensors hold their samples where they have such a dimension; found if not
-            given: 1 for sequence-first models.
+        augment: ``augment(inputs, generator)`` of training batches after ``transform``; its generator is on the CPU.
+        collate: ``collate(batch)`` makes the pair ``(inputs, targets)`` of a batch that is none, nor has labels.
+        batch_dim: along which dimension tensors hold their samples where they have one; found if not given.
+        name: of the split, for errors, such as ``validation``.
     """
 
     def __init__(
@@ -58,6 +56,7 @@ class Split:
         augment: Callable[[Inputs, torch.Generator], Inputs] | None = None,
         collate: Collate | None = None,
         batch_dim: int | None = None,
+        name: str = "",
     ) -> None:
         if isinstance(source, Split):
             transform, augment = transform or source.transform, augment or source.augment
@@ -68,6 +67,7 @@ class Split:
         self.augment = augment
         self.collate = collate
         self.batch_dim = batch_dim
+        self.name = f"{name} " if name else ""
         self._form = source_of(source, dim=batch_dim, collated=collate is not None)
         self.source: Any = self._form.source if isinstance(self._form, InMemory) else source
         self._dim = self._form.dim if isinstance(self._form, InMemory) else batch_dim
@@ -132,7 +132,7 @@ class Split:
         longer than ``limit`` allows where it cannot be cut.
         """
         device, left, empty = torch.device(device), limit, True
-        for read in noted(self._form.read(batch_size, shuffle, device)):
+        for read in noted(self._form.read(batch_size, shuffle, device), f"the {self.name}data"):
             batch = self._ready(self._pair(read), device)
             if augmented and self.augment is not None and shuffle is not None:
                 with in_users_code("the data's augment", batch.inputs):
@@ -147,7 +147,7 @@ class Split:
             if left <= 0:
                 return
         if empty:
-            raise RankfrontError("data must give at least one batch each time it is read, but gave none")
+            raise RankfrontError(empty_read(self.name))
 
     def drawn(self, samples: int, batch_size: int, *, device: torch.device, order: torch.Generator) -> list[Batch]:
         """Return about so many samples drawn over all of the data, in batches, without augmentation.

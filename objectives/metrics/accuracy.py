@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..data.targets import check_labels
 from ..errors import RankfrontError, TrialError
 from ..model.outputs import IGNORED, by_position, described, labels_of, main_output
 from .measured import Measured
@@ -42,13 +43,15 @@ def right_of(batches: Batches, ignored: Collection[int] = (IGNORED,)) -> Measure
             raise RankfrontError(_refusal(outputs, targets))
         logits, labels = matched
         largest, classes = logits.max(-1)
-        hits = classes == labels
-        counted = torch.ones_like(hits)
+        counted = torch.ones_like(labels, dtype=torch.bool)
         for one in ignored:
             counted &= labels != one
+        check_labels(labels[counted], logits.shape[-1])
         if bool((largest.isnan() & counted).any()):  # which are larger than any number, so of the first NaN's class
-            raise TrialError("accuracy needs outputs that are numbers, but some are NaN")
-        right += int((hits & counted).sum())
+            raise TrialError(
+                "accuracy needs outputs that are numbers, but some are NaN: look for it in the inputs and the weights"
+            )
+        right += int(((classes == labels) & counted).sum())
         total += int(counted.sum())
     if not total:
         raise RankfrontError(

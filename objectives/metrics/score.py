@@ -10,18 +10,24 @@ from functools import partial
 from typing import Any
 
 from torch import nn
+from torch.nn import functional
+from torch.nn.modules import loss
 
 from ..boundary import in_users_code
 from ..described import shown
 from ..errors import RankfrontError, TrialError
+from ..given import check_order
 from ..model.outputs import IGNORED
 from .accuracy import right_of
 from .measured import Measured
-from .pair import Batches, samples_in
+from .pair import Batches
 from .scale import ACCURACY as ACCURACY_SCALE
 from .scale import Scale
 from .streamed import NEEDED, Select, StreamedMean, StreamedMetric, is_metric, main_and_targets
-from .whole_split import joined
+from .whole_split import WholeSplit
+
+ROUNDING = 1e-4
+"""How far a proportion may be outside of 0 to 1: a mean of many numbers in float32 is rounded."""
 
 
 @dataclass(frozen=True)
@@ -127,14 +133,7 @@ class Score:
             proportion: whether it is the share of samples that are right (see `Scale`).
             form: how it is shown.
         """
-
-        def of_batches(batches: Batches) -> Any:
-            pairs = list(batches)
-            outputs, targets = map(list, zip(*pairs, strict=True))
-            lengths = [samples_in(pair) for pair in pairs]
-            return function(joined(outputs, lengths), joined(targets, lengths, "the target"))
-
-        return cls(Scale(name, higher_is_better, proportion, form), of_batches, keeps_outputs=True)
+        return cls(Scale(name, higher_is_better, proportion, form), WholeSplit(function), keeps_outputs=True)
 
     def measured(self, batches: Batches) -> Measured:
         """Return the score, and what its interval is computed from.
@@ -149,9 +148,20 @@ class Score:
         try:
             value = float(found.value)
         except (TypeError, ValueError, RuntimeError):
-            raise RankfrontError(f"a score must be one number, but got {shown(found.value)}") from None
+            many = ": return one, such as their mean" if getattr(found.value, "ndim", 0) else ""
+            raise RankfrontError(f"a score must be one number, but got {shown(found.value)}{many}") from None
         if not math.isfinite(value):
-            raise TrialError(f"a score must be a finite number, but got {value}")
+            raise TrialError(
+                f"a score must be a finite number, but got {value}: look for NaN in the network's outputs, in the "
+                "targets, and in what the score divides by"
+            )
+        if self.scale.proportion:
+            if not -ROUNDING <= value <= 1 + ROUNDING:
+                raise RankfrontError(
+                    f"a score that is a proportion must be from 0 to 1, but got {value:g}: divide by the number of "
+                    "samples, or leave out proportion=True"
+                )
+            value = min(max(value, 0.0), 1.0)
         return replace(found, value=value)
 
     def of(self, batches: Batches) -> float:
@@ -190,10 +200,26 @@ class Score:
                 f"score must be a function or a rankfront.Score, but got {shown(score)} "
                 "(an object with update, compute and reset, such as torchmetrics', is taken, too)"
             )
+        check_order("score", score)
+        if _is_torchs_loss(score):
+            own = getattr(score, "__name__", type(score).__name__)
+            raise RankfrontError(
+                f"score must be higher where a network is better, but {own} is a loss of torch's: say it by "
+                f"rankfront.Score.of_split({own}, {_snake_case(own)!r}, higher_is_better=False)"
+            )
         return cls.of_split(score)
 
 
 ACCURACY = Score(ACCURACY_SCALE, right_of)
+
+
+def _is_torchs_loss(score: Any) -> bool:
+    """Return whether it is a loss that torch has, as a module or a function: less is better of each."""
+    if isinstance(score, nn.Module):
+        return type(score).__module__ == loss.__name__
+    name = getattr(score, "__name__", "")
+    named = name.endswith("_loss") or "cross_entropy" in name or name == "kl_div"
+    return named and getattr(functional, name, None) is score
 
 
 def _snake_case(name: str) -> str:

@@ -7,7 +7,8 @@ be joined, such as a cache or logits of different lengths, may be there as long 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import torch
@@ -23,6 +24,20 @@ SHARE = 0.5
 
 COPIES = 2
 """How often they are in memory while they are joined."""
+
+
+@dataclass(frozen=True)
+class WholeSplit:
+    """The score ``function(outputs, targets)`` of all batches, joined."""
+
+    function: Callable[[Any, Any], Any]
+
+    def __call__(self, batches: Batches) -> Any:
+        """Return what the function returns."""
+        pairs = list(batches)
+        outputs, targets = map(list, zip(*pairs, strict=True))
+        lengths = [samples_in(pair) for pair in pairs]
+        return self.function(joined(outputs, lengths), joined(targets, lengths, "the target"))
 
 
 class NotJoined:

@@ -14,6 +14,14 @@ from .outputs import class_dimension, labels_of, main_output
 
 def of_inputs(model: nn.Module, inputs: Any) -> str:
     """Return a sentence's end on inputs of another type or layout than the model takes; nothing where they fit."""
+    listed = (
+        [key for key, value in inputs.items() if isinstance(value, list | tuple)] if isinstance(inputs, Mapping) else []
+    )
+    if listed:
+        return (
+            f": {listed[0]} is a {type(inputs[listed[0]]).__name__}, not a tensor: give tensors of equal length "
+            "(Hugging Face's datasets do after set_format('torch')), or a DataLoader whose collate_fn pads"
+        )
     weights = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
     tensors = tensors_of(inputs)
     two = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
@@ -45,6 +53,8 @@ def of_inputs(model: nn.Module, inputs: Any) -> str:
 def of_targets(outputs: Any, targets: Any) -> str:
     """Return a sentence's end on targets that are no classes as cross entropy takes them; nothing where they fit."""
     main, labels = main_output(outputs), labels_of(targets)
+    if isinstance(labels, list | tuple) and labels and isinstance(labels[0], str):
+        return ": targets are texts: give classes, whole numbers from 0"
     if main is None or not isinstance(labels, Tensor) or main.ndim < 2:
         return ""
     classes = main.shape[class_dimension(outputs, targets)]

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.loss import _Loss
@@ -23,8 +24,10 @@ from torch.nn.modules.loss import _Loss
 from ..boundary import in_users_code
 from ..data.batch import Batch
 from ..data.pairs import LABELS
-from ..data.structure import apply
+from ..data.structure import apply, tensors_of
+from ..data.targets import check_labels
 from ..errors import RankfrontError
+from ..model.copying import copied
 from ..model.outputs import IGNORED, class_dimension, described, labels_of, main_output, own_loss
 
 Loss = Callable[[Any, Any], Tensor] | Literal["model"] | None
@@ -35,12 +38,19 @@ class Criterion:
     """The true loss, ``criterion(outputs, targets)``, of what `forward` returns."""
 
     given: Loss = None
+    _copies: dict[Any, nn.Module] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Copies of a loss that is a module, by where its tensors are and of what type."""
 
     @property
     def is_cross_entropy(self) -> bool:
         """Whether it is torch's cross entropy."""
         function = _function(self.given)
         return function in (None, functional.cross_entropy) or isinstance(function, nn.CrossEntropyLoss)
+
+    @property
+    def is_torchs(self) -> bool:
+        """Whether it is a loss of torch's own: it gets the main output."""
+        return self.given is None or (self.given != "model" and _is_torchs(self.given))
 
     @property
     def ignored(self) -> int:
@@ -60,6 +70,12 @@ class Criterion:
             return False
         return labels.ndim == logits.ndim - 1 > 0 and logits.shape[class_dimension(outputs, targets)] > 1
 
+    def takes_classes(self, outputs: Any, targets: Any) -> bool:
+        """Return whether targets are classes: under a cross entropy, and under a loss of log-probabilities, too."""
+        function = _function(self.given)
+        of_log = function is functional.nll_loss or isinstance(function, nn.NLLLoss)
+        return of_log or self.classifies(outputs, targets)
+
     def forward(self, model: nn.Module, batch: Batch) -> Any:
         """Return a network's outputs in training, of which the loss is taken."""
         if self.given != "model":
@@ -75,11 +91,11 @@ class Criterion:
                     f'loss="model" needs a model that returns its loss, but this one gave {described(outputs)}: '
                     "its forward must take labels (or targets), or its inputs hold them"
                 )
-            return loss
+            return _number(loss)
         function = functional.cross_entropy if self.given is None else self.given
-        if not _is_torchs(function):
+        if not self.is_torchs:
             with in_users_code("the loss", outputs, targets):
-                return function(outputs, targets)
+                return _number(self._placed(function, tensors_of(outputs))(outputs, targets))
         main = main_output(outputs)
         if main is None:
             raise RankfrontError(
@@ -87,14 +103,43 @@ class Criterion:
                 f"but the model gave {described(outputs)}: "
                 "give the task a loss(outputs, targets) that picks what it needs"
             )
+        function = self._placed(function, [main])
         with in_users_code("the loss", main, targets):
             if not self.is_cross_entropy:
-                return function(main, targets)
+                return _number(function(main, targets))
             logits = main.movedim(class_dimension(outputs, targets), min(1, main.ndim - 1))
             labels = labels_of(targets)
             # Classes in other integers than torch's cross entropy takes.
             whole = isinstance(labels, Tensor) and labels.ndim < main.ndim and not labels.is_floating_point()
-            return function(logits, labels.long() if whole else labels)
+            try:
+                return _number(function(logits, labels.long() if whole else labels))
+            except IndexError:
+                check_labels(labels[labels != self.ignored], logits.shape[min(1, main.ndim - 1)])
+                raise
+
+    def _placed(self, function: Callable[[Any, Any], Any], outputs: list[Tensor]) -> Callable[[Any, Any], Any]:
+        """Return a loss whose own tensors are where the outputs are, class weights of torch's losses in their type.
+
+        The user's module stays as it is: where its tensors are others, a copy is returned, always the same one.
+        """
+        if not isinstance(function, nn.Module) or not outputs:
+            return function
+        device = outputs[0].device
+        dtype = outputs[0].dtype if self.is_torchs and outputs[0].is_floating_point() else None
+        if all(_is_like(tensor, device, dtype) for tensor in (*function.parameters(), *function.buffers())):
+            return function
+        if (device, dtype) not in self._copies:
+            self._copies[device, dtype] = copied(function).to(device, dtype)
+        return self._copies[device, dtype]
+
+
+def _is_like(tensor: Tensor, device: torch.device, dtype: torch.dtype | None) -> bool:
+    return tensor.device == device and (dtype is None or not tensor.is_floating_point() or tensor.dtype == dtype)
+
+
+def _number(loss: Any) -> Any:
+    """Return a loss of shape ``(1,)`` or such without dimensions."""
+    return loss.reshape(()) if isinstance(loss, Tensor) and loss.numel() == 1 else loss
 
 
 def _function(loss: Any) -> Any:

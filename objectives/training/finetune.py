@@ -219,4 +219,7 @@ def _optimizer(trained: list[Tensor], settings: FineTune) -> torch.optim.Optimiz
 
 def _check_finite(running: Tensor, step: int) -> None:
     if not math.isfinite(float(running)):
-        raise TrialError(f"the loss must be finite, but it was {float(running)} at step {step}")
+        raise TrialError(
+            f"the loss must be finite, but it was {float(running)} at step {step}: look for NaN in the training data, "
+            "or give a smaller finetune lr"
+        )

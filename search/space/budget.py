@@ -33,6 +33,7 @@ TIMES = ("latency", "time", "ms", "seconds", "speed", "throughput")
 """What people ask for and is not measured."""
 
 _AMOUNT = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Z%]*)\s*"
+_COMMA = re.compile(r"\d\s*,\s*\d")
 _FORM = re.compile(rf"\s*([a-zA-Z_]+)\s*=\s*(?:{_AMOUNT}\.\.\s*)?{_AMOUNT}")
 
 
@@ -80,6 +81,12 @@ class Budget:
             raise RankfrontError(
                 f"budget must be text such as params=5%, or a list of such texts, but got {shown(texts)}"
             )
+        for text in texts:
+            if _COMMA.search(text):
+                raise RankfrontError(
+                    "budget must have numbers without a comma, decimals with a point (params=2.5%), "
+                    f"but got {text!r:.60}"
+                )
         parts = [part for text in texts for part in text.split(",")]
         if any(part.strip() == NONE for part in parts):
             if len(parts) > 1:

@@ -74,13 +74,18 @@ class Folder:
         """Where every process at work on the study holds its liveness lock."""
         return self.path / "workers"
 
+    @property
+    def models(self) -> Path:
+        """Where the weights of the front's trials lie."""
+        return self.path / "models"
+
     def weights(self, trial: int) -> Path:
         """Where a trial's weights lie, while it is on the front."""
-        return self.path / "models" / f"{trial}.safetensors"
+        return self.models / f"{trial}.safetensors"
 
     def with_weights(self) -> set[int]:
         """Return the trials whose weights are there."""
-        return {int(path.stem) for path in (self.path / "models").glob("*.safetensors") if path.stem.isdecimal()}
+        return {int(path.stem) for path in self.models.glob("*.safetensors") if path.stem.isdecimal()}
 
     def drop_weights(self, trials: Iterable[int]) -> None:
         """Delete the weights of these trials, where they are there."""
@@ -88,7 +93,7 @@ class Folder:
             self.weights(trial).unlink(missing_ok=True)
 
     def check(self) -> None:
-        """Raise `RankfrontError` where no file can be written to the folder; one that is tried is gone again."""
+        """Raise `RankfrontError` where no file can be written (one is tried), or a study would replace others."""
         there = next(p for p in (self.path, *self.path.absolute().parents) if p.exists())
         if not there.is_dir():
             raise RankfrontError(f"out must be a folder, but {there} is a file")
@@ -99,6 +104,13 @@ class Folder:
             raise RankfrontError(
                 f"out must be a folder that can be written, but {there} is not: {why(error)}"
             ) from error
+        if not self.database.exists() and not self.manifest.exists():
+            own = (self.front, self.report, self.best, self.finished, self.models)
+            if others := [path.name for path in own if path.exists()]:
+                raise RankfrontError(
+                    f"out must be a study's folder or one of its own, but {self.path} holds no study and a study would "
+                    f"replace its {', '.join(others)}: give another folder, or remove these"
+                )
 
     def study_name(self) -> str | None:
         """Return the name of the study here, as its manifest says; None where there is no manifest."""

@@ -18,9 +18,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torchmetrics import MeanSquaredError
+from torchmetrics.classification import MultilabelAUROC
 
-from rankfront import Choice, FineTune, Plan, RankfrontError, Split, Task
+from rankfront import Choice, FineTune, Plan, RankfrontError, Score, Split, Task
 from rankfront.objectives.checks import MOST_TEST
 from rankfront.objectives.dry_run import DryRun
 from rankfront.objectives.export.model_files import save_weights
@@ -60,6 +63,57 @@ class Wrapped(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         return self.around(self, x)
+
+
+class Named(nn.Module):
+    """A network that takes its inputs by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = trained_perceptron()
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return self.net(x if mask is None else x * mask)
+
+
+def negative_mse(outputs: Tensor, targets: Tensor) -> Tensor:
+    return -(outputs.softmax(1) - nn.functional.one_hot(targets, 4)).square().mean()
+
+
+class Centers(nn.Module):
+    """A loss with parameters of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.centers = nn.Parameter(torch.zeros(4))
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(outputs - self.centers, targets)
+
+
+class Checkpointed(nn.Module):
+    """Gives what it computes on the way, too, from before a reentrant checkpoint, which refuses `autograd.grad`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = trained_perceptron()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = x.requires_grad_(self.training) * 1
+        return checkpoint(self.net, hidden, use_reentrant=True), hidden
+
+
+class Items(Dataset[Any]):
+    """80 samples, made one by one."""
+
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        self.make = make
+
+    def __len__(self) -> int:
+        return 80
+
+    def __getitem__(self, i: int) -> Any:
+        return self.make(i)
 
 
 def images(net: nn.Module | None = None, **changes: Any) -> Task:
@@ -152,6 +206,71 @@ MISTAKES: list[tuple[str, Callable[[], Task], str]] = [
         "accept a batch of 8 samples of the test data",
     ),
     (
+        "a column of BCE",
+        lambda: task(perceptron(classes=1), **changed(targets=lambda y: (y > 1).float()[:, None]), loss=nn.BCELoss()),
+        "between 0 and 1",
+    ),
+    (
+        "a loss that does not depend on the outputs",
+        lambda: task(loss=lambda o, t: torch.ones((), requires_grad=True) * 2),
+        "a gradient with respect to the model's outputs",
+    ),
+    (
+        "a loss of targets and outputs",
+        lambda: task(loss=lambda t, o: nn.functional.cross_entropy(o, t)),
+        "it does take the two swapped, but is called as loss(outputs, targets)",
+    ),
+    (
+        "a score of targets and outputs",
+        lambda: task(score=lambda t, o: (o.argmax(1) == t).float().mean()),
+        "it does take the two swapped, but is called as score(outputs, targets)",
+    ),
+    (
+        "a metric of whole numbers",
+        lambda: task(
+            **changed(targets=lambda y: nn.functional.one_hot(y, 4).float()),
+            loss=nn.BCEWithLogitsLoss(),
+            score=MultilabelAUROC(4),
+        ),
+        "select=lambda outputs, targets: (outputs, targets.long())",
+    ),
+    (
+        "a sum in place of a mean",
+        lambda: task(score=Score.of_mean(lambda o, t: (o.argmax(1) == t).sum(), "hits")),
+        "but it is a sum: of every sample twice it is twice as large",
+    ),
+    (
+        "a sum of losses in place of their mean",
+        lambda: task(score=Score.of_mean(nn.CrossEntropyLoss(reduction="sum"), "ce", higher_is_better=False)),
+        "but it is a sum",
+    ),
+    (
+        "a proportion of 50",
+        lambda: task(score=Score.of_split(lambda o, t: 50.0, "hits", proportion=True)),
+        "must be from 0 to 1, but got 50: divide",
+    ),
+    (
+        "a score that is NaN",
+        lambda: task(score=lambda o, t: float("nan")),
+        "finite number, but got nan: look for NaN in",
+    ),
+    ("several numbers", lambda: task(score=lambda o, t: o.mean(0)), "(4,) float32: return one, such as their mean"),
+    (
+        "texts as targets",
+        lambda: task(train=Items(lambda i: (X[i], "cat")), validation=HELD_OUT),
+        "targets are texts: give classes, whole numbers from 0",
+    ),
+    (
+        "lists of numbers",
+        lambda: task(Named(), train=Items(lambda i: {"x": X[i].tolist(), "label": int(Y[i])})),
+        "x is a tuple, not a tensor: give tensors of equal length",
+    ),
+    (
+        "lists of numbers in batches",
+        lambda: task(Named(), train=[{"x": X[:9].tolist(), "label": Y[:9]}] * 3),
+        "x is a list, not a tensor: give tensors of equal length",
+    ),
+    (
         "the score is of other samples",
         lambda: task(score=lambda o, t: float((o - t).mean())),
         "the score must accept the model's outputs",
@@ -165,6 +284,25 @@ def test_a_mistake_is_one_sentence(make: Callable[[], Task], said: str) -> None:
 
 
 WARNINGS: list[tuple[str, Callable[[], Task], str]] = [
+    (
+        "columns that forward does not take",
+        lambda: task(
+            Named(),
+            train=Items(lambda i: {"x": X[i], "label": Y[i], "idx": i, "text": "a"}),
+            validation=[{"x": HELD_OUT[0], "label": HELD_OUT[1], "idx": 3}],
+        ),
+        "does not take 'idx', 'text' of a batch: it is called without",
+    ),
+    ("an error as score", lambda: task(score=negative_mse), "score negative_mse is taken as higher is better"),
+    ("a loss with parameters", lambda: task(loss=Centers()), "the loss, Centers, has 4 parameters of its own"),
+    ("a summed loss", lambda: task(loss=nn.CrossEntropyLoss(reduction="sum")), "the loss of a batch is a sum"),
+    (
+        "a summed function",
+        lambda: task(loss=lambda o, t: (o - t[:, None]).pow(2).sum()),
+        "the loss of a batch is a sum",
+    ),
+    ("a softmax", lambda: task(nn.Sequential(trained_perceptron(), nn.Softmax(1))), "the model gives probabilities"),
+    ("logits as log-probabilities", lambda: task(loss=nn.NLLLoss()), "takes log-probabilities, but the model gives"),
     ("3 samples", lambda: task(validation=blobs(3, 2)), "has 3 samples: one of them is 33 % of the score"),
     ("one sample", lambda: task(validation=blobs(1, 2)), "has 1 sample:"),
     ("the same data", lambda: task(validation=(X, Y)), "the same samples"),
@@ -199,6 +337,49 @@ WARNINGS: list[tuple[str, Callable[[], Task], str]] = [
 def test_what_hardly_works_is_warned_of(make: Callable[[], Task], said: str) -> None:
     warnings = dry_run(make())
     assert len([warning for warning in warnings if said in warning]) == 1, warnings
+
+
+GOOD: list[tuple[str, Callable[[], Task]]] = [
+    ("log-probabilities", lambda: task(nn.Sequential(trained_perceptron(), nn.LogSoftmax(1)), loss=nn.NLLLoss())),
+    ("class weights in float64", lambda: task(loss=nn.CrossEntropyLoss(torch.ones(4, dtype=torch.float64)))),
+    ("a reentrant checkpoint", lambda: task(Checkpointed())),
+    ("a loss of shape (1,)", lambda: task(loss=lambda o, t: nn.functional.cross_entropy(o, t)[None])),
+    ("a mean of a vector of hits", lambda: task(score=Score.of_mean(lambda o, t: o.argmax(1) == t, "hits"))),
+    ("a rounded proportion", lambda: task(score=Score.of_split(lambda o, t: 1.0000001, "hits", proportion=True))),
+    ("a mean of zero", lambda: task(score=Score.of_mean(lambda o, t: torch.zeros(()), "nothing"))),
+    ("a list of pairs of samples", lambda: task(train=[(X[i], int(Y[i])) for i in range(80)])),
+    ("a list of mappings of samples", lambda: task(Named(), train=[{"x": X[i], "label": Y[i]} for i in range(80)])),
+    (
+        "a list of pairs of vectors",
+        lambda: task(
+            perceptron(classes=1),
+            train=[(X[i], X[i, :1]) for i in range(80)],
+            validation=(HELD_OUT[0], HELD_OUT[0][:, :1]),
+            loss=nn.MSELoss(),
+            score=MeanSquaredError(),
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("make", [g[1] for g in GOOD], ids=[g[0] for g in GOOD])
+def test_what_works_is_no_word_worth(make: Callable[[], Task]) -> None:
+    assert dry_run(make()) == []
+
+
+@pytest.mark.parametrize("label", [-1, 4, 255])
+def test_a_target_that_is_no_class_is_told_wherever_it_is(tmp_path: Path, label: int) -> None:
+    data = Items(lambda i: (X[i], label if i == 33 else int(Y[i])))
+    with pytest.raises(RankfrontError, match=r"targets must be classes from 0 to 3, .* but go from .*ignore_index"):
+        go(task(validation=data), tmp_path / "validation")
+    with pytest.raises(RankfrontError, match=r"targets must be classes from 0 to 3, .* but go from .*ignore_index"):
+        go(task(train=data, validation=HELD_OUT, trials=1), tmp_path / "training")
+
+
+def test_a_sample_on_which_the_model_gives_nan_is_told(tmp_path: Path) -> None:
+    data = Items(lambda i: (X[i] / (i != 33), int(Y[i])))
+    with pytest.raises(RankfrontError, match="outputs that are numbers, but some are NaN"):
+        go(task(validation=data), tmp_path / "out")
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])

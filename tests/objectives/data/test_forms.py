@@ -368,6 +368,56 @@ def test_what_collate_returns_is_a_pair() -> None:
         next(Split(Items(), collate=lambda batch: batch[0]).batches(16))
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (lambda i: (object(), i), "they hold something else than tensors"),
+        (lambda i: ({"x": X[i], "extra": None}, i), "they hold something else than tensors"),
+        (lambda i: (torch.zeros(3 + i % 2), i), "they differ in size"),
+        (lambda i: ([0] * (3 + i % 2), i), "they differ in length"),
+    ],
+)
+@pytest.mark.parametrize("workers", [0, 1])
+def test_samples_that_torch_cannot_put_together(given: Callable[[int], Any], said: str, workers: int) -> None:
+    data: Any = [given(i) for i in range(32)]
+    with pytest.raises(
+        RankfrontError, match=f"the validation data must hold samples .* but {said}.*: make .*collate_fn"
+    ):
+        next(Split(DataLoader(data, 4, num_workers=workers), name="validation").batches(4))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_collation_of_the_users_own_is_not_torchs(workers: int) -> None:
+    data: Any = [(torch.zeros(3 + i % 2), i) for i in range(32)]
+    loader = DataLoader(data, 4, num_workers=workers, collate_fn=lambda items: torch.stack([x for x, _ in items]))
+    with pytest.raises(RuntimeError, match="stack expects each tensor to be equal size"):
+        next(Split(loader, name="validation").batches(4))
+
+
+def test_a_batch_of_sparse_tensors_is_refused() -> None:
+    with pytest.raises(RankfrontError, match=r"one is sparse_coo: give tensor.to_dense\(\)"):
+        next(Split([(X[:8].to_sparse(), Y[:8])]).batches(8))
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        [(X[i], int(Y[i])) for i in range(N)],
+        [(X[i], Y[i]) for i in range(N)],
+        [(X[i].numpy(), Y[i].numpy()) for i in range(N)],
+        [{"input": X[i], "label": Y[i]} for i in range(N)],
+        [(X[i], Y[i : i + 1]) for i in range(N)],
+    ],
+)
+def test_a_list_of_samples_is_a_dataset(samples: list[Any]) -> None:
+    split = Split(samples)
+    (whole,) = split.batches(N)
+    inputs = whole.inputs["input"] if isinstance(whole.inputs, dict) else whole.inputs
+    assert torch.equal(inputs, X) and torch.equal(whole.targets.flatten(), Y)
+    shuffled = next(split.batches(N, shuffle=torch.Generator().manual_seed(0)))
+    assert len(split) == N and not torch.equal(shuffled.targets.flatten(), Y)
+
+
 class OnceOnly(IterableDataset[Any]):
     def __init__(self) -> None:
         self.left = iter([(X[i], Y[i]) for i in range(N)])

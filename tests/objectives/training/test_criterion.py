@@ -240,3 +240,43 @@ def test_labels_pass_through_keywords(targets: Any) -> None:
     model, criterion = Passing(Labelled()), Criterion("model")
     loss = criterion(criterion.forward(model, Batch(x, targets(y))), y)
     torch.testing.assert_close(loss, functional.cross_entropy(model.inner.body(x), y))  # pyright: ignore
+
+
+class Weighted(nn.Module):
+    """A loss with weights of classes, that counts how often it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.ones(4))
+        self.register_buffer("called", torch.zeros((), dtype=torch.long))
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        self.called += 1
+        return functional.cross_entropy(outputs, targets, self.weights) + 0 * self.called
+
+
+def test_a_loss_of_the_users_is_never_moved() -> None:
+    outputs, targets = torch.randn(6, 4), torch.arange(6) % 4
+    given = torch.tensor([1.0, 2.0, 3.0, 4.0], dtype=torch.float64)
+    loss = nn.CrossEntropyLoss(given)
+    criterion = Criterion(loss)
+    for dtype in (torch.float32, torch.float64):
+        expected = nn.CrossEntropyLoss(given.to(dtype))(outputs.to(dtype), targets)
+        assert torch.equal(criterion(outputs.to(dtype), targets), expected)
+    assert loss.weight is given and given.dtype == torch.float64
+
+
+def test_a_loss_elsewhere_is_copied_once_and_one_in_place_not_at_all() -> None:
+    outputs, targets = torch.randn(6, 4), torch.arange(6) % 4
+    here, elsewhere = Weighted(), Weighted().to("meta")
+    for _ in range(3):
+        Criterion(here)(outputs, targets)
+    assert here.called == 3
+    criterion = Criterion(elsewhere)
+    for _ in range(2):
+        assert criterion(outputs.to("meta"), targets.to("meta")).device.type == "meta"
+    assert not criterion._copies
+    criterion = Criterion(here)
+    for _ in range(2):
+        criterion(outputs.to("meta"), targets.to("meta"))
+    assert len(criterion._copies) == 1 and here.weights.device.type == "cpu" and here.called == 3

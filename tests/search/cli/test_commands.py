@@ -225,6 +225,15 @@ def test_out_that_is_a_file(rankfront: Cli, tmp_path: Path) -> None:
     assert code == 2 and "out must be a folder, but out is a file" in err
 
 
+@pytest.mark.parametrize("held", ["models", "best", "report.html"])
+def test_out_that_holds_what_a_study_would_replace(rankfront: Cli, tmp_path: Path, held: str) -> None:
+    (tmp_path / "out" / held).mkdir(parents=True)
+    (tmp_path / "out" / "notes.txt").write_text("")
+    code, _, err = rankfront("run", "mine.py", "--out", "out")
+    assert code == 2 and f"holds no study and a study would replace its {held}: give another folder" in err
+    assert not (tmp_path / "out" / "study.db").exists()
+
+
 @pytest.mark.parametrize("command", [["run", "mine.py", "--out", "shut/out"], ["run", "nope", "--out", "new"]])
 def test_a_folder_is_made_only_when_all_is_well(rankfront: Cli, tmp_path: Path, command: list[str]) -> None:
     (tmp_path / "shut").write_text("a file where a folder should be")
