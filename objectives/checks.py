@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from .boundary import sentence_and_place, told
 from .data.batch import Batch
 from .data.few import Few, few_of
-from .data.randomness import fixed_seed
 from .data.structure import apply, tensors_of
-from .data.targets import check_classes
 from .errors import RankfrontError
 from .memory import exhausted
 from .metrics.broadcast import broadcasts
@@ -22,11 +20,9 @@ from .metrics.evaluation import evaluate
 from .metrics.streamed import StreamedMean
 from .metrics.sums import sums_up
 from .metrics.whole_split import check_memory
-from .model.copying import copied
 from .model.hints import of_inputs, of_targets
 from .model.independent import check_passes
-from .model.outputs import class_dimension, main_output
-from .training.criterion import Criterion
+from .model.outputs import main_output
 
 if TYPE_CHECKING:
     from .kinds.left_dense import LeftDense
@@ -53,20 +49,6 @@ def check_ends(task: Task, batch_size: int) -> None:
             check()
         except RankfrontError as error:
             raise RankfrontError(f"{name} {error}") from error
-
-
-def check_loss(task: Task, dense: nn.Module, few: Few) -> None:
-    """Try the loss on training batches, in training.
-
-    Raises:
-        RankfrontError: the model refuses the data or gives no finite numbers, or the loss refuses its outputs.
-    """
-    for batch in few.held:
-        outputs = _accepted(task, "training", dense, batch, lambda batch=batch: _in_training(task, dense, batch))
-        pair = outputs, batch.targets
-        _fits(
-            "loss", lambda pair=pair: _of_loss(task.criterion, *pair), lambda pair=pair: _try_loss(task, dense, *pair)
-        )
 
 
 MOST_TEST = 256
@@ -96,7 +78,7 @@ def check_score(task: Task, dense: nn.Module, few: Few, batch_size: int, split: 
     """
     score, data = task.score, getattr(task, split)
     passed = [
-        (_accepted(task, split, dense, batch, lambda inputs=batch.inputs: apply(dense, inputs)), batch)
+        (accepted(task, split, dense, batch, lambda inputs=batch.inputs: apply(dense, inputs)), batch)
         for batch in few.held
     ]
     outputs, batch = passed[0]
@@ -130,8 +112,8 @@ def check_score(task: Task, dense: nn.Module, few: Few, batch_size: int, split: 
         return score.of([(outputs, targets)])
 
     pair = outputs, batch.targets
-    _fits("score", lambda: of_targets(*pair) if task.score_is_default else _otherwise("score", of_pair, *pair), scored)
-    _check_shapes("score", of_pair, *pair)
+    fits("score", lambda: of_targets(*pair) if task.score_is_default else otherwise("score", of_pair, *pair), scored)
+    check_shapes("score", of_pair, *pair)
     mean = score.of_batches
     if isinstance(mean, StreamedMean) and sums_up(mean.function, *pair, batch.samples, batch.dim):
         raise RankfrontError(
@@ -141,7 +123,8 @@ def check_score(task: Task, dense: nn.Module, few: Few, batch_size: int, split: 
     return few_do
 
 
-def _accepted(task: Task, data: str, dense: nn.Module, batch: Batch, run: Callable[[], Any]) -> Any:
+def accepted(task: Task, data: str, dense: nn.Module, batch: Batch, run: Callable[[], Any]) -> Any:
+    """Return the outputs of ``run``, the model on a batch; raises `RankfrontError` where it refuses the batch."""
     try:
         outputs = run()
     except RankfrontError:
@@ -164,7 +147,8 @@ def _accepted(task: Task, data: str, dense: nn.Module, batch: Batch, run: Callab
     return outputs
 
 
-def _fits(name: str, hint: Callable[[], str], run: Callable[[], None]) -> None:
+def fits(name: str, hint: Callable[[], str], run: Callable[[], None]) -> None:
+    """Run a loss or score; raises `RankfrontError`, with the hint, where it refuses outputs and targets."""
     try:
         run()
     except RankfrontError:
@@ -178,15 +162,7 @@ def _fits(name: str, hint: Callable[[], str], run: Callable[[], None]) -> None:
         ) from error
 
 
-def _of_loss(criterion: Criterion, outputs: Any, targets: Any) -> str:
-    if criterion.takes_classes(outputs, targets):
-        return of_targets(outputs, targets)
-    if criterion.is_torchs:
-        return ""
-    return _otherwise("loss", criterion, outputs, targets)
-
-
-def _otherwise(name: str, function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> str:
+def otherwise(name: str, function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> str:
     """Return a sentence's end on how a loss or score would take outputs and targets that it refuses."""
 
     def takes(*given: Any) -> bool:
@@ -203,58 +179,8 @@ def _otherwise(name: str, function: Callable[[Any, Any], Any], outputs: Any, tar
     return ""
 
 
-def _in_training(task: Task, dense: nn.Module, batch: Batch) -> Any:
-    """Return the outputs that the loss gets, of a copy: a pass in training changes statistics.
-
-    In eval mode where there is none in training: batch norm refuses a single value a channel.
-    """
-    try:
-        with fixed_seed(0):
-            return task.criterion.forward(copied(dense).train(), batch)
-    except Exception:
-        return task.criterion.forward(dense, batch)
-
-
-def _try_loss(task: Task, dense: nn.Module, outputs: Any, targets: Any) -> None:
-    """Raise `RankfrontError` where the loss is not one number that depends on the model's outputs."""
-    criterion = task.criterion
-    logits = main_output(outputs)
-    if logits is not None and logits.ndim > 1 and criterion.classifies(outputs, targets):
-        check_classes(task.train, logits.shape[class_dimension(outputs, targets)], criterion.ignored)
-    value = criterion(outputs, targets)
-    if not isinstance(value, Tensor) or value.numel() != 1:
-        given = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
-        raise RankfrontError(f"the loss must return one number as a tensor, averaged over the batch, but gave {given}")
-    if not bool(torch.isfinite(value).all()):
-        raise RankfrontError(
-            f"the loss of the dense model must be finite on the training data, but it is {float(value.detach())}"
-        )
-    trains = task.finetune.total_steps(task.train) > 0
-    trained = [tensor for tensor in tensors_of(outputs) if tensor.requires_grad]
-    if trains and trained and not _depends(value, trained):
-        raise RankfrontError(
-            "the loss must have a gradient with respect to the model's outputs, but has none (does it call .item()?)"
-        )
-    if trains and not trained and not value.requires_grad and any(p.requires_grad for p in dense.parameters()):
-        raise RankfrontError(
-            "the model's outputs must have a gradient in training, but have none (no_grad, inference_mode or "
-            "detach() in its forward?): take that away, or train nothing by FineTune(epochs=0)"
-        )
-    _check_shapes("loss", criterion, outputs, targets)
-
-
-def _depends(value: Tensor, tensors: list[Tensor]) -> bool:
-    """Return whether a value has a gradient with respect to any of the tensors."""
-    if not value.requires_grad:
-        return False
-    try:
-        found = torch.autograd.grad(value, tensors, retain_graph=True, allow_unused=True)
-    except Exception:  # as reentrant checkpoints refuse it, which backward() passes: the training step tries that
-        return True
-    return any(gradient is not None for gradient in found)
-
-
-def _check_shapes(name: str, function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> None:
+def check_shapes(name: str, function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> None:
+    """Raise `RankfrontError` where a loss or score compares every output with every target."""
     found, shapes = broadcasts(function, outputs, targets)
     if found:
         raise RankfrontError(

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .boundary import UNEXPECTED, told
-from .checks import check_ends, check_loss, check_score
+from .checks import check_ends, check_score
 from .data.batch import Batch
 from .data.few import Few, few_of, gives_single, leaves_one
 from .data.randomness import fixed_seed
@@ -30,6 +30,7 @@ from .export.model_files import load_model, save_weights
 from .failing import failure
 from .io.files import passing
 from .kinds.random_factors import random_factors
+from .loss_check import check_loss
 from .metrics.evaluation import evaluate
 from .model.copying import copied
 from .model.mode import in_eval

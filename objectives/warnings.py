@@ -18,7 +18,7 @@ from .metrics.sums import sums_up
 from .metrics.whole_split import WholeSplit
 from .model.independent import Foreign
 from .model.outputs import class_dimension, main_output
-from .model.plain.same import same, tolerance
+from .model.same import same, tolerance
 from .task import DEFAULT_CALIBRATION
 
 if TYPE_CHECKING:

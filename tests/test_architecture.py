@@ -16,7 +16,9 @@ ROOMS = {
     "objectives": ["", "io", "data", "model", "model/plain", "calibration", "kinds", "export", "metrics", "training"],
     "search": ["storage", "space", "allocation", "samplers", "results", "report", "study", "cli"],
 }
-TOP = {"objectives": {"task", "objective", "outcome", "checks", "identity", "dense", "dry_run", "warnings"}}
+TOP = {
+    "objectives": {"task", "objective", "outcome", "checks", "loss_check", "identity", "dense", "dry_run", "warnings"}
+}
 """Files beside the rooms that stand above them all."""
 
 

@@ -17,8 +17,8 @@ from ..model.copying import copied
 from ..model.finding import Layers
 from ..model.layer import Layer
 from ..model.mode import in_eval
-from ..model.plain.same import computed, same, tolerance
 from ..model.replace import can_carry
+from ..model.same import computed, same, tolerance
 from ..model.stand_in import Computing, readings
 from ..plan import Choice, Plan
 from .kind import Kind

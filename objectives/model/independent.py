@@ -22,7 +22,7 @@ from ..errors import RankfrontError
 from .copying import copied
 from .mode import in_eval
 from .multiplications import storage_of, tensors_in
-from .plain.same import same
+from .same import same
 from .stand_in import HARMLESS
 
 

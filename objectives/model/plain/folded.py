@@ -22,13 +22,13 @@ from ..copying import copied
 from ..layer import TYPES
 from ..mode import in_mode
 from ..replace import has_hooks, replaced
+from ..same import same
 from .build import dims_of, layers_inside, plain
 from .capture import Call, captured
 from .form import Found
 from .guesses import random_like, with_padding
 from .inputs import Input, inputs_of, variants
 from .isolated import Isolated
-from .same import same
 
 COMPUTING: dict[type, str] = {
     WeightNorm: "weight norm",

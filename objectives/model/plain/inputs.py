@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.jit import ScriptModule
 
 from ...data.structure import Inputs
-from .same import computed
+from ..same import computed
 
 
 class Input(NamedTuple):

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from ...data.randomness import fixed_seed
 from ..copying import copied
 from ..replace import HOOKS
+from ..same import same
 from .capture import Call, captured
 from .inputs import Input, variants
-from .same import same
 
 ROUNDINGS = 32
 """Relative difference of outputs that counts as rounding, in units of the machine precision."""

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from ...boundary import sentence
 from ...data.structure import Inputs, place
 from ..copying import copied
+from ..same import computed, same, tolerance
 from .form import Form, Found
 from .registry import FORMS
-from .same import computed, same, tolerance
 
 
 @dataclass(frozen=True)

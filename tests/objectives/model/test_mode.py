@@ -15,7 +15,7 @@ from rankfront.objectives.data.batch import Batch
 from rankfront.objectives.metrics.evaluation import evaluate
 from rankfront.objectives.model.finding import find_layers
 from rankfront.objectives.model.mode import in_mode
-from rankfront.objectives.model.plain.same import computed
+from rankfront.objectives.model.same import computed
 from rankfront.objectives.training.batchnorm import reestimate_where_it_helps
 from rankfront.objectives.training.criterion import Criterion
 from rankfront.objectives.training.loss import distance

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from rankfront.objectives.model.plain.same import same
+from rankfront.objectives.model.same import same
 
 INF, NAN = math.inf, math.nan
 

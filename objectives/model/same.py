@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ...data.randomness import fixed_seed
-from ...data.structure import Inputs, apply, tensors_of
-from ..mode import in_mode
+from ..data.randomness import fixed_seed
+from ..data.structure import Inputs, apply, tensors_of
+from .mode import in_mode
 
 
 @torch.no_grad()
