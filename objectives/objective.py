@@ -15,9 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from .calibration.calibrate import calibrate
-from .calibration.moments import Moments, Statistic
 from .calibration.samples import Samples, draw
+from .calibration.sensitivity import name_of
 from .checks import check_some_layer_saves
 from .dense import dense_of
 from .device import to_device
@@ -25,7 +24,7 @@ from .export.int8 import quantized
 from .identity import identity_of
 from .io.checkpoint import Checkpoint
 from .kinds.cache import DecompositionCache, key_of
-from .kinds.decompositions import Decompositions, Wanted
+from .kinds.decompositions import Decompositions
 from .metrics.costs import Costs
 from .metrics.evaluation import Evaluation, evaluate
 from .metrics.registry import measure
@@ -38,6 +37,7 @@ from .model.plain.form import Found
 from .outcome import Outcome
 from .plan import DENSE, Choice, Plan
 from .progress import CountCallback, WorkCallback
+from .statistics import Statistics
 from .task import Task
 from .training.batchnorm import reestimate_where_it_helps
 from .training.distillation import SoftTargets
@@ -82,6 +82,8 @@ class Objective:
         self._cache, self._samples = cache, Samples([], [])
         self.frozen_norms = frozen_norms(self.dense, task.model)
         """Paths of the norms whose statistics the user froze."""
+        self.notes: list[str] = []
+        """What `prepare` found that a user should know, each a sentence."""
         self._soft = SoftTargets(self.dense, task.train, self.batch_size)
 
     @property
@@ -109,14 +111,11 @@ class Objective:
         tell = progress or (lambda what, done, total: None)
         to_device(self.dense, self.device)
         self._samples = draw(self.task.train, self.task.calibration, self.seed, self.device, self.batch_size)
-        key = key_of(self.dense, self._samples.calibration, self.task.whiten)
+        key = key_of(self.dense, self._samples.calibration, self.task.whiten, name_of(self.task.sensitivity))
 
-        def gather(wanted: Wanted) -> dict[tuple[str, Statistic], Moments]:
-            if not self.task.whiten or not wanted:
-                return {}
-            return calibrate(self.dense, wanted, self._samples.calibration, functools.partial(tell, "calibrating"))
-
-        self.decompositions.fill(DecompositionCache(self._cache, key), gather, functools.partial(tell, "decomposing"))
+        statistics = Statistics(self.task, self.dense, self._samples.calibration, self.seed, tell, self.notes)
+        cache, decomposing = DecompositionCache(self._cache, key), functools.partial(tell, "decomposing")
+        self.decompositions.fill(cache, statistics.gather, decomposing)
 
     def factorize(self, plan: Plan) -> nn.Module:
         """Return the dense model factorized by the plan, without any training."""

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from .boundary import outermost_class
+from .calibration.sensitivity import Sensitivity, check_sensitivity, name_of
 from .data.split import Split
 from .described import shown
 from .errors import RankfrontError
@@ -77,6 +78,11 @@ class Task:
     """The kinds of factorization to choose from; all if not given."""
     whiten: bool = True
     """Decompose by the error of the layers' outputs; False: by that of their weights (plain SVD)."""
+    sensitivity: Sensitivity = "auto"
+    """Which changes of the network's outputs layers' errors are measured by: see `sensitivity`.
+
+    ``"none"``: a layer's error is that of its own output.
+    """
     refit: bool = True
     """Re-solve the last factors inside the compressed network before fine-tuning (see `refit`)."""
     fold: bool = False
@@ -124,6 +130,7 @@ class Task:
                 object.__setattr__(self, name, split)
             except RankfrontError as error:
                 raise RankfrontError(f"{name} {error}") from error
+        check_sensitivity(self.sensitivity)
         if not isinstance(self.loss, str) or self.loss != "model":
             if isinstance(self.loss, str):
                 raise RankfrontError(
@@ -196,6 +203,7 @@ class Task:
             "kinds": list(self.kinds),
             "calibration": self.calibration,
             "whiten": self.whiten,
+            "sensitivity": name_of(self.sensitivity),
             "refit": self.refit,
             "fold": self.fold,
             "int8": self.int8,

@@ -16,9 +16,8 @@ ROOMS = {
     "objectives": ["", "io", "data", "model", "model/plain", "calibration", "kinds", "export", "metrics", "training"],
     "search": ["storage", "space", "allocation", "samplers", "results", "report", "study", "cli"],
 }
-TOP = {
-    "objectives": {"task", "objective", "outcome", "checks", "loss_check", "identity", "dense", "dry_run", "warnings"}
-}
+_ABOVE = ("task", "objective", "outcome", "checks", "loss_check", "statistics", "identity", "dense", "dry_run", "warnings")
+TOP = {"objectives": set(_ABOVE)}
 """Files beside the rooms that stand above them all."""
 
 

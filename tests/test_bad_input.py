@@ -134,6 +134,7 @@ FIELDS: list[tuple[str, Any, str]] = [
     ("kinds", [], "kinds must be some of svd"),
     ("whiten", "yes", "whiten must be True or False"),
     ("refit", 1, "refit must be True or False"),
+    ("sensitivity", "fischer", "sensitivity must be one of auto, outputs, fisher, none"),
     ("int8", None, "int8 must be True or False"),
     ("trials", "ten", "trials must be a whole number"),
     ("trials", 0, "trials must be 1 or more"),

@@ -12,17 +12,22 @@ import torch
 from torch import Tensor
 
 from ..model.layer import Layer
+from .output_metric import PLAIN, OutputMetric
 
 Statistic = Literal["inputs", "outputs"]
 """Whose moments a decomposition is to get: a layer's unfolded inputs, or its outputs without the bias."""
 
 
 class Moments(NamedTuple):
-    """Of observed rows: ``samples``, ``mean`` (d,), ``covariance`` (d, d) about the mean, float64."""
+    """Of observed rows: ``samples``, ``mean`` (d,), ``covariance`` (d, d) about the mean, float64.
+
+    ``metric`` says what an error in the layer's output costs.
+    """
 
     samples: int
     mean: Tensor
     covariance: Tensor
+    metric: OutputMetric = PLAIN
 
     @classmethod
     def white(cls, layer: Layer) -> Moments:

@@ -16,12 +16,16 @@ from ..io.tensors import read_tensors, write_tensors
 from ..model.layer import Layer
 from .kind import Decomposition, Kind
 
-VERSION = "6"
+VERSION = "7"
 """To be raised whenever the same weights and data would decompose into something else."""
 
 
+IMPORTANCE = "importance"
+"""The tensor with what the layer's output is worth."""
+
+
 @torch.no_grad()
-def key_of(dense: nn.Module, calibration: Sequence[Batch], whiten: bool) -> str:
+def key_of(dense: nn.Module, calibration: Sequence[Batch], whiten: bool, sensitivity: str = "none") -> str:
     """Return a hash of weights, outputs and samples; with a new hash everything is decomposed anew.
 
     A layer's statistics depend on the layers before it, so all weights of the model are hashed, its outputs on the
@@ -29,7 +33,7 @@ def key_of(dense: nn.Module, calibration: Sequence[Batch], whiten: bool) -> str:
     """
     drawn = [tensor for batch in calibration for tensor in tensors_of(batch.inputs)]
     computed = tensors_of(apply(dense, calibration[0].inputs))
-    return fingerprint(named([*drawn, *computed]), fingerprint(dense.state_dict()), whiten)
+    return fingerprint(named([*drawn, *computed]), fingerprint(dense.state_dict()), whiten, sensitivity)
 
 
 class DecompositionCache:
@@ -39,23 +43,25 @@ class DecompositionCache:
         self.folder = folder
         self.calibration_key = calibration_key
 
-    def load(self, layer: Layer, kind: Kind) -> Decomposition | None:
-        """Return the decomposition, or None where the file is missing, damaged, or of other data."""
+    def load(self, layer: Layer, kind: Kind) -> tuple[Decomposition, float | None] | None:
+        """Return the decomposition and the layer's importance; None where no file has them, or of other data."""
         if self.folder is None or not (path := self._path(layer, kind)).exists():
             return None
         try:
             tensors, metadata = read_tensors(path)
             if metadata.get("key") == self._key(layer, kind):
-                return kind.restore(layer, tensors)
+                importance = tensors.pop(IMPORTANCE, None)
+                return kind.restore(layer, tensors), None if importance is None else float(importance)
         except (RankfrontError, KeyError):
             pass
         return None
 
-    def store(self, layer: Layer, kind: Kind, decomposition: Decomposition) -> None:
-        """Keep a decomposition for the next start."""
+    def store(self, layer: Layer, kind: Kind, decomposition: Decomposition, importance: float | None) -> None:
+        """Keep a decomposition and the layer's importance for the next start."""
         if self.folder is not None:
             metadata = {"key": self._key(layer, kind), "layer": layer.name}
-            write_tensors(self._path(layer, kind), decomposition.tensors(), metadata)
+            known = {} if importance is None else {IMPORTANCE: torch.tensor(importance, dtype=torch.float64)}
+            write_tensors(self._path(layer, kind), {**decomposition.tensors(), **known}, metadata)
 
     def _path(self, layer: Layer, kind: Kind) -> Path:
         assert self.folder is not None

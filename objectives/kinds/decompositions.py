@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from statistics import fmean
 
 from torch import nn
 
+from ..calibration.gradients import LARGEST
+from ..calibration.importance import importance_of
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
 from ..model.replace import replaced
@@ -31,6 +34,7 @@ class Decompositions:
         self.layers = layers
         self.kinds = kinds
         self._known: dict[tuple[str, str], Decomposition] = {}
+        self._importance: dict[str, float] = {}
 
     def fill(
         self,
@@ -52,7 +56,8 @@ class Decompositions:
             if found is None:
                 missing.append((layer, kind_named(base)))
             else:
-                self._known[name, base] = found
+                self._known[name, base], importance = found
+                self._weigh(name, importance)
         done = 0
         for part in _within_memory(missing):
             statistics: list[tuple[Layer, Statistic | None]] = [(layer, kind.wants(layer)) for layer, kind in part]
@@ -61,8 +66,10 @@ class Decompositions:
                 progress(done, len(missing))
                 known = None if statistic is None else moments.get((layer.name, statistic))
                 decomposition = kind.decompose(layer, known)
-                cache.store(layer, kind, decomposition)
+                importance = None if known is None or statistic is None else importance_of(layer, statistic, known)
+                cache.store(layer, kind, decomposition, importance)
                 self._known[layer.name, kind.name] = decomposition
+                self._weigh(layer.name, importance)
                 done += 1
         if missing:
             progress(done, len(missing))
@@ -88,6 +95,19 @@ class Decompositions:
             return 0.0
         kind = kind_named(choice.kind)
         return self._known[layer.name, kind.base].error(kind.inner(choice.rank))
+
+    def _weigh(self, name: str, importance: float | None) -> None:
+        if importance is not None:
+            self._importance.setdefault(name, importance)
+
+    @cached_property
+    def importance(self) -> dict[str, float]:
+        """What a relative error of each layer's output costs the network's output, as a multiple of the layers' mean.
+
+        A layer of which it is not known has the mean.
+        """
+        mean = fmean(self._importance.values()) if self._importance else 0.0
+        return {name: self._importance.get(name, mean) / mean if mean else 1.0 for name in self.options}
 
     def factors(self, layer: Layer, choice: Choice) -> nn.Module:
         """Return the layer's plain factors, as its kind's base has them."""
@@ -125,6 +145,7 @@ def _within_memory(missing: Sequence[tuple[Layer, Kind]]) -> Iterator[list[tuple
             wanted = {other.wants(layer) for one, other in missing if one is layer}
             widths = {"inputs": layer.in_features, "outputs": layer.out_features}
             more = sum(8 * widths[statistic] ** 2 for statistic in wanted if statistic is not None)
+            more += 8 * min(layer.out_features, LARGEST) ** 2
             if part and size + more > MEMORY:
                 yield part
                 part, size = [], 0

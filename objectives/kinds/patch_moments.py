@@ -18,7 +18,7 @@ SINGULAR = 1e-10
 class Factors(NamedTuple):
     """``inner (r_in, in)``, ``core (r_out, r_in, kernel)``, ``outer (out, r_out)``: the kernel is their product.
 
-    ``outer`` has orthonormal columns.
+    ``outer`` has orthonormal columns, in the metric of the outputs' errors (see `output_metric`).
     """
 
     inner: Tensor
@@ -31,13 +31,14 @@ class Factors(NamedTuple):
 
 
 class PatchMoments:
-    """``kernel (out, in, k)`` of a convolution in one group, and moments of its patches ``(in · k)``, float64."""
+    """``kernel (out, in, k)`` of one group, weighed, and the patches' moments ``(in · k)``, float64."""
 
     def __init__(self, layer: Layer, moments: Moments | None) -> None:
         self.layer = layer
-        weight = layer.grouped_weight[0]
-        self.kernel = weight.view(layer.out_features, layer.module.weight.shape[1], -1)
         moments = moments or Moments.white(layer)
+        self.metric = moments.metric
+        weight = self.metric.weigh(layer.grouped_weight)[0]
+        self.kernel = weight.view(layer.out_features, layer.module.weight.shape[1], -1)
         self.mean = moments.mean
         second = moments.about(mean=layer.module.bias is not None)
         _, channels, taps = self.kernel.shape
@@ -76,6 +77,10 @@ class PatchMoments:
         outputs = table @ features @ table.T
         _, vectors = torch.linalg.eigh((outputs + outputs.T) / 2)
         return vectors.flip(-1)[:, :rank]
+
+    def unweighed(self, outer: Tensor) -> Tensor:
+        """Return the last factor of the layer itself ``(out, r)``, given that of the weighed kernel."""
+        return self.metric.unweigh(outer[None])[0]
 
     def error(self, factors: Factors, features: Tensor) -> float:
         """Return the relative squared error of the output with these factors, given `features` of their channels."""

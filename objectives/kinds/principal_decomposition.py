@@ -10,7 +10,7 @@ from .error import rounded_all
 
 
 class PrincipalDecomposition:
-    """Principal components ``(groups, out, k)`` of matrices ``(groups, out, in)``, and their energy ``(groups, k)``."""
+    """The last factor of matrices ``(groups, out, in)`` at every rank, ``(groups, out, k)``; its energies."""
 
     def __init__(self, layer: Layer, components: Tensor, energy: Tensor) -> None:
         self.layer = layer

@@ -5,7 +5,8 @@ input's vertical patches: the kernel as a map from vertical patches (in · kh) t
 image adds to its neighbours' outputs (out · kw) has principal components like any other (see `principal`).
 
 The components are the best for each column by itself; ``error`` is the true one, of the sum over columns:
-with ``R`` the part of the kernel that is left out, ``tr(R C Rᵀ)``, ``C`` the moments of whole patches.
+with ``R`` the part of the kernel that is left out, ``tr(L R C Rᵀ Lᵀ)``, ``C`` the moments of whole patches and ``L``
+what an error of the outputs costs (see `output_metric`).
 """
 
 from __future__ import annotations
@@ -67,10 +68,10 @@ class Spatial(Factorization):
     def decompose(self, layer: Layer, moments: Moments | None) -> SpatialDecomposition:
         """Find the principal components of what columns add to outputs, and the true error at every rank."""
         kh, kw = layer.kernel
-        weight = layer.grouped_weight.view(layer.out_features, -1, kh, kw)
+        moments = moments or Moments.white(layer)
+        weight = moments.metric.weigh(layer.grouped_weight).view(layer.out_features, -1, kh, kw)
         channels = weight.shape[1]
         table = weight.permute(0, 3, 1, 2).reshape(layer.out_features * kw, channels * kh)
-        moments = moments or Moments.white(layer)
         patches = moments.about(mean=layer.module.bias is not None)
         lags = patches.view(channels, kh, kw, channels, kh, kw).permute(2, 5, 0, 1, 3, 4)
         lags = lags.reshape(kw, kw, channels * kh, channels * kh)
@@ -87,6 +88,8 @@ class Spatial(Factorization):
         # are arbitrary: each CPU finds other ones.
         most = min(len(filters), layer.weights // (channels * kh + layer.out_features * (kw - 1)) + 1)
         most = min(most, max(1, rank_that_leaves(errors, FLOOR)))
+        components = moments.metric.unweigh(components.reshape(1, layer.out_features, -1)).view_as(components)
+        taps = components.view(layer.out_features, kw, -1)
         blocks = block_sizes(taps.transpose(1, 2), most) if kw == 3 else torch.zeros(0, 2, dtype=torch.long)
         return SpatialDecomposition(layer, filters.float(), components.float(), errors, moments.mean.float(), blocks)
 

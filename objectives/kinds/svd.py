@@ -5,9 +5,10 @@ A Linear becomes Linear(in → rank), Linear(rank → out); a convolution become
 one to ``rank`` channels, then a 1×1 convolution. Of a grouped convolution each group is a map of its own, and gets
 ``rank`` channels of its own.
 
-The factors are the outputs' principal components (see `principal`). Where the layer has a bias, the outputs
-are centred first and ``(I − U_r U_rᵀ) E[y]`` joins the bias: the least error over the second factor and the
-bias together.
+The factors are the principal components ``U`` of the outputs ``L y``, in the metric of what their errors cost (see
+`principal`, `output_metric`): ``W`` becomes ``P_r Q_rᵀ W`` with ``P = L⁻¹ U``, ``Q = Lᵀ U``. Where the layer has a
+bias, the outputs are centred first and ``(I − P_r Q_rᵀ) E[y]`` joins the bias: the least error over the second factor
+and the bias together.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import final
 
+import torch
 from torch import Tensor, nn
 
 from ..calibration.moments import Moments, Statistic
+from ..calibration.output_metric import PLAIN
 from ..model.layer import Layer
 from ..model.stand_in import Chain
 from ..plan import Rank, as_int
@@ -66,26 +69,30 @@ class Svd(Factorization):
 
     def decompose(self, layer: Layer, moments: Moments | None) -> SvdDecomposition:
         """Find the principal components of each group's outputs."""
-        weight = layer.grouped_weight
+        metric = PLAIN if moments is None else moments.metric
+        weight = metric.weigh(layer.grouped_weight)
         groups, out, _ = weight.shape
-        mean = weight.new_zeros(groups * out)
+        mean = weight.new_zeros(groups, out, 1)
         second_moments: dict[str, Tensor] = {}
         if moments is not None:
             second = moments.about(mean=layer.module.bias is not None)
             if self.wants(layer) == "inputs":
                 second_moments["inputs"] = second[None]
-                mean = weight[0] @ moments.mean
+                mean = (weight[0] @ moments.mean).view_as(mean)
             else:
                 blocks = second.view(groups, out, groups, out).diagonal(dim1=0, dim2=2)
-                second_moments["outputs"] = blocks.permute(2, 0, 1)
-                mean = moments.mean
+                second_moments["outputs"] = metric.weigh_moments(blocks.permute(2, 0, 1))
+                mean = metric.weigh(moments.mean.view_as(mean))
         found = principal(weight, **second_moments)
-        return SvdDecomposition(layer, found.components, found.energy, mean)
+        first = torch.cat((found.components.mT @ weight, found.components.mT @ mean), -1)
+        last, mean = metric.unweigh(found.components), metric.unweigh(mean)
+        kept = torch.promote_types(layer.module.weight.dtype, torch.float32)
+        return SvdDecomposition(layer, first.to(kept), last.to(kept), found.energy, mean.to(kept))
 
     def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> SvdDecomposition:
         """Rebuild from the cached components."""
         device = layer.module.weight.device
-        return SvdDecomposition(layer, *(tensors[key].to(device) for key in ("components", "energy", "mean")))
+        return SvdDecomposition(layer, *(tensors[key].to(device) for key in ("first", "components", "energy", "mean")))
 
 
 @final
@@ -99,23 +106,25 @@ class TransposedPair(Chain):
 
 @final
 class SvdDecomposition(PrincipalDecomposition):
-    """Principal components of the outputs, and the outputs' mean ``(out,)``."""
+    """The second factor at every rank, and ``first (groups, k, in + 1)``, whose last column is of the mean.
 
-    def __init__(self, layer: Layer, components: Tensor, energy: Tensor, mean: Tensor) -> None:
+    ``mean`` is that of the outputs, ``(groups, out, 1)``.
+    """
+
+    def __init__(self, layer: Layer, first: Tensor, components: Tensor, energy: Tensor, mean: Tensor) -> None:
         super().__init__(layer, components, energy)
+        self.first = first
         self.mean = mean
 
     def factors(self, rank: Rank) -> Chain:
-        """Return ``y = U_r (U_rᵀ W) x + b + (I − U_r U_rᵀ) E[y]`` as two modules."""
-        basis = self.components[:, :, : as_int(rank)]
-        first = basis.mT @ self.layer.grouped_weight
-        mean = self.mean.view(len(basis), -1, 1)
-        lost = (mean - basis @ (basis.mT @ mean)).flatten()
-        return filled(self.layer, KIND.skeleton(self.layer, rank), (first, basis), lost)
+        """Return ``y = P_r (Q_rᵀ W) x + b + (I − P_r Q_rᵀ) E[y]`` as two modules."""
+        first, last = self.first[:, : as_int(rank)], self.components[:, :, : as_int(rank)]
+        lost = (self.mean - last @ first[..., -1:]).flatten()
+        return filled(self.layer, KIND.skeleton(self.layer, rank), (first[..., :-1], last), lost)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what the cache keeps."""
-        return {"components": self.components, "energy": self.energy, "mean": self.mean}
+        return {"first": self.first, "components": self.components, "energy": self.energy, "mean": self.mean}
 
 
 KIND = Svd()

@@ -3,9 +3,9 @@
 - Cores: the left singular vectors of the rearranged weight ``T`` are the eigenvectors of ``T Tᵀ``, taken on its smaller
   side. Of a table that is larger than `EXACT_SIDE` on both sides they are found for `SKETCHED` ranks only, by a
   randomized range finder with power iterations (Halko, Martinsson and Tropp, SIAM Review 2011, algorithm 4.4).
-- Errors: ``tr(D S Dᵀ)``, with ``D`` what a rank leaves of the weight and ``S`` the inputs' second moment. Where that is
-  more work than `WORK` for all ranks, it is estimated by `PROBES` random signs ``g`` as the mean of ``gᵀ D S Dᵀ g``
-  (Hutchinson, 1990), the same ones for every rank.
+- Errors: ``tr(L D S Dᵀ Lᵀ)``, with ``D`` what a rank leaves of the weight, ``S`` the inputs' second moment and ``L``
+  what an error of the outputs costs. Where that is more work than `WORK` for all ranks, it is estimated by `PROBES`
+  random signs ``z`` as the mean of ``gᵀ D S Dᵀ g`` with ``g = L z`` (Hutchinson, 1990), the same ones for every rank.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from ..calibration.output_metric import OutputMetric
 
 EXACT_SIDE = 2048
 """Larger tables are decomposed by random projections: an eigendecomposition of this side takes about 5 s on a core."""
@@ -76,7 +78,12 @@ def weight_errors(table: Tensor, cores: Cores, ranks: Iterable[int]) -> Tensor:
 
 @torch.no_grad()
 def output_errors(
-    weight: Tensor, second: Tensor, cores: Cores, product: Callable[[Tensor, Tensor], Tensor], ranks: Iterable[int]
+    weight: Tensor,
+    second: Tensor,
+    cores: Cores,
+    product: Callable[[Tensor, Tensor], Tensor],
+    ranks: Iterable[int],
+    metric: OutputMetric,
 ) -> Tensor:
     """Return the relative squared error of the output at some ranks.
 
@@ -86,13 +93,15 @@ def output_errors(
         cores: of the rearranged weight.
         product: returns the weight of a slice of both cores.
         ranks: ascending.
+        metric: what an error in the output costs.
     """
     ranks = list(ranks)
     missing = weight.clone()
     signs = _signs(weight, len(ranks) + 1)
+    probes = None if signs is None else metric.weigh(signs.T[None])[0].T  # L is symmetric
 
     def error() -> Tensor:
-        rows = missing if signs is None else signs @ missing
+        rows = metric.weigh(missing[None])[0] if probes is None else probes @ missing
         return ((rows @ second) * rows).sum()
 
     errors = [error()]

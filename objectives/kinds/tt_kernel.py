@@ -81,7 +81,7 @@ class TTKernel:
             parts = _cut(layer, factors, features, lost, middle)
             rank = len(parts[0]), len(parts[1]), parts[3].shape[1]
             if rank not in found:
-                found[rank] = parts
+                found[rank] = (*parts[:-1], patches.unweighed(parts[-1]))
                 errors.append(patches.error(_joined(parts), features))
         return TTKernelDecomposition(layer, found, torch.tensor(errors, dtype=torch.float64), patches.mean)
 

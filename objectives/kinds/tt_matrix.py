@@ -103,7 +103,7 @@ class TTMatrix:
         else:
             mean, second = moments.mean, moments.about(mean=layer.module.bias is not None)
             weight, multiply = layer.grouped_weight[0], functools.partial(product, sizes)
-            errors = output_errors(weight, second, cores, multiply, ranks)
+            errors = output_errors(weight, second, cores, multiply, ranks, moments.metric)
         return TTMatrixDecomposition(layer, cores.first, cores.last, torch.tensor(ranks), errors, mean)
 
     def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> TTMatrixDecomposition:

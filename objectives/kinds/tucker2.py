@@ -83,7 +83,7 @@ class Tucker2(Factorization):
             factors, _, error = hooi(patches, r_in, r_out)
             rank = len(factors.inner), factors.outer.shape[1]  # few outputs leave nothing for more channels to do
             if rank not in found:
-                found[rank] = factors
+                found[rank] = factors._replace(outer=patches.unweighed(factors.outer))
                 errors.append(error)
         return Tucker2Decomposition(layer, found, torch.tensor(errors, dtype=torch.float64), patches.mean)
 

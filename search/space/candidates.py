@@ -61,10 +61,12 @@ class Candidates:
         rows: list[tuple[Array, ...]] = []
         for name, every in objective.decompositions.options.items():
             layer = objective.by_name[name]
+            importance = objective.decompositions.importance[name]
             is_dense = np.array([option == DENSE for option in every])
             error = np.array([objective.decompositions.error(layer, option) for option in every]).clip(
                 max=LARGEST_ERROR
             )
+            error = importance * error
             change = objective.costs.changes(layer, every)
             widths = np.array([_width(layer, option) for option in every], float)
             penalty = 1 / widths**2 - 1 / layer.width**2

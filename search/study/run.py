@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optuna.study import Study
 
@@ -81,6 +81,8 @@ def run(settings: RunArguments) -> Result:  # noqa: D417
             raise RankfrontError(f"a score's name must not be a column's of the tables, but got {name!r}")
         folder.check()
         stored = read_stored(folder, settings.storage)
+        if stored is not None and "sensitivity" not in stored.identity:
+            task = replace(task, sensitivity="none")  # begun before there was any other
         ready = settings.for_task(task, stored)
         found = stored and found_before(stored.rewrites, stored.reasons, stored.layers, task.model)
         if ready.budget.floor is not None:
@@ -168,6 +170,7 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
     """Make everything ready for trials: the layers' decompositions, the plans there are, the sampler."""
     _note_dense_model(study, objective, worker, progress)
     objective.prepare(progress)
+    _warn(study, objective.notes, worker, progress)
     _say_what_there_is(objective, settings, progress)
     dense_costs, budget = objective.costs.dense, settings.budget
     space = Space(Candidates.of(objective), budget.limits(dense_costs), budget.down_to(dense_costs))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rankfront.objectives.calibration.moments import MomentSums
+from rankfront.objectives.calibration.output_metric import PLAIN
 from rankfront.objectives.kinds import tt_cores, tt_matrix
 from rankfront.objectives.kinds.tt_cores import cores_of, output_errors, weight_errors
 from rankfront.objectives.model.layer import Layer
@@ -73,5 +74,5 @@ def test_the_output_errors_add_up_over_ranks() -> None:
     """Each is that of its own product, though what is missing is reduced from rank to rank."""
     weight, second = torch.randn(12, 20).double(), torch.eye(20).double()
     cores = cores_of(weight)
-    errors = output_errors(weight, second, cores, lambda first, last: first @ last, [1, 4, 9])
+    errors = output_errors(weight, second, cores, lambda first, last: first @ last, [1, 4, 9], PLAIN)
     torch.testing.assert_close(errors, weight_errors(weight, cores, [1, 4, 9]))

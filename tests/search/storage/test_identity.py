@@ -125,6 +125,20 @@ def test_a_study_begun_with_all_kinds_goes_on_though_there_are_more_kinds_today(
         go(replace(task, kinds=("svd",)), out, trials=4)
 
 
+def test_a_study_begun_before_errors_knew_the_loss_goes_on_with_its_own_errors(task: Task, tmp_path: Path) -> None:
+    out, before = tmp_path / "out", replace(task, sensitivity="none")
+    whole = go(before, tmp_path / "whole", trials=4)
+    go(before, out, trials=2)
+    with sqlite3.connect(out / "study.db") as database:
+        (text,) = database.execute("SELECT value_json FROM study_user_attributes WHERE key = 'identity'").fetchone()
+        identity = {name: value for name, value in json.loads(text).items() if name != "sensitivity"}
+        database.execute(
+            "UPDATE study_user_attributes SET value_json = ? WHERE key = 'identity'", [json.dumps(identity)]
+        )
+    result = go(task, out, trials=4)
+    assert [t.params for t in result.study.trials] == [t.params for t in whole.study.trials]
+
+
 def test_an_older_versions_study_of_another_model_is_refused(task: Task, old: Path) -> None:
     with pytest.raises(RankfrontError, match="it differs in the model's weights"):
         go(replace(task, model=perceptron(seed=4)), old, trials=3)

@@ -1,0 +1,83 @@
+"""Which changes of a network's outputs count: a random scalar of the outputs, whose gradient at a layer tells.
+
+- ``outputs``: ``Σ v · z`` with ``v`` standard normal. The expected square of its change is the squared change of the
+  outputs ``z``; of a classifier's logits less their mean over classes, since softmax does not see that. No labels.
+- ``fisher``: cross entropy with targets drawn from the network's own softmax. The expected square of its change is,
+  for small changes, twice the divergence of what the network predicts (the true Fisher information).
+- A function of the user's: ``sensitivity(outputs)`` returns such a scalar, summed over samples. Its sign must be random
+  from sample to sample; torch's random numbers are seeded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..boundary import in_users_code
+from ..data.structure import tensors_of
+from ..described import shown
+from ..errors import RankfrontError
+from ..model.outputs import class_dimension, main_output
+
+Sensitivity = Literal["auto", "outputs", "fisher", "none"] | Callable[[Any], Tensor]
+"""What a task may say."""
+
+NAMES = ("auto", "outputs", "fisher", "none")
+
+
+def scalar_of(sensitivity: Sensitivity, outputs: Any, targets: Any, *, classifies: bool) -> Tensor:
+    """Return the scalar of a batch whose gradient is taken, ``()``.
+
+    Args:
+        sensitivity: which; ``auto`` is ``fisher`` for logits of every position, ``outputs`` for any other.
+        outputs: as the model gave them.
+        targets: of the batch; only their shape is looked at, which tells where classes are.
+        classifies: whether the main output is logits of classes.
+
+    Raises:
+        RankfrontError: the outputs hold nothing to differentiate.
+    """
+    if not isinstance(sensitivity, str):
+        with in_users_code("the sensitivity", outputs):
+            return sensitivity(outputs)
+    main = main_output(outputs)
+    if not classifies or main is None or main.ndim < 2:
+        return _projected(_floating(outputs) if main is None else [main])
+    logits = main.float().movedim(class_dimension(outputs, targets), -1)
+    if sensitivity == "fisher" or (sensitivity == "auto" and main.ndim > 2):
+        rows = logits.flatten(0, -2)
+        drawn = torch.multinomial(rows.detach().softmax(-1), 1)[:, 0]
+        return functional.cross_entropy(rows, drawn, reduction="sum")
+    return _projected([logits - logits.mean(-1, keepdim=True)])
+
+
+def check_sensitivity(given: object) -> None:
+    """Raise `RankfrontError` for what is neither a name nor a function."""
+    if given not in NAMES if isinstance(given, str) else not callable(given):
+        raise RankfrontError(
+            f"sensitivity must be one of {', '.join(NAMES)}, or a function sensitivity(outputs), but got {shown(given)}"
+        )
+
+
+def name_of(sensitivity: Sensitivity) -> str:
+    """Return what a sensitivity is called in manifests."""
+    return (
+        sensitivity
+        if isinstance(sensitivity, str)
+        else getattr(sensitivity, "__qualname__", type(sensitivity).__name__)
+    )
+
+
+def _floating(outputs: Any) -> list[Tensor]:
+    return [tensor for tensor in tensors_of(outputs) if tensor.is_floating_point()]
+
+
+def _projected(tensors: list[Tensor]) -> Tensor:
+    grown = [tensor for tensor in tensors if tensor.requires_grad]
+    if not grown:
+        raise RankfrontError("outputs must hold a floating-point tensor that depends on the layers, but hold none")
+    return torch.stack([(tensor * torch.randn_like(tensor)).sum() for tensor in grown]).sum()

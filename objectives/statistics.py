@@ -1,0 +1,81 @@
+"""What layers are decomposed by: moments of what passes them, and what errors in their outputs cost."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from .boundary import sentence
+from .calibration.calibrate import calibrate
+from .calibration.gradients import output_metrics
+from .calibration.moments import Moments, Statistic
+from .calibration.output_metric import PLAIN, OutputMetric
+from .calibration.sensitivity import scalar_of
+from .data.batch import Batch
+from .kinds.decompositions import Wanted
+from .model.layer import Layer
+from .model.stored_layer import StoredLayer
+from .progress import WorkCallback
+from .task import Task
+
+NAMED = 3
+"""Layers that a note names."""
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """A dense model and its calibration batches, where it is.
+
+    ``notes`` are sentences on what could not be found.
+    """
+
+    task: Task
+    dense: nn.Module
+    batches: Sequence[Batch]
+    seed: int
+    tell: WorkCallback
+    notes: list[str] = field(default_factory=list[str])
+
+    def gather(self, wanted: Wanted) -> dict[tuple[str, Statistic], Moments]:
+        """Return the moments wanted; none where the task decomposes layers by the error of their weights."""
+        if not self.task.whiten or not wanted:
+            return {}
+        found = calibrate(self.dense, wanted, self.batches, functools.partial(self.tell, "calibrating"))
+        metrics = self._metrics({layer.name: layer for layer, _ in wanted.values()})
+        return {key: moments._replace(metric=metrics.get(key[0], PLAIN)) for key, moments in found.items()}
+
+    def _metrics(self, layers: Mapping[str, Layer]) -> dict[str, OutputMetric]:
+        """Return what an error in each layer's output costs; none where that is not asked for or cannot be found."""
+        modules = {name: layer for name, layer in layers.items() if not isinstance(layer, StoredLayer)}
+        if self.task.sensitivity == "none" or not modules:
+            return {}
+        criterion = self.task.criterion
+
+        def scalar(outputs: Any, targets: Any) -> Tensor:
+            classifies = criterion.classifies(outputs, targets)
+            return scalar_of(self.task.sensitivity, outputs, targets, classifies=classifies)
+
+        batches = [part for b in self.batches for part in b.parts(math.ceil(b.samples / self.task.batch_size))]
+        progress = functools.partial(self.tell, "finding what errors cost")
+        try:
+            found = output_metrics(self.dense, modules, batches, scalar, self.seed, progress)
+        except RuntimeError as error:
+            self.notes.append(
+                "a layer's errors are those of its own output, whatever they cost the network's: "
+                f"the model cannot be run backward in eval mode ({sentence(error)})"
+            )
+            return {}
+        groups = {
+            "no gradient reaches": [name for name, metric in found.items() if metric.scale == 0],
+            "gradients are not finite at": [name for name in modules if name not in found],
+        }
+        for what, names in groups.items():
+            if names:
+                listed = ", ".join(names[:NAMED]) + ", …" * (len(names) > NAMED)
+                self.notes.append(f"{what} {listed}: there the errors are those of the layer's own output")
+        return found

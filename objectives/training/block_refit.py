@@ -1,0 +1,216 @@
+"""Refit by blocks: all factors of a block together, so that it gives what the dense network's block gives.
+
+Block by block in forward order, factors are trained by Adam towards the dense network's outputs of that block, on what
+reaches the block *inside the already compressed network*: errors of earlier blocks are corrected by later ones, without
+labels (as in AA-SVD, 2026). A block's new factors are kept where its outputs on held-out samples come closer.
+
+What passes is noted once in the dense network. In the compressed one a block that takes just what the block before it
+gives is called by itself, else the network runs up to it.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..data.batch import Batch
+from ..data.randomness import fixed_seed
+from ..data.structure import apply, tensors_of
+from ..progress import CountCallback
+from .blocks import blocks_of
+
+ELEMENTS = 2**28
+"""At most so many numbers of blocks' outputs are held at once (1 GiB in float32): it bounds the samples."""
+
+
+@dataclass(frozen=True)
+class BlockTraining:
+    """How the factors of a block are trained: ``steps`` of Adam, its rate ``lr`` falling to 0 by a cosine."""
+
+    steps: int = 150
+    lr: float = 1e-3
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a block took in one pass, and its first floating-point output."""
+
+    inputs: tuple[Any, ...]
+    keywords: dict[str, Any]
+    output: Tensor
+    follows: bool
+    """Whether it took the output of the block before, and else just what that took."""
+
+    def on(self, block: nn.Module) -> Tensor:
+        """Return a block's output on these inputs; a copy of them, which it may change."""
+        inputs = tuple(x.clone() if isinstance(x, Tensor) else x for x in self.inputs)
+        return main_of(block(*inputs, **self.keywords))
+
+
+def main_of(output: Any) -> Tensor:
+    """Return the first floating-point tensor of an output."""
+    return next(tensor for tensor in tensors_of(output) if tensor.is_floating_point())
+
+
+def refit_blocks(
+    model: nn.Module,
+    dense: nn.Module,
+    layers: Sequence[str],
+    batches: Sequence[Batch],
+    held_out: Sequence[Batch],
+    *,
+    by: BlockTraining = BlockTraining(),
+    seed: int = 0,
+    progress: CountCallback | None = None,
+) -> None:
+    """Train, in place, the factors of every block of ``model``.
+
+    Args:
+        model: the factorized network, of plain factors, already refitted layer by layer.
+        dense: the dense network.
+        layers: names of the factorized layers. Blocks that do not run exactly once in every pass are left.
+        batches: unlabelled samples to train on, each of the size that a training step takes.
+        held_out: other samples, to choose by.
+        by: how long, and how fast.
+        seed: of the order of the batches.
+        progress: called with the number of blocks done, and of all.
+    """
+    inside = blocks_of(dense, layers)
+    with _frozen(dense), _frozen(model):
+        first = _calls(dense, batches[0], inside)
+        numbers = sum(call.output.numel() for calls in first.values() for call in calls)
+        kept = max(1, min(len(batches), ELEMENTS // max(1, 2 * numbers) - len(held_out)))
+        every = [*batches[:kept], *held_out]
+        passes = [first, *(_calls(dense, batch, inside) for batch in every[1:])]
+        order = [block for block in first if all(len(calls.get(block, ())) == 1 for calls in passes)]
+        taken: list[Call] = []
+        for done, block in enumerate(order):
+            wanted = [calls[block][0] for calls in passes]
+            part = model.get_submodule(block)
+            if taken and all(call.follows for call in wanted):
+                before = model.get_submodule(order[done - 1])
+                with torch.no_grad():
+                    mains = [call.on(before) for call in taken]
+                taken = [replace(to, inputs=(main, *to.inputs[1:])) for to, main in zip(wanted, mains, strict=True)]
+            else:
+                taken = [_arrival(model, batch, part, to) for batch, to in zip(every, wanted, strict=True)]
+            factors = [p for name in inside[block] for p in model.get_submodule(name).parameters()]
+            _train(part, factors, taken, kept, by, seed)
+            if progress is not None:
+                progress(done + 1, len(order))
+
+
+def _train(
+    block: nn.Module, factors: Sequence[nn.Parameter], calls: Sequence[Call], count: int, by: BlockTraining, seed: int
+) -> None:
+    """Train a block's factors on the first ``count`` calls; undo it where outputs on the others come no closer."""
+    trained = [factor for factor in factors if factor.is_floating_point()]
+    before = [factor.detach().clone() for factor in trained]
+
+    def error(call: Call) -> Tensor:
+        return functional.mse_loss(call.on(block), call.output)
+
+    def held_out() -> float:
+        with torch.no_grad():
+            return sum(float(error(call)) for call in calls[count:])
+
+    was = held_out()
+    for factor in trained:
+        factor.requires_grad_(True)
+    with fixed_seed(seed), torch.enable_grad():
+        optimizer = torch.optim.Adam(trained, lr=by.lr)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: (1 + math.cos(math.pi * n / by.steps)) / 2)
+        order: list[int] = []
+        for _ in range(by.steps):
+            order = order or torch.randperm(count).tolist()
+            optimizer.zero_grad()
+            error(calls[order.pop()]).backward()
+            optimizer.step()
+            schedule.step()
+    better = held_out() < was
+    with torch.no_grad():
+        for factor, old in zip(trained, before, strict=True):
+            factor.requires_grad_(False)
+            factor.grad = None
+            if not better:
+                factor.copy_(old)
+
+
+@torch.no_grad()
+def _calls(dense: nn.Module, batch: Batch, blocks: dict[str, list[str]]) -> dict[str, list[Call]]:
+    """Return what each block of the dense network takes and gives on a batch, in the order of the calls."""
+    found: dict[str, list[Call]] = {}
+    last: list[tuple[Tensor, set[int]]] = []
+    begun: dict[str, tuple[tuple[Any, ...], bool]] = {}
+
+    def arrive(block: str, _: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        others = [id(tensor) for tensor in tensors_of((inputs[1:], keywords))]
+        follows = bool(last and inputs) and inputs[0] is last[-1][0] and last[-1][1].issuperset(others)
+        begun[block] = tuple(x.clone() if isinstance(x, Tensor) else x for x in inputs), follows
+
+    def leave(block: str, _: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> None:
+        main = main_of(output)
+        last[:] = [(main, {id(tensor) for tensor in tensors_of((inputs[1:], keywords))})]
+        taken, follows = begun.pop(block)
+        found.setdefault(block, []).append(Call(taken, keywords, main.clone(), follows))
+
+    hooks = []
+    for block in blocks:
+        module = dense.get_submodule(block)
+        hooks.append(module.register_forward_pre_hook(functools.partial(arrive, block), with_kwargs=True))
+        hooks.append(module.register_forward_hook(functools.partial(leave, block), with_kwargs=True))
+    try:
+        apply(dense, batch.inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+class _Reached(BaseException):
+    """A pass has come to a block, and goes no further; no user's code is to catch it."""
+
+
+@torch.no_grad()
+def _arrival(model: nn.Module, batch: Batch, block: nn.Module, wanted: Call) -> Call:
+    """Return what reaches a block in the compressed network."""
+    found: list[Call] = []
+
+    def stop(_: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        copied = tuple(x.clone() if isinstance(x, Tensor) else x for x in inputs)
+        found.append(replace(wanted, inputs=copied, keywords=keywords))
+        raise _Reached
+
+    hook = block.register_forward_pre_hook(stop, with_kwargs=True)
+    try:
+        apply(model, batch.inputs)
+    except _Reached:
+        pass
+    finally:
+        hook.remove()
+    return found[0]
+
+
+@contextmanager
+def _frozen(model: nn.Module) -> Iterator[None]:
+    """Set eval mode, and have no gradients of parameters; at the end restore both."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+        for module, training in modes:
+            module.training = training

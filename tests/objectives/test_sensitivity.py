@@ -1,0 +1,153 @@
+"""Errors of all layers in one unit: which changes of the outputs count, and what is done where it cannot be known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rankfront import DENSE, Choice, Plan, RankfrontError, Task
+from rankfront.objectives.objective import Objective
+from rankfront.search.space.candidates import Candidates
+from tests.conftest import blobs
+
+CPU = torch.device("cpu")
+
+
+def prepared(task: Task, cache: Path | None = None) -> Objective:
+    objective = Objective(task, device=CPU, cache=cache)
+    objective.prepare()
+    return objective
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.c = nn.Linear(12, 16), nn.Linear(16, 16), nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c(torch.relu(self.b(torch.relu(self.a(x)))))
+
+
+class Deaf(Net):
+    """A layer of which the outputs take nothing."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c(torch.relu(self.a(x)) + 0 * self.b(torch.relu(self.a(x))))
+
+
+class Infinite(Net):
+    """The square root's slope at 0 is infinite."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.relu(self.a(x))
+        return self.c(hidden) + torch.sqrt(0 * self.b(hidden.detach())).sum(1, keepdim=True)
+
+
+class Inference(Net):
+    """Trained otherwise than it is evaluated: in eval mode nothing has a gradient."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return super().forward(x)
+        with torch.no_grad():
+            return super().forward(x)
+
+
+def task_of(net: type[nn.Module] = Net, **fields: Any) -> Task:
+    fields = {"calibration": 128, "kinds": ("svd", "tt"), "train": blobs(200, 1), **fields}
+    return Task(net().eval(), validation=blobs(100, 2), name="t", **fields)
+
+
+def test_errors_of_layers_are_shares_of_one_whole() -> None:
+    objective = prepared(task_of())
+    importance = objective.decompositions.importance
+    assert sum(importance.values()) == pytest.approx(len(importance))
+    assert len(set(importance.values())) == len(importance)
+    assert objective.notes == []
+    assert prepared(task_of(sensitivity="none")).decompositions.importance == dict.fromkeys("abc", 1.0)
+
+
+def test_candidates_have_errors_in_one_unit() -> None:
+    objective = prepared(task_of())
+    candidates = Candidates.of(objective)
+    for row, name in enumerate(candidates.names):
+        for place, option in enumerate(candidates.options[row]):
+            relative = objective.decompositions.error(objective.by_name[name], option)
+            assert candidates.errors[row, place] == pytest.approx(objective.decompositions.importance[name] * relative)
+
+
+@torch.no_grad()
+def test_the_predicted_change_is_the_measured_one_where_it_is_small() -> None:
+    """To first order, a layer by itself: predicted in the unit of the candidates, measured on the centred logits."""
+    task = task_of(kinds=("svd",), calibration=2000, train=blobs(2600, 1))
+    objective = prepared(task)
+    x, _ = blobs(2600, 1)
+    dense = objective.dense(x)
+    ratios = []
+    for name in "ab":
+        layer = objective.by_name[name]
+        for rank in (10, 11):
+            plan = Plan({**dict.fromkeys(objective.by_name, DENSE), name: Choice("svd", rank)})
+            change = objective.factorize(plan)(x) - dense
+            change = change - change.mean(1, keepdim=True)
+            predicted = objective.decompositions.importance[name] * objective.decompositions.error(layer, plan[name])
+            ratios.append(float(change.square().sum(1).mean()) / predicted)
+    assert max(ratios) / min(ratios) < 2.5
+
+
+def test_a_cached_study_has_the_same_errors(tmp_path: Path) -> None:
+    first, second = (prepared(task_of(), tmp_path).decompositions.importance for _ in range(2))
+    assert first == second
+    assert prepared(task_of(sensitivity="none"), tmp_path).decompositions.importance == dict.fromkeys("abc", 1.0)
+
+
+def test_a_function_of_the_outputs() -> None:
+    def first_class(outputs: Tensor) -> Tensor:
+        return (outputs[:, 0] * torch.randn(len(outputs))).sum()
+
+    objective = prepared(task_of(sensitivity=first_class))
+    assert objective.notes == []
+    assert objective.decompositions.importance != prepared(task_of()).decompositions.importance
+    assert objective.task.settings()["sensitivity"].endswith("first_class")
+
+
+@pytest.mark.parametrize(
+    ("net", "note", "importance"),
+    [
+        (Deaf, "no gradient reaches b: there the errors are those of the layer's own output", 0.0),
+        (Infinite, "gradients are not finite at b", None),
+    ],
+)
+def test_layers_of_which_it_is_not_known_are_named(net: type[nn.Module], note: str, importance: float | None) -> None:
+    objective = prepared(task_of(net))
+    assert len(objective.notes) == 1 and note in objective.notes[0]
+    if importance is not None:
+        assert objective.decompositions.importance["b"] == importance
+    candidates = Candidates.of(objective)
+    assert not bool((candidates.errors != candidates.errors).any())
+
+
+def test_a_model_that_cannot_be_run_backward_has_each_layers_own_errors() -> None:
+    objective = prepared(task_of(Inference))
+    assert len(objective.notes) == 1 and "cannot be run backward" in objective.notes[0]
+    assert objective.decompositions.importance == prepared(task_of(sensitivity="none")).decompositions.importance
+
+
+def test_frozen_parameters_stay_frozen_and_without_gradients() -> None:
+    task = task_of()
+    task.model.a.requires_grad_(False)
+    objective = prepared(replace(task))
+    assert not objective.dense.a.weight.requires_grad and objective.dense.b.weight.requires_grad
+    assert all(parameter.grad is None for parameter in objective.dense.parameters())
+
+
+@pytest.mark.parametrize("given", ["fischer", 3, None, True])
+def test_what_it_is_not(given: Any) -> None:
+    with pytest.raises(RankfrontError, match="sensitivity must be one of auto, outputs, fisher, none, or a function"):
+        task_of(sensitivity=given)
