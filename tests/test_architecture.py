@@ -16,8 +16,8 @@ ROOMS = {
     "objectives": ["", "io", "data", "model", "model/plain", "calibration", "kinds", "export", "metrics", "training"],
     "search": ["storage", "space", "allocation", "samplers", "results", "report", "study", "cli"],
 }
-_ABOVE = ("task", "objective", "outcome", "checks", "loss_check", "statistics", "identity", "dense", "dry_run", "warnings")
-TOP = {"objectives": set(_ABOVE)}
+CHECKS = {"checks", "loss_check", "dry_run", "warnings"}
+TOP = {"objectives": {"task", "objective", "outcome", "statistics", "identity", "dense", *CHECKS}}
 """Files beside the rooms that stand above them all."""
 
 
