@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -37,15 +36,14 @@ from .model.plain.form import Found
 from .outcome import Outcome
 from .plan import DENSE, Choice, Plan
 from .progress import CountCallback, WorkCallback
+from .start import Start
 from .statistics import Statistics
 from .task import Task
-from .training.batchnorm import reestimate_where_it_helps
 from .training.distillation import SoftTargets
 from .training.finetune import finetune
-from .training.held_out import is_better
 from .training.loss import distance, mixed_loss
 from .training.norms import frozen_norms
-from .training.refit import refit
+from .training.refits import Refit, read_refit
 from .training.settings import FineTune
 
 
@@ -142,13 +140,16 @@ class Objective:
         Raises:
             TrialError: a loss or score that is not finite. Whatever the user's own code raises passes.
         """
-        model, helped = self._started(plan)
+        model, helped = self._started(plan, read_refit(self.task.refit))
         outcome = self.finetuned(model, finetune_by or self.task.finetune, seed, progress=progress, stop=stop)
         return replace(outcome, batchnorm_reestimated=helped)
 
     def score_before_finetuning(self, plan: Plan) -> float | None:
-        """Return the validation score that a trial's network has before fine-tuning; None where there is none."""
-        return self._score_if_any(lambda: self._started(plan)[0])
+        """Return the validation score that a trial's network has before fine-tuning; None where there is none.
+
+        Without a refit by blocks, which takes as long as a short training.
+        """
+        return self._score_if_any(lambda: self._started(plan, "layer" if self.task.refit else None)[0])
 
     def factorized_score(self, plan: Plan) -> float | None:
         """Return the validation score of a plan's network as it is factorized; None where there is none."""
@@ -160,14 +161,20 @@ class Objective:
         except Exception:  # the user's score may raise anything: a trial would say so
             return None
 
-    def _started(self, plan: Plan) -> tuple[nn.Module, bool]:
+    def _started(self, plan: Plan, how: Refit) -> tuple[nn.Module, bool]:
         """Return the network that a trial fine-tunes, and whether its batch norm was re-estimated."""
-        factors = self.decompositions.in_place(self.dense, plan)
-        model = to_device(self.decompositions.condensed(factors, plan), self.device)
-        if self.task.refit:
-            model = self._refitted_where_it_helps(model, to_device(factors, self.device), plan)
-        batches, loss = self._samples.calibration, self._distance_to_dense
-        return model, reestimate_where_it_helps(model, batches, loss, self.frozen_norms)
+        start = Start(
+            self.dense,
+            self.decompositions,
+            self._samples,
+            self._distance_to_dense,
+            self.frozen_norms,
+            self.device,
+            self.batch_size,
+            self.task.batch_size,
+            self.seed,
+        )
+        return start.network(plan, how)
 
     def finetuned(
         self,
@@ -231,16 +238,6 @@ class Objective:
         """Return a network's score on the named split, on how much it was computed, and its interval."""
         data, device = getattr(self.task, split), self.device
         return evaluate(model.to(device), data, self.task.score, device=device, batch_size=self.batch_size)
-
-    def _refitted_where_it_helps(self, model: nn.Module, factors: nn.Module, plan: Plan) -> nn.Module:
-        """Return the network of refitted ``factors``, or ``model`` where that is no better on held-out data."""
-        layers = [self.by_name[name] for name, choice in plan.items() if choice != DENSE]
-        refit(factors, self.dense, layers, self._samples.calibration, self.batch_size)
-        try:
-            refitted = to_device(self.decompositions.condensed(factors, plan), self.device)
-        except np.linalg.LinAlgError:  # an identity block became singular
-            return model
-        return refitted if is_better(self._distance_to_dense(refitted), self._distance_to_dense(model)) else model
 
     def _distance_to_dense(self, model: nn.Module) -> float:
         return distance(model, self.dense, self._samples.held_out, self.task.criterion)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
@@ -25,6 +25,7 @@ from .model.accepted import check_accepted
 from .model.is_module import check_model
 from .model.wrapping import unwrapped
 from .training.criterion import Criterion, Loss
+from .training.refits import read_refit
 from .training.settings import FineTune
 
 DEFAULT_CALIBRATION = 1024
@@ -83,8 +84,12 @@ class Task:
 
     ``"none"``: a layer's error is that of its own output.
     """
-    refit: bool = True
-    """Re-solve the last factors inside the compressed network before fine-tuning (see `refit`)."""
+    refit: Literal["layer", "block"] | bool | None = "layer"
+    """``"layer"``: re-solve the last factors inside the compressed network before fine-tuning (see `refit`).
+
+    ``"block"``: then also train all factors of each block together towards what it gives in the dense network (see
+    `block_refit`). None: neither. On the task it always is one of the three.
+    """
     fold: bool = False
     """Fold a weight that is computed from another (weight norm, pruning …) into one that is stored: see `folded`."""
     int8: bool = False
@@ -131,6 +136,7 @@ class Task:
             except RankfrontError as error:
                 raise RankfrontError(f"{name} {error}") from error
         check_sensitivity(self.sensitivity)
+        object.__setattr__(self, "refit", read_refit(self.refit))
         if not isinstance(self.loss, str) or self.loss != "model":
             if isinstance(self.loss, str):
                 raise RankfrontError(
@@ -151,7 +157,7 @@ class Task:
             "exclude": texts("exclude", self.exclude, "('head', 'blocks.*.norm')"),
             "budget": texts("budget", () if self.budget is None else self.budget, "'params=5%'"),
             "kinds": texts("kinds", self.kinds, "'svd,tt'"),
-            **{name: flag(name, getattr(self, name)) for name in ("whiten", "refit", "int8", "fold")},
+            **{name: flag(name, getattr(self, name)) for name in ("whiten", "int8", "fold")},
         }
         for name, value in read.items():
             object.__setattr__(self, name, value)
@@ -204,7 +210,7 @@ class Task:
             "calibration": self.calibration,
             "whiten": self.whiten,
             "sensitivity": name_of(self.sensitivity),
-            "refit": self.refit,
+            "refit": {"layer": True, None: False}.get(self.refit, self.refit),  # as older studies have it
             "fold": self.fold,
             "int8": self.int8,
             "exclude": list(self.exclude),

@@ -17,7 +17,7 @@ ROOMS = {
     "search": ["storage", "space", "allocation", "samplers", "results", "report", "study", "cli"],
 }
 CHECKS = {"checks", "loss_check", "dry_run", "warnings"}
-TOP = {"objectives": {"task", "objective", "outcome", "statistics", "identity", "dense", *CHECKS}}
+TOP = {"objectives": {"task", "objective", "outcome", "statistics", "start", "identity", "dense", *CHECKS}}
 """Files beside the rooms that stand above them all."""
 
 

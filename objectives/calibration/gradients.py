@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +12,7 @@ from ..data.batch import Batch
 from ..data.randomness import fixed_seed
 from ..data.structure import apply
 from ..model.layer import Layer
+from ..model.mode import constant
 from ..progress import CountCallback
 from .output_metric import OutputMetric
 from .patches import output_rows
@@ -68,7 +68,7 @@ def output_metrics(
         users = {id(m): m for path in layer.paths if (m := model.get_submodule(path))}
         hooks.extend(m.register_forward_hook(note, prepend=True) for m in users.values())
     try:
-        with fixed_seed(seed), _frozen_in_eval(model), torch.enable_grad():
+        with fixed_seed(seed), constant(model), torch.enable_grad():
             for done, batch in enumerate(batches, 1):
                 total = scalar(apply(model, batch.inputs), batch.targets)
                 torch.autograd.grad(total, start, allow_unused=True)
@@ -90,20 +90,3 @@ def _zeros(layer: Layer) -> Tensor:
 def _second(rows: Tensor, like: Tensor) -> Tensor:
     """Return the summed second moments of rows ``(n, groups, out)``: whole, or of each output alone."""
     return rows.square().sum(0) if like.ndim == 2 else rows.permute(1, 2, 0) @ rows.transpose(0, 1)
-
-
-@contextmanager
-def _frozen_in_eval(model: nn.Module) -> Iterator[None]:
-    """Set eval mode, and have no gradients of parameters; at the end restore both."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
-        for module, training in modes:
-            module.training = training

@@ -28,16 +28,17 @@ PART = ".part"
 
 @contextlib.contextmanager
 def passing(folder: Path, ending: str) -> Iterator[Path]:
-    """Yield the path of a file for the context alone, in ``folder``; that is made where it is missing, then removed."""
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    path = folder / f".{secrets.token_hex(6)}{ending}"
+    """Yield the path of a file for the context alone, in ``folder``, or in the nearest folder above that is there.
+
+    No folder is made: it would have to be removed again while another process may be about to write into it.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    path = there / f".{secrets.token_hex(6)}{ending}"
     try:
         yield path
     finally:
-        with contextlib.suppress(OSError):  # others may have put something there
+        with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
-            for empty in made:
-                empty.rmdir()
 
 
 def sweep(folder: Path) -> None:

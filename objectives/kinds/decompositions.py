@@ -16,6 +16,7 @@ from ..model.replace import replaced
 from ..plan import DENSE, Choice, Plan
 from ..progress import CountCallback
 from .cache import DecompositionCache
+from .error import rounded
 from .factorize import factorize
 from .kind import Decomposition, Kind
 from .registry import kind_named
@@ -104,10 +105,10 @@ class Decompositions:
     def importance(self) -> dict[str, float]:
         """What a relative error of each layer's output costs the network's output, as a multiple of the layers' mean.
 
-        A layer of which it is not known has the mean.
+        A layer of which it is not known has the mean. It is rounded as errors are, and never 0.
         """
         mean = fmean(self._importance.values()) if self._importance else 0.0
-        return {name: self._importance.get(name, mean) / mean if mean else 1.0 for name in self.options}
+        return {name: rounded(self._importance.get(name, mean) / mean) if mean else 1.0 for name in self.options}
 
     def factors(self, layer: Layer, choice: Choice) -> nn.Module:
         """Return the layer's plain factors, as its kind's base has them."""

@@ -27,3 +27,17 @@ def in_mode(model: nn.Module, *, training: bool) -> Iterator[None]:
     finally:
         for module, before in modes.items():
             module.training = before
+
+
+@contextlib.contextmanager
+def constant(model: nn.Module) -> Iterator[None]:
+    """Set eval mode, and have no gradients of parameters; at the end both are as they were."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    with in_mode(model, training=False):
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in trained:
+                parameter.requires_grad_(True)

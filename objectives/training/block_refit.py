@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +23,7 @@ from torch.nn import functional
 from ..data.batch import Batch
 from ..data.randomness import fixed_seed
 from ..data.structure import apply, tensors_of
+from ..model.mode import constant
 from ..progress import CountCallback
 from .blocks import blocks_of
 
@@ -84,7 +84,7 @@ def refit_blocks(
         progress: called with the number of blocks done, and of all.
     """
     inside = blocks_of(dense, layers)
-    with _frozen(dense), _frozen(model):
+    with constant(dense), constant(model):
         first = _calls(dense, batches[0], inside)
         numbers = sum(call.output.numel() for calls in first.values() for call in calls)
         kept = max(1, min(len(batches), ELEMENTS // max(1, 2 * numbers) - len(held_out)))
@@ -148,17 +148,20 @@ def _train(
 def _calls(dense: nn.Module, batch: Batch, blocks: dict[str, list[str]]) -> dict[str, list[Call]]:
     """Return what each block of the dense network takes and gives on a batch, in the order of the calls."""
     found: dict[str, list[Call]] = {}
-    last: list[tuple[Tensor, set[int]]] = []
+    last: list[tuple[Tensor, int, set[int]]] = []
     begun: dict[str, tuple[tuple[Any, ...], bool]] = {}
 
     def arrive(block: str, _: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        others = [id(tensor) for tensor in tensors_of((inputs[1:], keywords))]
-        follows = bool(last and inputs) and inputs[0] is last[-1][0] and last[-1][1].issuperset(others)
+        follows = False
+        if last and inputs and inputs[0] is last[0][0]:
+            main, version, context = last[0]  # a tensor that was changed in place since then has another version
+            others = [id(tensor) for tensor in tensors_of((inputs[1:], keywords))]
+            follows = main._version == version and context.issuperset(others)
         begun[block] = tuple(x.clone() if isinstance(x, Tensor) else x for x in inputs), follows
 
     def leave(block: str, _: nn.Module, inputs: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> None:
         main = main_of(output)
-        last[:] = [(main, {id(tensor) for tensor in tensors_of((inputs[1:], keywords))})]
+        last[:] = [(main, main._version, {id(tensor) for tensor in tensors_of((inputs[1:], keywords))})]
         taken, follows = begun.pop(block)
         found.setdefault(block, []).append(Call(taken, keywords, main.clone(), follows))
 
@@ -197,20 +200,3 @@ def _arrival(model: nn.Module, batch: Batch, block: nn.Module, wanted: Call) -> 
     finally:
         hook.remove()
     return found[0]
-
-
-@contextmanager
-def _frozen(model: nn.Module) -> Iterator[None]:
-    """Set eval mode, and have no gradients of parameters; at the end restore both."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
-        for module, training in modes:
-            module.training = training

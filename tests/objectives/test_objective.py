@@ -211,7 +211,7 @@ def test_a_refit_that_hurts_is_undone(task: Task, monkeypatch: pytest.MonkeyPatc
 
     plan, untrained = Plan(dict.fromkeys(PLAN, Choice(kind, 2))), FineTune(epochs=0)
     plain = prepared(replace(task, refit=False))(plan, 0, finetune_by=untrained)
-    monkeypatch.setattr("rankfront.objectives.objective.refit", ruin)
+    monkeypatch.setattr("rankfront.objectives.start.refit", ruin)
     kept = prepared(task)(plan, 0, finetune_by=untrained)
     for ours, theirs in zip(kept.model.parameters(), plain.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
@@ -381,11 +381,13 @@ def test_a_network_of_nan_is_no_trial(task: Task, epochs: int) -> None:
         def __init__(self) -> None:
             super().__init__()
             self.net = perceptron()
+            self.breaks = False
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.net(x) * (1 if isinstance(self.net[0], nn.Linear) else torch.nan)
+            return self.net(x) * (torch.nan if self.breaks else 1)
 
     objective = prepared(replace(task, model=Broken()))
+    objective.dense.breaks = True
     plan = Plan({name: Choice("svd", 2) if name == "net.0" else DENSE for name in objective.by_name})
     with pytest.raises(TrialError, match="NaN"):
         objective(plan, 0, finetune_by=FineTune(epochs=epochs))

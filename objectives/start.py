@@ -1,0 +1,74 @@
+"""The network that a trial begins with: factorized, refitted, its batch norm re-estimated, each where that helps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from .calibration.samples import Samples
+from .device import to_device
+from .kinds.decompositions import Decompositions
+from .plan import DENSE, Plan
+from .training.batchnorm import reestimate_where_it_helps
+from .training.block_refit import refit_blocks
+from .training.held_out import is_better
+from .training.refit import refit
+from .training.refits import Refit
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the networks of all plans are made of, and how they are compared."""
+
+    dense: nn.Module
+    decompositions: Decompositions
+    samples: Samples
+    distance: Callable[[nn.Module], float]
+    """How far a network is from the dense one, on held-out samples."""
+    frozen_norms: frozenset[str]
+    device: torch.device
+    batch_size: int
+    """Largest batch of passes without gradients."""
+    training_batch: int
+    seed: int
+
+    def network(self, plan: Plan, how: Refit) -> tuple[nn.Module, bool]:
+        """Return a plan's network, and whether its batch norm was re-estimated."""
+        factors = self.decompositions.in_place(self.dense, plan)
+        model = to_device(self.decompositions.condensed(factors, plan), self.device)
+        if how is not None:
+            model = self._best([model, *self._refitted(to_device(factors, self.device), plan, how)])
+        return model, reestimate_where_it_helps(model, self.samples.calibration, self.distance, self.frozen_norms)
+
+    def _refitted(self, factors: nn.Module, plan: Plan, how: Refit) -> Iterator[nn.Module]:
+        """Yield the networks of refitted ``factors``; none where an identity block became singular."""
+        layers = [self.decompositions.layers[name] for name, choice in plan.items() if choice != DENSE]
+        refit(factors, self.dense, layers, self.samples.calibration, self.batch_size)
+        yield from self._condensed(factors, plan)
+        if how == "block":
+            batches, held_out = (
+                [part for b in found for part in b.parts(math.ceil(b.samples / self.training_batch))]
+                for found in self.samples
+            )
+            names = [layer.name for layer in layers]
+            refit_blocks(factors, self.dense, names, batches, held_out, seed=self.seed)
+            yield from self._condensed(factors, plan)
+
+    def _condensed(self, factors: nn.Module, plan: Plan) -> Iterator[nn.Module]:
+        try:
+            yield to_device(self.decompositions.condensed(factors, plan), self.device)
+        except np.linalg.LinAlgError:
+            return
+
+    def _best(self, models: list[nn.Module]) -> nn.Module:
+        """Return the network nearest the dense one; an earlier one where a later is no better."""
+        best, least = models[0], self.distance(models[0])
+        for model in models[1:]:
+            if is_better(distance := self.distance(model), least):
+                best, least = model, distance
+        return best
