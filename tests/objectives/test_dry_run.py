@@ -553,12 +553,15 @@ def test_a_full_disk_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tensors, "save_file", full)
-    with pytest.raises(RankfrontError, match=r"^cannot write .*study.*: the disk is full$"):
+    with pytest.raises(RankfrontError, match=r"^cannot write .*: the disk is full$"):
         DryRun.of(Objective(task(), device=CPU)).run(tmp_path / "study")
     assert not (tmp_path / "study").exists()
 
 
-def test_networks_are_saved_in_the_studys_folder_for_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_are_saved_for_a_moment_where_the_study_will_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No folder is made for it: it would be removed while another worker is about to write into it."""
     saved: list[Path] = []
     monkeypatch.setattr("tempfile.mkdtemp", lambda *_, **__: 1 / 0)
 
@@ -570,7 +573,7 @@ def test_networks_are_saved_in_the_studys_folder_for_a_moment(tmp_path: Path, mo
     (tmp_path / "there").mkdir()
     for folder in (tmp_path / "new" / "study", tmp_path / "there"):
         DryRun.of(Objective(task(), device=CPU)).run(folder)
-    assert [path.parent for path in saved] == [tmp_path / "new" / "study", tmp_path / "there"]
+    assert [path.parent for path in saved] == [tmp_path, tmp_path / "there"]
     assert [path.name for path in tmp_path.rglob("*")] == ["there"]
 
 
