@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from .calibration.samples import Samples, draw
-from .calibration.sensitivity import name_of
 from .checks import check_some_layer_saves
 from .dense import dense_of
 from .device import to_device
@@ -36,14 +35,13 @@ from .model.plain.form import Found
 from .outcome import Outcome
 from .plan import DENSE, Choice, Plan
 from .progress import CountCallback, WorkCallback
-from .start import Start
+from .start import Refit, Start, read_refit
 from .statistics import Statistics
 from .task import Task
 from .training.distillation import SoftTargets
 from .training.finetune import finetune
 from .training.loss import distance, mixed_loss
 from .training.norms import frozen_norms
-from .training.refits import Refit, read_refit
 from .training.settings import FineTune
 
 
@@ -109,9 +107,8 @@ class Objective:
         tell = progress or (lambda what, done, total: None)
         to_device(self.dense, self.device)
         self._samples = draw(self.task.train, self.task.calibration, self.seed, self.device, self.batch_size)
-        key = key_of(self.dense, self._samples.calibration, self.task.whiten, name_of(self.task.sensitivity))
-
         statistics = Statistics(self.task, self.dense, self._samples.calibration, self.seed, tell, self.notes)
+        key = key_of(self.dense, self._samples.calibration, self.task.whiten, statistics.key)
         cache, decomposing = DecompositionCache(self._cache, key), functools.partial(tell, "decomposing")
         self.decompositions.fill(cache, statistics.gather, decomposing)
 

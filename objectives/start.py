@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,13 +13,27 @@ from torch import nn
 
 from .calibration.samples import Samples
 from .device import to_device
+from .errors import RankfrontError
 from .kinds.decompositions import Decompositions
 from .plan import DENSE, Plan
 from .training.batchnorm import reestimate_where_it_helps
 from .training.block_refit import refit_blocks
 from .training.held_out import is_better
 from .training.refit import refit
-from .training.refits import Refit
+
+Refit = Literal["layer", "block"] | None
+"""Layer by layer; then block by block as well; not at all."""
+
+
+def read_refit(given: object) -> Refit:
+    """Return what a task's ``refit`` means: True is ``"layer"``, False None; raises `RankfrontError` for others."""
+    if given is None or given is False:
+        return None
+    if given is True or given == "layer":
+        return "layer"
+    if given == "block":
+        return "block"
+    raise RankfrontError(f'refit must be "layer", "block" or None (or True or False), but got {given!r:.60}')
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from .boundary import sentence
@@ -15,10 +16,13 @@ from .calibration.calibrate import calibrate
 from .calibration.gradients import output_metrics
 from .calibration.moments import Moments, Statistic
 from .calibration.output_metric import PLAIN, OutputMetric
-from .calibration.sensitivity import scalar_of
+from .calibration.sensitivity import name_of, scalar_of
 from .data.batch import Batch
+from .data.randomness import fixed_seed
+from .data.structure import apply
 from .kinds.decompositions import Wanted
 from .model.layer import Layer
+from .model.mode import constant
 from .model.stored_layer import StoredLayer
 from .progress import WorkCallback
 from .task import Task
@@ -41,6 +45,22 @@ class Statistics:
     tell: WorkCallback
     notes: list[str] = field(default_factory=list[str])
 
+    @property
+    def key(self) -> str:
+        """What the statistics depend on besides the model and the batches.
+
+        A sensitivity of the user's own is known by what it returns: another one may have the same name.
+        """
+        name = name_of(self.task.sensitivity)
+        if not callable(self.task.sensitivity):
+            return name
+        with torch.no_grad(), constant(self.dense), fixed_seed(self.seed):
+            return f"{name} {float(self._scalar(apply(self.dense, self.batches[0].inputs), self.batches[0].targets))}"
+
+    def _scalar(self, outputs: Any, targets: Any) -> Tensor:
+        classifies = self.task.criterion.classifies(outputs, targets)
+        return scalar_of(self.task.sensitivity, outputs, targets, classifies=classifies)
+
     def gather(self, wanted: Wanted) -> dict[tuple[str, Statistic], Moments]:
         """Return the moments wanted; none where the task decomposes layers by the error of their weights."""
         if not self.task.whiten or not wanted:
@@ -54,28 +74,19 @@ class Statistics:
         modules = {name: layer for name, layer in layers.items() if not isinstance(layer, StoredLayer)}
         if self.task.sensitivity == "none" or not modules:
             return {}
-        criterion = self.task.criterion
-
-        def scalar(outputs: Any, targets: Any) -> Tensor:
-            classifies = criterion.classifies(outputs, targets)
-            return scalar_of(self.task.sensitivity, outputs, targets, classifies=classifies)
-
         batches = [part for b in self.batches for part in b.parts(math.ceil(b.samples / self.task.batch_size))]
         progress = functools.partial(self.tell, "finding what errors cost")
         try:
-            found = output_metrics(self.dense, modules, batches, scalar, self.seed, progress)
+            found = output_metrics(self.dense, modules, batches, self._scalar, self.seed, progress)
         except RuntimeError as error:
             self.notes.append(
                 "a layer's errors are those of its own output, whatever they cost the network's: "
                 f"the model cannot be run backward in eval mode ({sentence(error)})"
             )
             return {}
-        groups = {
-            "no gradient reaches": [name for name, metric in found.items() if metric.scale == 0],
-            "gradients are not finite at": [name for name in modules if name not in found],
-        }
-        for what, names in groups.items():
-            if names:
-                listed = ", ".join(names[:NAMED]) + ", …" * (len(names) > NAMED)
-                self.notes.append(f"{what} {listed}: there the errors are those of the layer's own output")
+        if names := [name for name in modules if name not in found]:
+            listed = ", ".join(names[:NAMED]) + ", …" * (len(names) > NAMED)
+            self.notes.append(
+                f"no finite gradient reaches {listed}: there the errors are those of the layer's own output"
+            )
         return found

@@ -24,8 +24,8 @@ from .metrics.streamed import is_metric
 from .model.accepted import check_accepted
 from .model.is_module import check_model
 from .model.wrapping import unwrapped
+from .start import read_refit
 from .training.criterion import Criterion, Loss
-from .training.refits import read_refit
 from .training.settings import FineTune
 
 DEFAULT_CALIBRATION = 1024

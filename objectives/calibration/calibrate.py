@@ -68,9 +68,8 @@ def calibrate(
                     rows = rows - layer.module.bias
             sums[key].add(rows.flatten(0, 1))
 
-        users = {id(m): m for path in layer.paths if (m := model.get_submodule(path))}
         # Before the user's own hooks, which may change the output.
-        hooks.extend(m.register_forward_hook(note, with_kwargs=True, prepend=True) for m in users.values())
+        hooks.extend(m.register_forward_hook(note, with_kwargs=True, prepend=True) for m in layer.modules_in(model))
     try:
         with in_mode(model, training=False), torch.no_grad():
             for done, passed in enumerate(batches, 1):

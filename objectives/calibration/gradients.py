@@ -42,8 +42,8 @@ def output_metrics(
         progress: called with the number of batches read, and of all.
 
     Returns:
-        The metrics by key. A layer whose gradients are not finite has none; one that the outputs do not depend on has
-        a scale of 0.
+        The metrics by key. A layer that no gradient reaches has none, nor has one whose gradients are not finite: the
+        outputs may yet depend on it, as by a choice of the largest.
 
     Raises:
         RuntimeError: torch cannot run the model backward.
@@ -61,12 +61,12 @@ def output_metrics(
 
         def note(_: nn.Module, __: object, output: Tensor, add: Callable[[Tensor], None] = add) -> Tensor | None:
             given = output if output.requires_grad else output + start.to(output)
-            given.register_hook(add)
+            if given.requires_grad:  # else the model has switched gradients off here
+                given.register_hook(add)
             return None if given is output else given
 
         # Before the user's own hooks, which may change the output.
-        users = {id(m): m for path in layer.paths if (m := model.get_submodule(path))}
-        hooks.extend(m.register_forward_hook(note, prepend=True) for m in users.values())
+        hooks.extend(m.register_forward_hook(note, prepend=True) for m in layer.modules_in(model))
     try:
         with fixed_seed(seed), constant(model), torch.enable_grad():
             for done, batch in enumerate(batches, 1):
@@ -78,7 +78,8 @@ def output_metrics(
         for hook in hooks:
             hook.remove()
     samples = sum(batch.samples for batch in batches)
-    return {key: OutputMetric.of(total / samples) for key, total in sums.items() if bool(torch.isfinite(total).all())}
+    known = {key: total for key, total in sums.items() if bool(torch.isfinite(total).all()) and bool(total.any())}
+    return {key: OutputMetric.of(total / samples) for key, total in known.items()}
 
 
 def _zeros(layer: Layer) -> Tensor:

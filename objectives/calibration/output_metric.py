@@ -34,7 +34,7 @@ class OutputMetric(NamedTuple):
     def of(cls, gradients: Tensor) -> OutputMetric:
         """Return the metric of gradients' second moments, ``(groups, out, out)``, or ``(groups, out)`` of each alone.
 
-        Where they are zero nothing that the layer gives reaches the outputs: ``scale`` is 0, directions count alike.
+        Not all of them may be zero.
         """
         if gradients.ndim == 2:
             values, vectors = gradients.clamp_min(0), None
@@ -42,8 +42,6 @@ class OutputMetric(NamedTuple):
             values, vectors = torch.linalg.eigh((gradients + gradients.mT) / 2)
             values = values.clamp_min(0)
         mean = values.mean()
-        if not float(mean) > 0:
-            return cls(scale=0.0)
         roots = ((values / mean + DAMPING) / (1 + DAMPING)).sqrt()
         if vectors is None:
             return cls(roots[..., None], 1 / roots[..., None], float(mean))

@@ -39,14 +39,16 @@ def scalar_of(sensitivity: Sensitivity, outputs: Any, targets: Any, *, classifie
         classifies: whether the main output is logits of classes.
 
     Raises:
-        RankfrontError: the outputs hold nothing to differentiate.
+        RuntimeError: the outputs hold nothing to differentiate.
     """
     if not isinstance(sensitivity, str):
         with in_users_code("the sensitivity", outputs):
             return sensitivity(outputs)
     main = main_output(outputs)
-    if not classifies or main is None or main.ndim < 2:
-        return _projected(_floating(outputs) if main is None else [main])
+    if main is None or not main.is_floating_point():
+        return _projected([tensor for tensor in tensors_of(outputs) if tensor.is_floating_point()])
+    if not classifies or main.ndim < 2:
+        return _projected([main])
     logits = main.float().movedim(class_dimension(outputs, targets), -1)
     if sensitivity == "fisher" or (sensitivity == "auto" and main.ndim > 2):
         rows = logits.flatten(0, -2)
@@ -72,12 +74,7 @@ def name_of(sensitivity: Sensitivity) -> str:
     )
 
 
-def _floating(outputs: Any) -> list[Tensor]:
-    return [tensor for tensor in tensors_of(outputs) if tensor.is_floating_point()]
-
-
 def _projected(tensors: list[Tensor]) -> Tensor:
-    grown = [tensor for tensor in tensors if tensor.requires_grad]
-    if not grown:
-        raise RankfrontError("outputs must hold a floating-point tensor that depends on the layers, but hold none")
-    return torch.stack([(tensor * torch.randn_like(tensor)).sum() for tensor in grown]).sum()
+    if not tensors:
+        raise RuntimeError("its outputs hold no floating-point tensor")
+    return torch.stack([(tensor * torch.randn_like(tensor)).sum() for tensor in tensors]).sum()

@@ -109,6 +109,10 @@ class Layer:
         """
         return 2 * (self.input_positions if self.transposed else self.positions) * self.module.weight.numel()
 
+    def modules_in(self, model: nn.Module) -> list[nn.Module]:
+        """Return the modules of a model that use this layer's weight, each once."""
+        return list({id(m): m for path in self.paths if (m := model.get_submodule(path))}.values())
+
     def __str__(self) -> str:
         return f"{self.name} {type(self.module).__name__}{tuple(self.module.weight.shape)}"
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -107,6 +108,15 @@ def test_a_cached_study_has_the_same_errors(tmp_path: Path) -> None:
     assert prepared(task_of(sensitivity="none"), tmp_path).decompositions.importance == dict.fromkeys("abc", 1.0)
 
 
+def test_another_function_of_the_same_name_is_not_taken_for_the_one_in_the_cache(tmp_path: Path) -> None:
+    found = [
+        prepared(task_of(sensitivity=lambda o, at=at: (o[:, at] * torch.randn(len(o))).sum()), tmp_path)
+        for at in (0, 1, 0)
+    ]
+    first, other, again = (objective.decompositions.importance for objective in found)
+    assert first == again != other
+
+
 def test_a_function_of_the_outputs() -> None:
     def first_class(outputs: Tensor) -> Tensor:
         return (outputs[:, 0] * torch.randn(len(outputs))).sum()
@@ -117,24 +127,43 @@ def test_a_function_of_the_outputs() -> None:
     assert objective.task.settings()["sensitivity"].endswith("first_class")
 
 
-@pytest.mark.parametrize(
-    ("net", "note", "importance"),
-    [
-        (Deaf, "no gradient reaches b: there the errors are those of the layer's own output", 1e-9),
-        (Infinite, "gradients are not finite at b", None),
-    ],
-)
-def test_layers_of_which_it_is_not_known_are_named(net: type[nn.Module], note: str, importance: float | None) -> None:
+class Chooser(Net):
+    """A layer whose output only chooses: it has no gradient, and yet all depends on it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.relu(self.a(x))
+        return self.c(hidden) * (1 + self.b(hidden).argmax(1, keepdim=True) % 2)
+
+
+class Frozen(Net):
+    """A part that is run without gradients, as backbones are."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            hidden = torch.relu(self.b(torch.relu(self.a(x))))
+        return self.c(hidden)
+
+
+@pytest.mark.parametrize(("net", "named"), [(Deaf, "b"), (Infinite, "b"), (Chooser, "b"), (Frozen, "a, b")])
+def test_layers_of_which_it_is_not_known_are_named_and_count_as_others_do(net: type[nn.Module], named: str) -> None:
     objective = prepared(task_of(net))
-    assert len(objective.notes) == 1 and note in objective.notes[0]
-    if importance is not None:
-        assert objective.decompositions.importance["b"] == importance
-    candidates = Candidates.of(objective)
-    assert not bool((candidates.errors != candidates.errors).any())
+    (note,) = objective.notes
+    assert note == f"no finite gradient reaches {named}: there the errors are those of the layer's own output"
+    importance = objective.decompositions.importance
+    assert all(importance[name] == pytest.approx(1.0) for name in named.split(", "))
+    assert np.isfinite(Candidates.of(objective).errors).any(1).all()
 
 
-def test_a_model_that_cannot_be_run_backward_has_each_layers_own_errors() -> None:
-    objective = prepared(task_of(Inference))
+class Whole(Net):
+    """Its outputs are whole numbers in eval mode."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if self.training else (100 * super().forward(x)).long()
+
+
+@pytest.mark.parametrize("net", [Inference, Whole])
+def test_a_model_that_cannot_be_run_backward_has_each_layers_own_errors(net: type[nn.Module]) -> None:
+    objective = prepared(task_of(net))
     assert len(objective.notes) == 1 and "cannot be run backward" in objective.notes[0]
     assert objective.decompositions.importance == prepared(task_of(sensitivity="none")).decompositions.importance
 

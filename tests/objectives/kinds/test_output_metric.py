@@ -91,13 +91,6 @@ def test_a_layer_is_worth_what_its_outputs_are(name: str) -> None:
     assert importance_of(layer, statistic, moments._replace(metric=metric)) == pytest.approx(exact, rel=1e-3)
 
 
-def test_where_nothing_reaches_the_outputs_directions_count_alike() -> None:
-    metric = OutputMetric.of(torch.zeros(2, 3, 3, dtype=torch.float64))
-    rows = torch.randn(2, 3, 5, dtype=torch.float64)
-    assert metric.scale == 0
-    assert metric.weigh(rows) is rows
-
-
 @pytest.mark.parametrize("diagonal", [False, True], ids=["whole", "diagonal"])
 def test_what_is_weighed_is_unweighed(diagonal: bool) -> None:
     (layer,) = [layer_and_inputs(*LAYERS["conv, grouped"])[1]]
