@@ -9,13 +9,17 @@ import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from .calibration.samples import Samples, draw
+from .calibration.samples import Samples, draw, in_training_batches
+from .calibration.slopes import weight_gradients
 from .checks import check_some_layer_saves
+from .data.batch import Batch
 from .dense import dense_of
 from .device import to_device
 from .export.int8 import quantized
@@ -23,6 +27,8 @@ from .identity import identity_of
 from .io.checkpoint import Checkpoint
 from .kinds.cache import DecompositionCache, key_of
 from .kinds.decompositions import Decompositions
+from .kinds.svd import KIND as SVD
+from .kinds.svd import SvdDecomposition
 from .metrics.costs import Costs
 from .metrics.evaluation import Evaluation, evaluate
 from .metrics.registry import measure
@@ -235,6 +241,24 @@ class Objective:
         """Return a network's score on the named split, on how much it was computed, and its interval."""
         data, device = getattr(self.task, split), self.device
         return evaluate(model.to(device), data, self.task.score, device=device, batch_size=self.batch_size)
+
+    def slopes(self) -> dict[str, NDArray[np.float64]]:
+        """Return layer → ``(k,)``: what dropping each component of its ``svd`` adds to the calibration loss.
+
+        To first order, components in descending order of energy, one pass over the calibration data with its labels.
+        Layers that ``svd`` does not apply to are left out.
+        """
+        known = self.decompositions.of_kind(SVD)
+        if not known:
+            return {}
+        batches = in_training_batches(self._samples.calibration, self.task.batch_size)
+        criterion = self.task.criterion
+
+        def loss(model: nn.Module, batch: Batch) -> Tensor:
+            return criterion(criterion.forward(model, batch), batch.targets)
+
+        gradients = weight_gradients(self.dense, {n: self.by_name[n] for n in known}, batches, loss, self.seed)
+        return {name: cast(SvdDecomposition, known[name]).slopes(gradients[name]).cpu().numpy() for name in known}
 
     def _distance_to_dense(self, model: nn.Module) -> float:
         return distance(model, self.dense, self._samples.held_out, self.task.criterion)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .calibration.samples import Samples
+from .calibration.samples import Samples, in_training_batches
 from .device import to_device
 from .errors import RankfrontError
 from .kinds.decompositions import Decompositions
@@ -66,10 +65,7 @@ class Start:
         refit(factors, self.dense, layers, self.samples.calibration, self.batch_size)
         yield from self._condensed(factors, plan)
         if how == "block":
-            batches, held_out = (
-                [part for b in found for part in b.parts(math.ceil(b.samples / self.training_batch))]
-                for found in self.samples
-            )
+            batches, held_out = (in_training_batches(found, self.training_batch) for found in self.samples)
             names = [layer.name for layer in layers]
             refit_blocks(factors, self.dense, names, batches, held_out, seed=self.seed)
             yield from self._condensed(factors, plan)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from .calibration.calibrate import calibrate
 from .calibration.gradients import output_metrics
 from .calibration.moments import Moments, Statistic
 from .calibration.output_metric import PLAIN, OutputMetric
+from .calibration.samples import in_training_batches
 from .calibration.sensitivity import name_of, scalar_of
 from .data.batch import Batch
 from .data.randomness import fixed_seed
@@ -74,7 +74,7 @@ class Statistics:
         modules = {name: layer for name, layer in layers.items() if not isinstance(layer, StoredLayer)}
         if self.task.sensitivity == "none" or not modules:
             return {}
-        batches = [part for b in self.batches for part in b.parts(math.ceil(b.samples / self.task.batch_size))]
+        batches = in_training_batches(self.batches, self.task.batch_size)
         progress = functools.partial(self.tell, "finding what errors cost")
         try:
             found = output_metrics(self.dense, modules, batches, self._scalar, self.seed, progress)

@@ -80,15 +80,17 @@ def calibrate(
         for hook in hooks:
             hook.remove()
     drawn = sum(batch.samples for batch in batches)
-    moments = {key: total.moments() for key, total in sums.items() if total.count > 1}
+    moments: dict[Key, Moments] = {}
     for key, (layer, statistic) in layers.items():
-        if key not in moments:
-            if drawn < 2 and sums[key].count:
+        total = sums.pop(key)  # not all sums and moments at once
+        if total.count < 2:
+            if drawn < 2 and total.count:
                 raise RankfrontError(
                     f"calibration must give every layer 2 samples or more, but layer {layer} saw 1: give more training "
                     "samples, or batches that can be cut into samples"
                 )
             continue
+        moments[key] = total.moments()
         if not bool(torch.isfinite(moments[key].covariance).all()):
             raise RankfrontError(
                 f"calibration {statistic} must be finite, but those of layer {layer} are not: it, what comes before "

@@ -79,7 +79,7 @@ def output_metrics(
             hook.remove()
     samples = sum(batch.samples for batch in batches)
     known = {key: total for key, total in sums.items() if bool(torch.isfinite(total).all()) and bool(total.any())}
-    return {key: OutputMetric.of(total / samples) for key, total in known.items()}
+    return {key: OutputMetric(total.div_(samples)) for key, total in known.items()}
 
 
 def _zeros(layer: Layer) -> Tensor:

@@ -11,7 +11,7 @@ factor has the least change of the outputs, where before it had the least error 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -20,22 +20,22 @@ DAMPING = 0.01
 """This part of the mean eigenvalue is added to each: directions without a gradient go by their output alone."""
 
 
-class OutputMetric(NamedTuple):
+class OutputMetric:
     """``root`` L and its ``inverse``, ``(groups, out, out)``, or ``(groups, out, 1)`` where L is diagonal; ``scale`` s.
 
-    Without a root every direction of an output counts alike.
+    Without gradients L is the identity: every direction of an output counts alike. What it takes to weigh is found when
+    it is first asked for: of a large network's layers not all fit into memory at once.
     """
 
-    root: Tensor | None = None
-    inverse: Tensor | None = None
-    scale: float = 1.0
+    def __init__(self, gradients: Tensor | None = None) -> None:
+        """Take gradients' second moments ``(groups, out, out)``, or ``(groups, out)`` of each alone; not all zero."""
+        self._gradients = gradients
 
-    @classmethod
-    def of(cls, gradients: Tensor) -> OutputMetric:
-        """Return the metric of gradients' second moments, ``(groups, out, out)``, or ``(groups, out)`` of each alone.
-
-        Not all of them may be zero.
-        """
+    @cached_property
+    def _found(self) -> tuple[Tensor | None, Tensor | None, float]:
+        gradients = self._gradients
+        if gradients is None:
+            return None, None, 1.0
         if gradients.ndim == 2:
             values, vectors = gradients.clamp_min(0), None
         else:
@@ -44,9 +44,19 @@ class OutputMetric(NamedTuple):
         mean = values.mean()
         roots = ((values / mean + DAMPING) / (1 + DAMPING)).sqrt()
         if vectors is None:
-            return cls(roots[..., None], 1 / roots[..., None], float(mean))
+            return roots[..., None], 1 / roots[..., None], float(mean)
         root, inverse = ((vectors * each[:, None]) @ vectors.mT for each in (roots, 1 / roots))
-        return cls(root, inverse, float(mean))
+        return root, inverse, float(mean)
+
+    @property
+    def root(self) -> Tensor | None:
+        """``L``; None where it is the identity."""
+        return self._found[0]
+
+    @property
+    def scale(self) -> float:
+        """``s``, the mean square of the gradients."""
+        return self._found[2]
 
     def weigh(self, rows: Tensor) -> Tensor:
         """Return ``L`` times outputs, weights or components ``(groups, out, any)``."""
@@ -54,7 +64,7 @@ class OutputMetric(NamedTuple):
 
     def unweigh(self, rows: Tensor) -> Tensor:
         """Return ``L⁻¹`` times such."""
-        return _times(self.inverse, rows)
+        return _times(self._found[1], rows)
 
     def weigh_moments(self, outputs: Tensor) -> Tensor:
         """Return ``L S Lᵀ`` of the outputs' second moments ``(groups, out, out)``."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -19,6 +21,11 @@ class Samples(NamedTuple):
 
     calibration: list[Batch]
     held_out: list[Batch]
+
+
+def in_training_batches(batches: Iterable[Batch], size: int) -> list[Batch]:
+    """Return batches cut into parts of ``size`` samples at most: what a pass with gradients takes."""
+    return [part for batch in batches for part in batch.parts(math.ceil(batch.samples / size))]
 
 
 def draw(data: Split, size: int, seed: int, device: torch.device, largest: int = BATCH) -> Samples:

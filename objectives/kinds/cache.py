@@ -56,12 +56,20 @@ class DecompositionCache:
             pass
         return None
 
-    def store(self, layer: Layer, kind: Kind, decomposition: Decomposition, importance: float | None) -> None:
-        """Keep a decomposition and the layer's importance for the next start."""
-        if self.folder is not None:
-            metadata = {"key": self._key(layer, kind), "layer": layer.name}
-            known = {} if importance is None else {IMPORTANCE: torch.tensor(importance, dtype=torch.float64)}
-            write_tensors(self._path(layer, kind), {**decomposition.tensors(), **known}, metadata)
+    def store(
+        self, layer: Layer, kind: Kind, decomposition: Decomposition, importance: float | None
+    ) -> Decomposition:
+        """Keep a decomposition and the layer's importance for the next start; return it as it lies in the file.
+
+        A file's tensors are mapped into memory: the decompositions of a large network need not fit into it.
+        """
+        if self.folder is None:
+            return decomposition
+        metadata = {"key": self._key(layer, kind), "layer": layer.name}
+        known = {} if importance is None else {IMPORTANCE: torch.tensor(importance, dtype=torch.float64)}
+        path = self._path(layer, kind)
+        write_tensors(path, {**decomposition.tensors(), **known}, metadata)
+        return kind.restore(layer, read_tensors(path)[0])
 
     def _path(self, layer: Layer, kind: Kind) -> Path:
         assert self.folder is not None

@@ -40,7 +40,7 @@ class Decompositions:
     def fill(
         self,
         cache: DecompositionCache,
-        gather: Callable[[Wanted], Mapping[tuple[str, Statistic], Moments]],
+        gather: Callable[[Wanted], dict[tuple[str, Statistic], Moments]],
         progress: CountCallback,
     ) -> None:
         """Decompose every layer by every kind; cached decompositions are read.
@@ -63,13 +63,17 @@ class Decompositions:
         for part in _within_memory(missing):
             statistics: list[tuple[Layer, Statistic | None]] = [(layer, kind.wants(layer)) for layer, kind in part]
             moments = gather({(layer.name, s): (layer, s) for layer, s in statistics if s is not None})
+            before = ""
             for (layer, kind), (_, statistic) in zip(part, statistics, strict=True):
                 progress(done, len(missing))
+                if layer.name != before:  # what was known of a layer that is done takes much memory
+                    for key in [key for key in moments if key[0] == before]:
+                        del moments[key]
+                    before = layer.name
                 known = None if statistic is None else moments.get((layer.name, statistic))
                 decomposition = kind.decompose(layer, known)
                 importance = None if known is None or statistic is None else importance_of(layer, statistic, known)
-                cache.store(layer, kind, decomposition, importance)
-                self._known[layer.name, kind.name] = decomposition
+                self._known[layer.name, kind.name] = cache.store(layer, kind, decomposition, importance)
                 self._weigh(layer.name, importance)
                 done += 1
         if missing:
@@ -96,6 +100,10 @@ class Decompositions:
             return 0.0
         kind = kind_named(choice.kind)
         return self._known[layer.name, kind.base].error(kind.inner(choice.rank))
+
+    def of_kind(self, kind: Kind) -> dict[str, Decomposition]:
+        """Return the decompositions by one kind, by layer name."""
+        return {name: found for (name, base), found in self._known.items() if base == kind.name}
 
     def _weigh(self, name: str, importance: float | None) -> None:
         if importance is not None:

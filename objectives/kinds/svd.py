@@ -122,6 +122,15 @@ class SvdDecomposition(PrincipalDecomposition):
         lost = (self.mean - last @ first[..., -1:]).flatten()
         return filled(self.layer, KIND.skeleton(self.layer, rank), (first[..., :-1], last), lost)
 
+    def slopes(self, gradient: Tensor) -> Tensor:
+        """Return what dropping each component does to a loss, to first order ``(k,)``.
+
+        Args:
+            gradient: of that loss in the weight, ``(groups, out, in)``.
+        """
+        first, last = self.first[..., :-1].to(gradient), self.components.to(gradient)
+        return -((last.mT @ gradient) * first).sum((0, 2))
+
     def tensors(self) -> dict[str, Tensor]:
         """Return what the cache keeps."""
         return {"first": self.first, "components": self.components, "energy": self.energy, "mean": self.mean}

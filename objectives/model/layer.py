@@ -66,7 +66,10 @@ class Layer:
     @property
     def grouped_weight(self) -> Tensor:
         """The weight as one matrix a group, ``(groups, out/groups, in_features)``, float64."""
-        weight = self.module.weight.detach().double()
+        return self.grouped(self.module.weight.detach().double())
+
+    def grouped(self, weight: Tensor) -> Tensor:
+        """Return what has the weight's shape as one matrix a group, ``(groups, out/groups, in_features)``."""
         if self.transposed:
             weight = weight.unflatten(0, (self.groups, -1)).transpose(1, 2)  # (groups, out/groups, in/groups, kernel)
         return weight.reshape(self.groups, -1, self.in_features)

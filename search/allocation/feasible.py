@@ -28,13 +28,16 @@ The header of a file is a few bytes a layer larger or smaller.
 """
 
 
-def feasible(candidates: Candidates, limits: Mapping[str, float], errors: Array) -> Choices | None:
+def feasible(
+    candidates: Candidates, limits: Mapping[str, float], errors: Array, gap: float = GAP
+) -> Choices | None:
     """Return choices ``(L,)`` within the limits, of (nearly) least summed error; None where no plan fits.
 
     Args:
         candidates: every layer's options.
         limits: metric → upper bound on the whole compressed model, absolute.
         errors: ``(L, K)``, what is minimised.
+        gap: by which share the sum may be above the least one.
     """
     inexact = [metric for metric in limits if not candidates.costs.is_additive(metric)]
     widened = {
@@ -42,7 +45,7 @@ def feasible(candidates: Candidates, limits: Mapping[str, float], errors: Array)
     }
     if any(_least(candidates, metric) > limit for metric, limit in widened.items()):
         return None
-    choices = _search(candidates, limits, limits, errors, GAP)
+    choices = _search(candidates, limits, limits, errors, gap)
     if choices is not None or not inexact:
         return choices
     # A plan may fit whose sum does not: look at plans in ascending order of the sum.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Rule = Callable[[Candidates, Mapping[str, float]], Choices | None]
     """``rule(candidates, limits)`` → choices within the limits (metric → upper bound), None where no plan fits."""
 
-RULES = ("uniform", "energy", "evbmf", "knapsack", "bottleneck")
+RULES = ("uniform", "energy", "interpolated", "evbmf", "zero_sum", "knapsack", "exact", "bottleneck")
 """Each is the function of that name in the module of that name."""
 
 

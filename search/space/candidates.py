@@ -5,7 +5,7 @@ A plan is written as an array of ``choices (L,)``: the place of each layer's opt
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,6 +51,8 @@ class Candidates:
     metrics: tuple[str, ...]
     """(M,): the metrics that are known before a network is built, in the order of the columns of `changes`."""
     costs: Costs
+    find_slopes: Callable[[], Mapping[str, Array]] = dict
+    """Returns `slopes`, which take a pass over data."""
 
     @classmethod
     def of(cls, objective: Objective) -> Candidates:
@@ -84,7 +86,9 @@ class Candidates:
             errors[row, : len(error)] = error
             penalties[row, : len(error)] = penalty
             changes[row, : len(error)] = change
-        return cls(tuple(names), tuple(options), errors, penalties, changes, metrics, objective.costs)
+        return cls(
+            tuple(names), tuple(options), errors, penalties, changes, metrics, objective.costs, objective.slopes
+        )
 
     @cached_property
     def penalised_errors(self) -> Array:
@@ -95,6 +99,11 @@ class Candidates:
     def noise(self) -> Array:
         """(L,): the share of each layer's squared weights that is noise (see `noise_share`)."""
         return np.array([noise_share(self.costs.layers[name]) for name in self.names])
+
+    @cached_property
+    def slopes(self) -> Mapping[str, Array]:
+        """Layer → ``(k,)``, what dropping each component of its ``svd`` adds to the loss (see `Objective.slopes`)."""
+        return self.find_slopes()
 
     @cached_property
     def dense(self) -> Mapping[str, float]:

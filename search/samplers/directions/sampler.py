@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from ....objectives.metrics.fitted_scale import FittedScale
 from ....objectives.metrics.registry import SIZE
 from ...allocation.knapsack import knapsack
-from ...allocation.registry import RULES, rule_named
+from ...allocation.registry import rule_named
 from ...space.arrays import Choices
 from ...space.limits import SMALLEST_PART, budget_fractions, limits_at, van_der_corput
 from ..history import History
@@ -41,6 +41,10 @@ from .near_duplicates import first_distinct, near_duplicates
 from .observations import FrontObservations, TrainingSet, training_set
 from .prediction import Prediction, predict
 from .sensitivity import PosteriorSample, Sensitivity
+
+STARTS = ("uniform", "energy", "evbmf", "knapsack", "bottleneck")
+"""The rules whose plans are tried; of the others `exact` and `interpolated` find the knapsack's or worse, and `zero_sum`
+takes labels and a pass over data."""
 
 RULE_TRIALS = 4
 """How many of the first proposals are rules' plans where costs are objectives; else one is."""
@@ -147,7 +151,7 @@ class Search:
     def _rules(self, fraction: float) -> NDArray[np.int64]:
         """Return the rules' choices ``(N, L)`` at a fraction of the budget, each once."""
         limits = {metric: fraction * limit for metric, limit in limits_at(self.space, 1.0).items()}
-        found = [rule_named(rule)(self.candidates, limits) for rule in RULES]
+        found = [rule_named(rule)(self.candidates, limits) for rule in STARTS]
         known = [choices for choices in found if choices is not None]
         return np.unique(known or [self._allocated(1.0, self.candidates.errors)], axis=0)
 

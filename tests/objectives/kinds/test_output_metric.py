@@ -25,7 +25,7 @@ def metric_of(layer: Layer, *, diagonal: bool = False) -> OutputMetric:
     mixing = torch.randn(layer.groups, out, out, generator=generator, dtype=torch.float64)
     mixing = mixing * torch.logspace(0, -3, out, dtype=torch.float64)
     gradients = mixing @ mixing.mT
-    return OutputMetric.of(gradients.diagonal(dim1=1, dim2=2) if diagonal else gradients)
+    return OutputMetric(gradients.diagonal(dim1=1, dim2=2) if diagonal else gradients)
 
 
 def decomposed(kind: Kind, model: nn.Module, layer: Layer, inputs: Tensor, metric: OutputMetric) -> Decomposition:

@@ -9,7 +9,7 @@ from rankfront.search.allocation.energy import energy
 from rankfront.search.allocation.registry import RULES, rule_named
 from rankfront.search.allocation.uniform import uniform
 from rankfront.search.space.candidates import Candidates
-from tests.search.toys import error_of, toy_candidates
+from tests.search.toys import all_choices, error_of, toy_candidates
 
 KNOWN = toy_candidates(depth=3)
 
@@ -76,3 +76,66 @@ def test_uniform_keeps_no_layer_much_fuller_than_another() -> None:
     assert choices is not None
     shares = KNOWN.costs.shares(KNOWN.plan(choices)).values()
     assert max(shares) <= 0.6
+
+
+def with_slopes(slopes: dict[str, list[float]], kinds: tuple[str, ...] = ("svd",)) -> Candidates:
+    known = toy_candidates(depth=3, kinds=kinds)
+    return replace(known, find_slopes=lambda: {name: np.array(each) for name, each in slopes.items()})
+
+
+def ranks_of(known: Candidates, share: float) -> list[int | None]:
+    choices = rule_named("zero_sum")(known, {"params": share * known.dense["params"]})
+    assert choices is not None
+    return [choice.rank if isinstance(choice.rank, int) else None for choice in known.plan(choices).values()]
+
+
+def test_zero_sum_drops_what_balances() -> None:
+    """Two layers whose losses cancel each other are cut alike; those that would only raise the loss are spared."""
+    names = toy_candidates(depth=3, kinds=("svd",)).names
+    slopes = {name: [50.0] * 12 for name in names}
+    slopes[names[0]], slopes[names[1]] = [1.0] * 12, [-1.0] * 12
+    first, second, *others = ranks_of(with_slopes(slopes), 0.85)
+    assert first is not None and second is not None and abs(first - second) <= 1
+    assert others == [None] * len(others)
+
+
+def test_zero_sum_keeps_the_running_sum_small() -> None:
+    """The oracle: of all orders it takes the one in which the sum never leaves what one component can move it by."""
+    rng = np.random.default_rng(0)
+    names = toy_candidates(depth=3, kinds=("svd",)).names
+    slopes = {name: rng.normal(size=12).tolist() for name in names}
+    known = with_slopes(slopes)
+    choices = rule_named("zero_sum")(known, {"params": 0.6 * known.dense["params"]})
+    assert choices is not None
+    dropped = [
+        sum(slopes[name][choice.rank :])
+        for name, choice in known.plan(choices).items()
+        if isinstance(choice.rank, int)
+    ]
+    every = [abs(slope) for each in slopes.values() for slope in each]
+    assert abs(sum(dropped)) <= 3 * max(every)
+
+
+def test_zero_sum_without_slopes_is_the_knapsack() -> None:
+    known = toy_candidates(depth=3, kinds=("tt",))
+    asked = {"params": 0.6 * known.dense["params"]}
+    assert np.array_equal(rule_named("zero_sum")(known, asked), rule_named("knapsack")(known, asked))
+
+
+def test_interpolated_is_no_worse_than_its_ends() -> None:
+    for share in (0.3, 0.5, 0.7):
+        asked = {"params": share * KNOWN.dense["params"]}
+        found = {name: rule_named(name)(KNOWN, asked) for name in ("uniform", "energy", "interpolated")}
+        errors = {name: error_of(KNOWN, choices) for name, choices in found.items() if choices is not None}
+        assert errors["interpolated"] <= min(errors.values())
+
+
+def test_exact_has_the_least_summed_error() -> None:
+    """Against every plan of a small space."""
+    known = toy_candidates(depth=1, kinds=("svd",))
+    for share in (0.4, 0.6, 0.8):
+        asked = {"params": share * known.dense["params"]}
+        choices = rule_named("exact")(known, asked)
+        assert choices is not None
+        least = min(error_of(known, plan) for plan in all_choices(known) if known.fits(plan, asked)[0])
+        assert error_of(known, choices) <= 1.001 * least

@@ -17,6 +17,7 @@ from rankfront.objectives.metrics.scale import Scale
 from rankfront.objectives.plan import DENSE
 from rankfront.search.allocation.registry import RULES, rule_named
 from rankfront.search.samplers.asker import Asker
+from rankfront.search.samplers.directions.sampler import STARTS
 from rankfront.search.samplers.problem import Problem
 from rankfront.search.samplers.registry import SAMPLERS, check_sampler, make_sampler, sampler_name
 from rankfront.search.space.limits import budget_fractions
@@ -208,7 +209,7 @@ def test_the_default_sampler_beats_random(landscape: str) -> None:
 
 def test_directions_start_with_the_rule_that_scores_best_before_finetuning() -> None:
     space = toy_space(0.5)
-    found = {name: rule_named(name)(space.candidates, space.limits) for name in RULES}
+    found = {name: rule_named(name)(space.candidates, space.limits) for name in STARTS}
     rules = {name: tuple(choices.tolist()) for name, choices in found.items() if choices is not None}
     assert len(set(rules.values())) > 1
     for best in rules.values():
