@@ -14,18 +14,16 @@ from __future__ import annotations
 
 import argparse
 import math
-import platform
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-import torch
+from where_and_when import where_and_when
 
 from rankfront import RankfrontError, Result, Task, run
 from rankfront.objectives.io.files import read_json, write_json, write_text
@@ -140,23 +138,6 @@ def race(name: str, data: Path, runs: Path, trials: int | None, samplers: Sequen
                 device="cpu",
                 progress=progress,
             )
-
-
-def where_and_when() -> dict[str, Any]:
-    """Return commit, date, machine and versions, as plain data."""
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--exclude=*"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    cpu = next((line.split(":")[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "")
-    return {
-        "commit": commit,
-        "date": str(date.today()),
-        "machine": f"{cpu or platform.machine()}, {torch.get_num_threads()} threads",
-        "torch": torch.__version__,
-    }
-
-
-def _lines(path: str) -> list[str]:
-    return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
 def section(name: str, races: Sequence[Race]) -> str:

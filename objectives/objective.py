@@ -81,7 +81,9 @@ class Objective:
         check_some_layer_saves(self.left_dense)
         self.batch_size = task.eval_batch_size or pass_size(self.dense, self.example, task.batch_size)
         """Largest batch of the passes without gradients."""
-        self._cache, self._samples = cache, Samples([], [])
+        self._cache = cache
+        self.samples = Samples([], [])
+        """What `prepare` drew: for calibration, and held out."""
         self.frozen_norms = frozen_norms(self.dense, task.model)
         """Paths of the norms whose statistics the user froze."""
         self.notes: list[str] = []
@@ -112,9 +114,9 @@ class Objective:
         """Calibrate, and decompose every layer by every kind; what is cached on disk is not done again."""
         tell = progress or (lambda what, done, total: None)
         to_device(self.dense, self.device)
-        self._samples = draw(self.task.train, self.task.calibration, self.seed, self.device, self.batch_size)
-        statistics = Statistics(self.task, self.dense, self._samples.calibration, self.seed, tell, self.notes)
-        key = key_of(self.dense, self._samples.calibration, self.task.whiten, statistics.key)
+        self.samples = draw(self.task.train, self.task.calibration, self.seed, self.device, self.batch_size)
+        statistics = Statistics(self.task, self.dense, self.samples.calibration, self.seed, tell, self.notes)
+        key = key_of(self.dense, self.samples.calibration, self.task.whiten, statistics.key)
         cache, decomposing = DecompositionCache(self._cache, key), functools.partial(tell, "decomposing")
         self.decompositions.fill(cache, statistics.gather, decomposing)
 
@@ -143,7 +145,7 @@ class Objective:
         Raises:
             TrialError: a loss or score that is not finite. Whatever the user's own code raises passes.
         """
-        model, helped = self._started(plan, read_refit(self.task.refit))
+        model, helped = self.started(plan, read_refit(self.task.refit))
         outcome = self.finetuned(model, finetune_by or self.task.finetune, seed, progress=progress, stop=stop)
         return replace(outcome, batchnorm_reestimated=helped)
 
@@ -152,7 +154,7 @@ class Objective:
 
         Without a refit by blocks, which takes as long as a short training.
         """
-        return self._score_if_any(lambda: self._started(plan, "layer" if self.task.refit else None)[0])
+        return self._score_if_any(lambda: self.started(plan, "layer" if self.task.refit else None)[0])
 
     def factorized_score(self, plan: Plan) -> float | None:
         """Return the validation score of a plan's network as it is factorized; None where there is none."""
@@ -164,12 +166,12 @@ class Objective:
         except Exception:  # the user's score may raise anything: a trial would say so
             return None
 
-    def _started(self, plan: Plan, how: Refit) -> tuple[nn.Module, bool]:
-        """Return the network that a trial fine-tunes, and whether its batch norm was re-estimated."""
+    def started(self, plan: Plan, how: Refit) -> tuple[nn.Module, bool]:
+        """Return the network that a trial fine-tunes, refitted so, and whether its batch norm was re-estimated."""
         start = Start(
             self.dense,
             self.decompositions,
-            self._samples,
+            self.samples,
             self._distance_to_dense,
             self.frozen_norms,
             self.device,
@@ -251,7 +253,7 @@ class Objective:
         known = self.decompositions.of_kind(SVD)
         if not known:
             return {}
-        batches = in_training_batches(self._samples.calibration, self.task.batch_size)
+        batches = in_training_batches(self.samples.calibration, self.task.batch_size)
         criterion = self.task.criterion
 
         def loss(model: nn.Module, batch: Batch) -> Tensor:
@@ -261,4 +263,4 @@ class Objective:
         return {name: cast(SvdDecomposition, known[name]).slopes(gradients[name]).cpu().numpy() for name in known}
 
     def _distance_to_dense(self, model: nn.Module) -> float:
-        return distance(model, self.dense, self._samples.held_out, self.task.criterion)
+        return distance(model, self.dense, self.samples.held_out, self.task.criterion)

@@ -56,9 +56,7 @@ class DecompositionCache:
             pass
         return None
 
-    def store(
-        self, layer: Layer, kind: Kind, decomposition: Decomposition, importance: float | None
-    ) -> Decomposition:
+    def store(self, layer: Layer, kind: Kind, decomposition: Decomposition, importance: float | None) -> Decomposition:
         """Keep a decomposition and the layer's importance for the next start; return it as it lies in the file.
 
         A file's tensors are mapped into memory: the decompositions of a large network need not fit into it.

@@ -115,8 +115,13 @@ class Decompositions:
 
         A layer of which it is not known has the mean. It is rounded as errors are, and never 0.
         """
-        mean = fmean(self._importance.values()) if self._importance else 0.0
+        mean = self.mean_importance
         return {name: rounded(self._importance.get(name, mean) / mean) if mean else 1.0 for name in self.options}
+
+    @property
+    def mean_importance(self) -> float:
+        """The expected squared change of the network's outputs that `importance` 1 stands for; 0 if not known."""
+        return fmean(self._importance.values()) if self._importance else 0.0
 
     def factors(self, layer: Layer, choice: Choice) -> nn.Module:
         """Return the layer's plain factors, as its kind's base has them."""

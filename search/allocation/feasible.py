@@ -28,9 +28,7 @@ The header of a file is a few bytes a layer larger or smaller.
 """
 
 
-def feasible(
-    candidates: Candidates, limits: Mapping[str, float], errors: Array, gap: float = GAP
-) -> Choices | None:
+def feasible(candidates: Candidates, limits: Mapping[str, float], errors: Array, gap: float = GAP) -> Choices | None:
     """Return choices ``(L,)`` within the limits, of (nearly) least summed error; None where no plan fits.
 
     Args:

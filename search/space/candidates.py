@@ -86,9 +86,7 @@ class Candidates:
             errors[row, : len(error)] = error
             penalties[row, : len(error)] = penalty
             changes[row, : len(error)] = change
-        return cls(
-            tuple(names), tuple(options), errors, penalties, changes, metrics, objective.costs, objective.slopes
-        )
+        return cls(tuple(names), tuple(options), errors, penalties, changes, metrics, objective.costs, objective.slopes)
 
     @cached_property
     def penalised_errors(self) -> Array:

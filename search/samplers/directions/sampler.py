@@ -43,8 +43,8 @@ from .prediction import Prediction, predict
 from .sensitivity import PosteriorSample, Sensitivity
 
 STARTS = ("uniform", "energy", "evbmf", "knapsack", "bottleneck")
-"""The rules whose plans are tried; of the others `exact` and `interpolated` find the knapsack's or worse, and `zero_sum`
-takes labels and a pass over data."""
+"""The rules whose plans are tried; `exact` and `interpolated` find the knapsack's plan or a worse one, `zero_sum` takes
+a pass over data."""
 
 RULE_TRIALS = 4
 """How many of the first proposals are rules' plans where costs are objectives; else one is."""

@@ -80,7 +80,7 @@ def test_mode_and_what_is_trained(kind: str, training: bool, frozen: str) -> Non
     made.dense.train(training)
     plan = plan_of(made, kind)
     assert plan
-    for found in (made.factorize(plan), made._started(plan, "layer")[0]):
+    for found in (made.factorize(plan), made.started(plan, "layer")[0]):
         for name in plan:
             layer = found.get_submodule(name)
             assert all(module.training == training for module in layer.modules())
@@ -96,7 +96,7 @@ def test_training_moves_nothing_that_was_frozen(kind: str) -> None:
     model.head.requires_grad_(True)
     made = objective(model, kind)
     plan = plan_of(made, kind)
-    before = {name: value.clone() for name, value in made._started(plan, "layer")[0].state_dict().items()}
+    before = {name: value.clone() for name, value in made.started(plan, "layer")[0].state_dict().items()}
     after = made(plan, 0).model.state_dict()
     moved = {name.split(".")[0] for name, value in after.items() if not torch.equal(value, before[name])}
     assert moved <= {"head"}
@@ -164,7 +164,7 @@ def test_refit_sees_raw_outputs() -> None:
     made = objective(model, "svd")
     plan = Plan({"fc": Choice("svd", 6)})
     plain = made.factorize(plan)
-    started, _ = made._started(plan, "layer")
+    started, _ = made.started(plan, "layer")
     with torch.no_grad():
         before, after = ((m(X) - made.dense(X)).square().mean() for m in (plain, started))
     assert after <= before * 1.001

@@ -108,9 +108,7 @@ def test_zero_sum_keeps_the_running_sum_small() -> None:
     choices = rule_named("zero_sum")(known, {"params": 0.6 * known.dense["params"]})
     assert choices is not None
     dropped = [
-        sum(slopes[name][choice.rank :])
-        for name, choice in known.plan(choices).items()
-        if isinstance(choice.rank, int)
+        sum(slopes[name][choice.rank :]) for name, choice in known.plan(choices).items() if isinstance(choice.rank, int)
     ]
     every = [abs(slope) for each in slopes.values() for slope in each]
     assert abs(sum(dropped)) <= 3 * max(every)
