@@ -39,6 +39,7 @@ from .model.mode import in_eval
 from .model.pass_size import pass_size
 from .model.plain.form import Found
 from .outcome import Outcome
+from .passes import cost_before_finetuning
 from .plan import DENSE, Choice, Plan
 from .progress import CountCallback, WorkCallback
 from .start import Refit, Start, read_refit
@@ -47,7 +48,7 @@ from .task import Task
 from .training.distillation import SoftTargets
 from .training.finetune import finetune
 from .training.loss import distance, mixed_loss
-from .training.norms import frozen_norms
+from .training.norms import frozen_norms, norms_of
 from .training.settings import FineTune
 
 
@@ -155,6 +156,11 @@ class Objective:
         Without a refit by blocks, which takes as long as a short training.
         """
         return self._score_if_any(lambda: self.started(plan, "layer" if self.task.refit else None)[0])
+
+    @functools.cached_property
+    def cost_before_finetuning(self) -> float:
+        """What `score_before_finetuning` costs, as a share of a trial (see `passes`)."""
+        return cost_before_finetuning(self.task, batch_norm=bool(norms_of(self.dense)))
 
     def factorized_score(self, plan: Plan) -> float | None:
         """Return the validation score of a plan's network as it is factorized; None where there is none."""

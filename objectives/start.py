@@ -25,8 +25,12 @@ Refit = Literal["layer", "block"] | None
 
 
 def read_refit(given: object) -> Refit:
-    """Return what a task's ``refit`` means: True is ``"layer"``, False None; raises `RankfrontError` for others."""
-    if given is None or given is False:
+    """Return what a task's ``refit`` means: True is ``"layer"``, False and ``"none"`` None.
+
+    Raises:
+        RankfrontError: it is neither.
+    """
+    if given is None or given is False or given == "none":
         return None
     if given is True or given == "layer":
         return "layer"

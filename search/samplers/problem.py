@@ -33,6 +33,8 @@ class Problem:
     """The size of the validation split where the score is a proportion of it, such as accuracy; else 0."""
     costs: tuple[str, ...] = ()
     """The metrics that are objectives beside the score; none in a study of the score alone."""
+    cost_before_finetuning: float = 0.0
+    """What `score_before_finetuning` costs, as a share of a trial."""
 
     def values(self, scores: Iterable[float | None]) -> NDArray[np.float64]:
         """Return what is minimised, ``(N,)``: scores, the sign turned where higher is better; NaN where there is none.

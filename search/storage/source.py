@@ -39,7 +39,7 @@ class Source:
     """The folder that ``run`` was started in: a ready study's data lies in its ``data``."""
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Those given of ``data``, ``weights``, ``text``, ``image_size``, ``kinds``, ``int8``, ``fold``, as plain data."""
+    """Those given of `Loading`'s, as plain data."""
 
     @classmethod
     def of_file(cls, path: Path, **known: Any) -> Source:

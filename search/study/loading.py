@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from ...objectives.task import Task
     from ..storage.existing import ExistingStudy
 
+REFITS = {"layer": True, "none": False}
+"""What `Task.settings` makes of these."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Loading:
@@ -40,6 +43,18 @@ class Loading:
 
     kinds: str | None = option(
         None, metavar="NAMES", help=f"Kinds of factorization to choose from: any of {','.join(KINDS)}."
+    )
+    sensitivity: str | None = option(
+        None,
+        metavar="NAME",
+        help="Which changes of the network's outputs layers' errors are measured by: outputs, fisher, auto (one of the "
+        "two) or none (those of each layer's own output).",
+    )
+    refit: str | None = option(
+        None,
+        metavar="HOW",
+        help="What follows factorizing: layer (last factors are solved anew), block (then all factors of each block "
+        "are trained towards what it gives in the dense network) or none.",
     )
     fold: bool | None = option(
         None, reader=bool, help="Fold weights that are computed from others: weight norm, spectral norm, pruning …"
@@ -58,6 +73,14 @@ class Loading:
         """Check what can be checked without loading anything."""
         if self.kinds is not None:
             kinds_named(self.kinds.split(","))
+        if self.refit is not None:
+            from ...objectives.start import read_refit
+
+            read_refit(self.refit)
+        if self.sensitivity is not None:
+            from ...objectives.calibration.sensitivity import check_sensitivity
+
+            check_sensitivity(self.sensitivity)
 
     def given(self) -> dict[str, Any]:
         """Return what was given, as plain data; paths from the root."""
@@ -71,7 +94,9 @@ class Loading:
     def asked(self) -> dict[str, Any]:
         """Return what was given of what a study keeps, as its identity says it."""
         kinds = {} if self.kinds is None else {"kinds": [kind.name for kind in kinds_named(self.kinds.split(","))]}
-        return kinds | {name: value for name in ("fold", "int8") if (value := getattr(self, name)) is not None}
+        refit = {} if self.refit is None else {"refit": REFITS.get(self.refit, self.refit)}
+        same = ("sensitivity", "fold", "int8")
+        return kinds | refit | {name: value for name in same if (value := getattr(self, name)) is not None}
 
 
 @contextlib.contextmanager

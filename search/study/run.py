@@ -201,6 +201,7 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
         objective.task.score.scale,
         dense.samples["validation"] if dense.scale.proportion else 0,
         settings.objectives[1:],
+        objective.cost_before_finetuning,
     )
     asker = Asker(study, problem, settings.sampler)
     return TrialLoop(study, space, asker, objective, settings, worker, progress, dense)

@@ -29,10 +29,10 @@ PATHS = ("data", "weights", "text")
 """The options of a study that are paths."""
 
 
-SWITCHES = ("fold", "int8")
-"""The options that are a task's own fields, true or false."""
+FIELDS = ("sensitivity", "refit", "fold", "int8")
+"""The options that are a task's own fields, written as it takes them."""
 
-OF_TASKS = ("kinds", *SWITCHES)
+OF_TASKS = ("kinds", *FIELDS)
 """The options that any study takes."""
 
 
@@ -62,14 +62,14 @@ def load_source(source: Source, device: str, progress: object) -> Task:
     """
     given: dict[str, Any] = {name: Path(v) if name in PATHS else v for name, v in source.options.items()}
     kinds = given.pop("kinds", None)
-    switched = {name: value for name in SWITCHES if (value := given.pop(name, None)) is not None}
+    own = {name: value for name in FIELDS if (value := given.pop(name, None)) is not None}
     offered: dict[str, Any] = {"seed": source.seed, "device": device, "progress": progress}
     if source.study in ready_studies():  # whose data lies in ./data, seen from where the run was started
         offered["data"] = Path(source.folder) / "data"
     task = _task(source, given, offered)
     if kinds is not None:
-        task = replace(task, kinds=tuple(kinds.split(",")))
-    return replace(task, **switched) if switched else task
+        own["kinds"] = tuple(kinds.split(","))
+    return replace(task, **own) if own else task
 
 
 @contextlib.contextmanager

@@ -50,7 +50,10 @@ RULE_TRIALS = 4
 """How many of the first proposals are rules' plans where costs are objectives; else one is."""
 
 SCORED_BEFORE = 4
-"""How many plans are scored before fine-tuning for each that is trained; limits the time of a proposal."""
+"""How many plans at most are scored before fine-tuning for each that is trained."""
+
+LOW_FIDELITY_SHARE = 0.1
+"""What these scores may cost, as a share of a trial; where that is not two of them, none is taken."""
 
 TEMPERATURES = (0.5, 0.25, 0.0)
 """Of the samples of the posterior, in turn; tuned on ``truth``, ``digits`` and ``mnist-mlp``."""
@@ -140,13 +143,22 @@ class Search:
         def acquisition(prediction: Prediction, choices: NDArray[np.int64]) -> NDArray[np.float64]:
             return -prediction.mean if at_budget else self._improvement(observed, choices, prediction)
 
-        if not starting:
-            prediction = predict(self.space, sample, training, pool)
-            value = acquisition(prediction, pool)
+        scored = self._scored_per_trial
+        prediction = predict(self.space, sample, training, pool)
+        value = acquisition(prediction, pool)
+        if scored < 2:
+            return pool[np.lexsort((-prediction.mean, value))[-1]]
+        if not starting or scored < SCORED_BEFORE:
             always = (source == 1) | (value == value[source == 0].max(initial=-np.inf))  # Thompson's, the best rule's
-            pool = first_distinct(self.space, pool[np.lexsort((prediction.mean, -value, ~always))], SCORED_BEFORE)
+            pool = first_distinct(self.space, pool[np.lexsort((prediction.mean, -value, ~always))], scored)
         prediction = self._scored_before(sample, training, pool)
         return pool[np.lexsort((-prediction.mean, acquisition(prediction, pool)))[-1]]
+
+    @cached_property
+    def _scored_per_trial(self) -> int:
+        """How many plans are scored before fine-tuning for each trial."""
+        cost = self.problem.cost_before_finetuning
+        return SCORED_BEFORE if cost <= 0 else min(SCORED_BEFORE, int(LOW_FIDELITY_SHARE / cost))
 
     def _rules(self, fraction: float) -> NDArray[np.int64]:
         """Return the rules' choices ``(N, L)`` at a fraction of the budget, each once."""

@@ -17,7 +17,7 @@ from rankfront.objectives.metrics.scale import Scale
 from rankfront.objectives.plan import DENSE
 from rankfront.search.allocation.registry import RULES, rule_named
 from rankfront.search.samplers.asker import Asker
-from rankfront.search.samplers.directions.sampler import STARTS
+from rankfront.search.samplers.directions.sampler import RULE_TRIALS, SCORED_BEFORE, STARTS
 from rankfront.search.samplers.problem import Problem
 from rankfront.search.samplers.registry import SAMPLERS, check_sampler, make_sampler, sampler_name
 from rankfront.search.space.limits import budget_fractions
@@ -85,9 +85,11 @@ def drive(
     trials: int = 0,
     landscape: Landscape = UNEQUAL,
     scale: Scale = SCORE_SCALE,
+    told: Problem | None = None,
 ) -> list[tuple[int, ...]]:
     """Run a stub study; returns the choices of its trials."""
-    asker = Asker(study, problem(space, trials or total, seed, landscape, len(study.directions), scale), sampler)
+    told = told or problem(space, trials or total, seed, landscape, len(study.directions), scale)
+    asker = Asker(study, told, sampler)
     proposals = []
     while (slot := next_slot(study)) < total:
         trial = study.ask()
@@ -367,3 +369,20 @@ def test_names_are_known_without_torch_optuna_and_scipy() -> None:
     root = __file__.rpartition("/tests/")[0]
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("cost", "most"), [(0.0, 4), (0.02, 4), (0.04, 2), (0.06, 0), (3.0, 0)])
+def test_directions_score_before_finetuning_what_a_tenth_of_a_trial_pays_for(cost: float, most: int) -> None:
+    space, study, trials = toy_space(0.5), new_study(DIRECTIONS["two"]), 12
+    told, asked = problem(space, trials), []
+
+    def before(plan: Plan) -> float | None:
+        asked.append(plan)
+        return told.score_before_finetuning(plan)
+
+    told = replace(told, cost_before_finetuning=cost)
+    proposals = drive(study, space, "directions", trials, told=replace(told, score_before_finetuning=before))
+    assert len(set(proposals)) == trials
+    starts = RULE_TRIALS * len(STARTS) if most == SCORED_BEFORE else RULE_TRIALS * most
+    assert len(asked) <= starts + (trials - RULE_TRIALS) * most + 1  # the smallest network once: gains count from it
+    assert not most or len(asked) > most
