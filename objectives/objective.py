@@ -87,6 +87,8 @@ class Objective:
         """What `prepare` drew: for calibration, and held out."""
         self.frozen_norms = frozen_norms(self.dense, task.model)
         """Paths of the norms whose statistics the user froze."""
+        self.sensitivity = "none"
+        """Which changes of the outputs layers' errors are measured by; `prepare` finds it."""
         self.notes: list[str] = []
         """What `prepare` found that a user should know, each a sentence."""
         self._soft = SoftTargets(self.dense, task.train, self.batch_size)
@@ -117,9 +119,12 @@ class Objective:
         to_device(self.dense, self.device)
         self.samples = draw(self.task.train, self.task.calibration, self.seed, self.device, self.batch_size)
         statistics = Statistics(self.task, self.dense, self.samples.calibration, self.seed, tell, self.notes)
+        self.sensitivity = statistics.chosen()
         key = key_of(self.dense, self.samples.calibration, self.task.whiten, statistics.key)
         cache, decomposing = DecompositionCache(self._cache, key), functools.partial(tell, "decomposing")
         self.decompositions.fill(cache, statistics.gather, decomposing)
+        if not self.decompositions.mean_importance:  # no layer could be weighed
+            self.sensitivity = "none"
 
     def factorize(self, plan: Plan) -> nn.Module:
         """Return the dense model factorized by the plan, without any training."""

@@ -16,7 +16,7 @@ from .calibration.gradients import output_metrics
 from .calibration.moments import Moments, Statistic
 from .calibration.output_metric import PLAIN, OutputMetric
 from .calibration.samples import in_training_batches
-from .calibration.sensitivity import name_of, scalar_of
+from .calibration.sensitivity import chosen, name_of, scalar_of
 from .data.batch import Batch
 from .data.randomness import fixed_seed
 from .data.structure import apply
@@ -56,6 +56,14 @@ class Statistics:
             return name
         with torch.no_grad(), constant(self.dense), fixed_seed(self.seed):
             return f"{name} {float(self._scalar(apply(self.dense, self.batches[0].inputs), self.batches[0].targets))}"
+
+    def chosen(self) -> str:
+        """Return which changes of the outputs errors are measured by, where the model can be run backward."""
+        batch = self.batches[0].parts(self.batches[0].samples)[0]
+        with torch.no_grad(), constant(self.dense), fixed_seed(self.seed):
+            outputs = apply(self.dense, batch.inputs)
+        classifies = self.task.criterion.classifies(outputs, batch.targets)
+        return chosen(self.task.sensitivity, outputs, classifies=classifies) if self.task.whiten else "none"
 
     def _scalar(self, outputs: Any, targets: Any) -> Tensor:
         classifies = self.task.criterion.classifies(outputs, targets)

@@ -50,11 +50,21 @@ def scalar_of(sensitivity: Sensitivity, outputs: Any, targets: Any, *, classifie
     if not classifies or main.ndim < 2:
         return _projected([main])
     logits = main.float().movedim(class_dimension(outputs, targets), -1)
-    if sensitivity == "fisher" or (sensitivity == "auto" and main.ndim > 2):
+    if chosen(sensitivity, outputs, classifies=classifies) == "fisher":
         rows = logits.flatten(0, -2)
         drawn = torch.multinomial(rows.detach().softmax(-1), 1)[:, 0]
         return functional.cross_entropy(rows, drawn, reduction="sum")
     return _projected([logits - logits.mean(-1, keepdim=True)])
+
+
+def chosen(sensitivity: Sensitivity, outputs: Any, *, classifies: bool) -> str:
+    """Return which it is: ``auto`` is one of the others; ``fisher`` needs logits; a function's name."""
+    if sensitivity not in ("auto", "fisher"):
+        return name_of(sensitivity)
+    main = main_output(outputs)
+    if not classifies or main is None or main.ndim < 2:
+        return "outputs"
+    return "fisher" if sensitivity == "fisher" or main.ndim > 2 else "outputs"
 
 
 def check_sensitivity(given: object) -> None:

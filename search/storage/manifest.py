@@ -20,6 +20,9 @@ from .existing import TRIALS
 from .identity import identity_in
 from .source import SOURCE
 
+SENSITIVITY = "errors measured by"
+"""The study's user attribute with what the task's ``sensitivity`` came to."""
+
 PACKAGES = (
     "rankfront",
     "torch",
@@ -48,6 +51,7 @@ def manifest_of(study: Study, device: torch.device, storage: str | None) -> dict
         **({} if storage is None else {"storage": shown_url(storage)}),
         "source": study.user_attrs.get(SOURCE),
         "identity": identity_in(study),
+        "errors measured by": study.user_attrs.get(SENSITIVITY),
         "machine": machine(device),
         "python": platform.python_version(),
         "system": platform.platform(),

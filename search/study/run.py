@@ -32,7 +32,7 @@ from ..storage.dense import DenseModel, is_noted, note_left_dense
 from ..storage.errors import storage_errors
 from ..storage.existing import TRIALS, read_stored
 from ..storage.locks import locks_of
-from ..storage.manifest import manifest_of
+from ..storage.manifest import SENSITIVITY, manifest_of
 from ..storage.rewrites import found_before, keep_rewrites
 from ..storage.slots import next_slot, occupied
 from ..storage.source import keep_source, source_of
@@ -125,8 +125,12 @@ def _opened(url: str, objective: Objective, settings: RunSettings, worker: Worke
         keep_rewrites(study, objective.found)
         keep_source(study, settings.source or source_of(study, folder))
         worker.free_dead(study)
-        write_json(folder.manifest, manifest_of(study, objective.device, settings.storage))
+        _write_manifest(study, objective, settings)
     return study
+
+
+def _write_manifest(study: Study, objective: Objective, settings: RunSettings) -> None:
+    write_json(settings.folder.manifest, manifest_of(study, objective.device, settings.storage))
 
 
 def _warn(study: Study, warnings: list[str], worker: Worker, progress: Progress) -> None:
@@ -171,6 +175,9 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
     _note_dense_model(study, objective, worker, progress)
     objective.prepare(progress)
     _warn(study, objective.notes, worker, progress)
+    with worker.exclusive():
+        study.set_user_attr(SENSITIVITY, objective.sensitivity)
+        _write_manifest(study, objective, settings)
     _say_what_there_is(objective, settings, progress)
     dense_costs, budget = objective.costs.dense, settings.budget
     space = Space(Candidates.of(objective), budget.limits(dense_costs), budget.down_to(dense_costs))

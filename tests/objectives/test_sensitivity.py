@@ -180,3 +180,45 @@ def test_frozen_parameters_stay_frozen_and_without_gradients() -> None:
 def test_what_it_is_not(given: Any) -> None:
     with pytest.raises(RankfrontError, match="sensitivity must be one of auto, outputs, fisher, none, or a function"):
         task_of(sensitivity=given)
+
+
+class Positions(nn.Module):
+    """Logits for every position, ``(N, 3, 4)``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = Net()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x.view(len(x), 3, 4).repeat(1, 1, 3))
+
+
+def positions(seed: int) -> tuple[Tensor, Tensor]:
+    x, y = blobs(200, seed)
+    return x, y[:, None].repeat(1, 3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "came_to"),
+    [
+        ({}, "outputs"),
+        ({"sensitivity": "fisher"}, "fisher"),
+        ({"sensitivity": "none"}, "none"),
+        ({"whiten": False}, "none"),
+        ({"net": Inference}, "none"),
+        ({"sensitivity": "fisher", "loss": nn.functional.mse_loss, "score": torch.dist}, "outputs"),
+        ({"sensitivity": lambda outputs: outputs.sum()}, "<lambda>"),
+    ],
+)
+def test_what_auto_came_to_is_known(fields: dict[str, Any], came_to: str) -> None:
+    assert prepared(task_of(**fields)).sensitivity.endswith(came_to)
+
+
+def test_logits_of_every_position_go_by_what_they_predict() -> None:
+    loss = nn.functional.cross_entropy
+    task = Task(
+        Positions().eval(), positions(1), positions(2), calibration=128,
+        loss=lambda o, y: loss(o.flatten(0, 1), y.flatten()),
+    )  # fmt: skip
+    assert prepared(task).sensitivity == "outputs"  # of a loss of the user's own nothing is known
+    assert prepared(replace(task, loss=None)).sensitivity == "fisher"

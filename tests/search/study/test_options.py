@@ -202,6 +202,10 @@ study = Task(trained_perceptron(), blobs(200, 1), blobs(100, 2), name="theirs", 
         (["--no-int8", "--budget", "params=50%"], "budget", "params=50%"),
         (["--no-int8", "--kinds", "svd"], "kinds", ["svd"]),
         (["--no-int8", "--trials", "2"], "trials", 2),
+        (["--no-int8", "--refit", "none"], "refit", False),
+        (["--no-int8", "--refit", "block"], "refit", "block"),
+        (["--no-int8", "--refit", "layer"], "refit", True),
+        (["--no-int8", "--sensitivity", "fisher"], "sensitivity", "fisher"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -232,6 +236,8 @@ def test_int8_is_kept(mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--kinds", "svd"], "its kinds is ['svd', 'tt'], not ['svd']"),
         (["--seed", "1"], "its seed is 2, not 1"),
+        (["--refit", "none"], "its refit is True, not False"),
+        (["--sensitivity", "none"], "its sensitivity is 'auto', not 'none'"),
         (["--sampler", "tpe"], "its sampler is 'knapsack', not 'tpe'"),
     ],
 )
