@@ -40,6 +40,7 @@ from .model.pass_size import pass_size
 from .model.plain.form import Found
 from .outcome import Outcome
 from .passes import cost_before_finetuning
+from .phases import SCORING, TRAINING, Phases
 from .plan import DENSE, Choice, Plan
 from .progress import CountCallback, WorkCallback
 from .start import Refit, Start, read_refit
@@ -138,6 +139,7 @@ class Objective:
         finetune_by: FineTune | None = None,
         progress: CountCallback | None = None,
         stop: Callable[[int, float], bool] | None = None,
+        phases: Phases | None = None,
     ) -> Outcome:
         """Run one trial.
 
@@ -147,12 +149,15 @@ class Objective:
             finetune_by: another fine-tune than the task's own.
             progress: called with the number of fine-tuning steps done, and of all.
             stop: asked after every epoch but the last, ``(epoch, score)``, whether to stop.
+            phases: notes where the time goes.
 
         Raises:
             TrialError: a loss or score that is not finite. Whatever the user's own code raises passes.
         """
-        model, helped = self.started(plan, read_refit(self.task.refit))
-        outcome = self.finetuned(model, finetune_by or self.task.finetune, seed, progress=progress, stop=stop)
+        phases = phases or Phases()
+        model, helped = self.started(plan, read_refit(self.task.refit), phases)
+        settings = finetune_by or self.task.finetune
+        outcome = self.finetuned(model, settings, seed, progress=progress, stop=stop, phases=phases)
         return replace(outcome, batchnorm_reestimated=helped)
 
     def score_before_finetuning(self, plan: Plan) -> float | None:
@@ -177,7 +182,7 @@ class Objective:
         except Exception:  # the user's score may raise anything: a trial would say so
             return None
 
-    def started(self, plan: Plan, how: Refit) -> tuple[nn.Module, bool]:
+    def started(self, plan: Plan, how: Refit, phases: Phases | None = None) -> tuple[nn.Module, bool]:
         """Return the network that a trial fine-tunes, refitted so, and whether its batch norm was re-estimated."""
         start = Start(
             self.dense,
@@ -190,7 +195,7 @@ class Objective:
             self.task.batch_size,
             self.seed,
         )
-        return start.network(plan, how)
+        return start.network(plan, how, phases or Phases())
 
     def finetuned(
         self,
@@ -201,6 +206,7 @@ class Objective:
         progress: CountCallback | None = None,
         checkpoint: Checkpoint | None = None,
         stop: Callable[[int, float], bool] | None = None,
+        phases: Phases | None = None,
     ) -> Outcome:
         """Fine-tune a factorized network, and make of it what is shipped and scored.
 
@@ -211,36 +217,44 @@ class Objective:
             progress: called with the number of steps done, and of all.
             checkpoint: kept after every epoch, and gone on from where it is there.
             stop: asked after every epoch but the last, ``(epoch, score)``, whether to stop.
+            phases: notes where the time goes.
 
         Raises:
             TrialError: a loss or score that is not finite.
         """
         notes: list[str] = []
         scale, criterion = self.task.score.scale, self.task.criterion
-
+        phases = phases or Phases()
         validations = Validations(scale)
-        least = finetune(
-            model,
-            self.task.train,
-            functools.partial(mixed_loss, loss=criterion, soft=self._soft, by=settings),
-            lambda model: validations.add(self.scored(model)),
-            settings,
-            seed=seed,
-            device=self.device,
-            progress=progress,
-            checkpoint=checkpoint,
-            stop=None if stop is None else lambda epoch: stop(epoch, validations.latest),
-            note=notes.append,
-            forward=criterion.forward,
-            frozen=self.frozen_norms,
-        )
+
+        def validate(model: nn.Module) -> float:
+            with phases(SCORING):
+                return validations.add(self.scored(model))
+
+        with phases(TRAINING):
+            least = finetune(
+                model,
+                self.task.train,
+                functools.partial(mixed_loss, loss=criterion, soft=self._soft, by=settings),
+                validate,
+                settings,
+                seed=seed,
+                device=self.device,
+                progress=progress,
+                checkpoint=checkpoint,
+                stop=None if stop is None else lambda epoch: stop(epoch, validations.latest),
+                note=notes.append,
+                forward=criterion.forward,
+                frozen=self.frozen_norms,
+            )
         score = scale.minimised(least)
         interval = validations.interval_of(score)
         model = in_eval(model.to("cpu", memory_format=torch.contiguous_format))  # pyright: ignore[reportCallIssue]
         metrics = measure(model, self.layers.example, self.costs.saved)
         if self.task.int8:
             model = quantized(model)
-            evaluated = self.scored(model)
+            with phases(SCORING):
+                evaluated = self.scored(model)
             score, interval = evaluated.score, evaluated.interval
             model = model.cpu()
         before = validations.first

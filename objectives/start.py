@@ -14,6 +14,7 @@ from .calibration.samples import Samples, in_training_batches
 from .device import to_device
 from .errors import RankfrontError
 from .kinds.decompositions import Decompositions
+from .phases import FACTORIZING, REFITTING, Phases
 from .plan import DENSE, Plan
 from .training.batchnorm import reestimate_where_it_helps
 from .training.block_refit import refit_blocks
@@ -55,13 +56,16 @@ class Start:
     training_batch: int
     seed: int
 
-    def network(self, plan: Plan, how: Refit) -> tuple[nn.Module, bool]:
-        """Return a plan's network, and whether its batch norm was re-estimated."""
-        factors = self.decompositions.in_place(self.dense, plan)
-        model = to_device(self.decompositions.condensed(factors, plan), self.device)
-        if how is not None:
-            model = self._best([model, *self._refitted(to_device(factors, self.device), plan, how)])
-        return model, reestimate_where_it_helps(model, self.samples.calibration, self.distance, self.frozen_norms)
+    def network(self, plan: Plan, how: Refit, phases: Phases) -> tuple[nn.Module, bool]:
+        """Return a plan's network, and whether its batch norm was re-estimated; ``phases`` notes the time it takes."""
+        with phases(FACTORIZING):
+            factors = self.decompositions.in_place(self.dense, plan)
+            model = to_device(self.decompositions.condensed(factors, plan), self.device)
+        with phases(REFITTING):
+            if how is not None:
+                model = self._best([model, *self._refitted(to_device(factors, self.device), plan, how)])
+            norms = reestimate_where_it_helps(model, self.samples.calibration, self.distance, self.frozen_norms)
+        return model, norms
 
     def _refitted(self, factors: nn.Module, plan: Plan, how: Refit) -> Iterator[nn.Module]:
         """Yield the networks of refitted ``factors``; none where an identity block became singular."""

@@ -22,6 +22,7 @@ from ..results.result import Result
 from ..results.tables import front_rows
 from ..storage.dense import left_dense_of
 from ..storage.warnings import warnings_of
+from .format import spent
 
 TITLES = {
     "ranks": f"Kinds and ranks per layer on the front ({legend(short_names(KINDS))})",
@@ -76,6 +77,7 @@ def _content(result: Result) -> dict[str, Any]:
         },
         "left": [] if (left := left_dense_of(result.study)) is None else left.lines(),
         "counts": ", ".join(f"{count} {state}" for state, count in states.items()),
+        "spent": spent(result.seconds) if result.seconds else "",
         "samples": dense.samples,
         "intervals": result.has_intervals,
         "int8": result.int8,

@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 
 LOG_INTERVAL_S = 10.0
-TRIALS, LOW_FIDELITY = "trials", "[low fidelity] scoring a network before fine-tuning"
+TRIALS, SCORING_BEFORE = "trials", "[low fidelity] scoring a network before fine-tuning"
 
 
 def showing(progress: bool | Progress) -> contextlib.AbstractContextManager[Progress]:

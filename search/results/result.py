@@ -84,6 +84,15 @@ class Result:
         """All trials."""
         return read_trials(self.study)
 
+    @cached_property
+    def seconds(self) -> dict[str, float]:
+        """Phase → seconds of all trials, the longest first (see `phases`): their sum is the trials' time."""
+        total: dict[str, float] = {}
+        for record in self.records:
+            for phase, seconds in record.phases.items():
+                total[phase] = total.get(phase, 0.0) + seconds
+        return dict(sorted(total.items(), key=lambda item: -item[1]))
+
     @property
     def trials(self) -> pd.DataFrame:
         """All trials as a table: see `tables.trial_table`."""

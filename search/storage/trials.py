@@ -17,6 +17,7 @@ from .repeats import runs_of, selection_bias
 from .slots import INTERRUPTED
 
 PLAN, SCORE, METRICS, REASON, SECONDS, SHARES = "plan", "score", "metrics", "reason", "seconds", "kept"
+PHASES = "seconds by phase"
 DIGEST, SCORE_BEFORE_FINETUNING, MACHINE = "weights sha256", "untrained score", "machine"
 """Names of a trial's user attributes, as they are stored; "untrained score" is kept so that older studies open."""
 
@@ -43,11 +44,14 @@ class Record:
     metrics: Metrics | None
     plan: Plan | None
     seconds: float | None
+    """Of the whole trial, its proposal included."""
     reason: str
     shares: Mapping[str, float]
     """Layer → share of its parameters that the plan keeps."""
     interval: Interval | None = None
     """The score's 95 % interval, where it has one and the study stores it."""
+    phases: Mapping[str, float] = field(default_factory=dict)
+    """Phase → seconds (see `phases`); empty in studies of older versions."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,7 @@ def _record(trial: FrozenTrial) -> Record:
             known.get(REASON, ""),
             known.get(SHARES, {}),
             as_interval(known.get(INTERVAL)),
+            known.get(PHASES, {}),
         )
     except (TypeError, ValueError, RankfrontError) as error:
         raise RankfrontError(f"trial {trial.number} of the study is damaged: {error}") from None

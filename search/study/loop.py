@@ -17,6 +17,7 @@ from ...objectives.io.files import digest
 from ...objectives.metrics.registry import metric_named
 from ...objectives.objective import Objective
 from ...objectives.outcome import Outcome
+from ...objectives.phases import PROPOSING, STORING, Phases
 from ...objectives.plan import Plan
 from ..report.format import flops_note, trial_line
 from ..report.progress import TRIALS, Progress
@@ -32,6 +33,7 @@ from ..storage.trials import (
     INTERVAL,
     MACHINE,
     METRICS,
+    PHASES,
     PLAN,
     REASON,
     SCORE,
@@ -62,6 +64,8 @@ class TrialLoop:
     worker: Worker
     progress: Progress
     dense: DenseModel
+    phases: Phases
+    """Notes where each trial's time goes."""
 
     def run(self) -> None:
         """Run trials until the study has ``settings.trials`` of them or the time is over.
@@ -104,7 +108,8 @@ class TrialLoop:
 
         The slot is claimed first. The sampler scores networks without the study lock (see `Worker.released`).
         """
-        with self.worker.exclusive():
+        self.phases.restart()
+        with self.phases(PROPOSING), self.worker.exclusive():
             self.worker.free_dead(self.study)
             slot = next_slot(self.study)
             if slot >= self.settings.trials:
@@ -133,42 +138,41 @@ class TrialLoop:
             self._tell(trial, {METRICS: dict(costs.of(plan)), REASON: reason}, TrialState.PRUNED)
             self.progress.say(f"{label}  {reason}")
             return True, ""
-        began = time.monotonic()
         try:
             outcome, stopped_by = self._outcome(trial, slot, plan, label)
         except Exception as error:  # the user's code may raise anything: it is this trial's result
             if isinstance(error, UpdateFinishedTrialError):
                 raise
             reason = f"{type(error).__name__}: {error}".strip()[:2000]
-            self._tell(trial, {REASON: reason}, TrialState.FAIL)
+            self._tell(trial, {REASON: reason, **self._spent()}, TrialState.FAIL)
             self.progress.finish(label)
             self.progress.say(f"{label}  failed: {reason.splitlines()[0][:160]}")
             return False, reason
-        seconds = time.monotonic() - began
         found = {
             SCORE: outcome.score,
             INTERVAL: outcome.interval,
             SCORE_BEFORE_FINETUNING: outcome.score_before_finetuning,
             MACHINE: machine(self.objective.device),
             METRICS: dict(outcome.metrics),
-            SECONDS: seconds,
             "batchnorm_reestimated": outcome.batchnorm_reestimated,
         }
         notes = [*outcome.notes, *self._measured_over_budget(trial, outcome)]
         if notes:
             found[REASON] = "; ".join(notes)
         if reason := stopped_by:
-            self._tell(trial, {**found, REASON: reason}, TrialState.PRUNED)
+            self._tell(trial, {**found, **self._spent(), REASON: reason}, TrialState.PRUNED)
             self.progress.finish(label)
             self.progress.say(f"{label}  {reason}")
             return True, ""
-        weights = self.settings.folder.weights(trial.number)
-        save_weights(weights, outcome.model, int8=self.objective.task.int8)
-        found[DIGEST] = digest(weights)
+        with self.phases(STORING):
+            weights = self.settings.folder.weights(trial.number)
+            save_weights(weights, outcome.model, int8=self.objective.task.int8)
+            found[DIGEST] = digest(weights)
+        found |= self._spent()
         self._tell(trial, found, TrialState.COMPLETE)
         line = trial_line(outcome.score, outcome.metrics, self.dense)
         mark = "   on the front so far" if trial.number in self._tidy() else ""
-        self.progress.say(f"{label:<18} {line}   {seconds:5.1f} s{mark}")
+        self.progress.say(f"{label:<18} {line}   {found[SECONDS]:5.1f} s{mark}")
         self.progress.say_once("flops", flops_note(plan, outcome.metrics, self.dense))
         return True, ""
 
@@ -190,8 +194,14 @@ class TrialLoop:
             seed_for(self.settings.seed, slot, "trial"),
             progress=lambda done, total: self.progress(label, done, total),
             stop=stop,
+            phases=self.phases,
         )
         return outcome, stopped_by
+
+    def _spent(self) -> dict[str, Any]:
+        """Return what is stored of a trial's time: all of it since the proposal began, and by phase."""
+        seconds = self.phases.seconds()
+        return {SECONDS: sum(seconds.values()), PHASES: seconds}
 
     def _measured_over_budget(self, trial: Trial, outcome: Outcome) -> Iterator[str]:
         """Constrain a trial by the bounded metrics that only measuring tells; yield what is over its bound."""

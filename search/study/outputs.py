@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...objectives.described import counted
 from ...objectives.errors import RankfrontError
 from ...objectives.io.files import write_whole
-from ..report.format import trial_line
+from ..report.format import spent, trial_line
 from ..report.page import write_report
 from ..report.progress import Progress
 from ..results.result import Result
@@ -25,6 +25,8 @@ def write_outputs(result: Result) -> Result:
 def say_outputs(result: Result, progress: Progress) -> None:
     """Say what the best model is, and where the files lie."""
     folder = result.folder
+    if result.seconds:
+        progress.say(spent(result.seconds))
     best, why = _best(result)
     if best is None:
         progress.say(f"{why}   page: {folder.report}")

@@ -15,11 +15,12 @@ from ...objectives.export.pretrained import is_pretrained, keep_architecture
 from ...objectives.io.files import write_json
 from ...objectives.metrics.registry import METRICS
 from ...objectives.objective import Objective
+from ...objectives.phases import LOW_FIDELITY, Phases
 from ...objectives.plan import Plan
 from ...objectives.task import Task, check_task
 from ...objectives.warnings import at_chance
 from ..allocation.knapsack import knapsack
-from ..report.progress import LOW_FIDELITY, Progress, showing
+from ..report.progress import SCORING_BEFORE, Progress, showing
 from ..results.result import Result
 from ..samplers.asker import Asker
 from ..samplers.problem import Problem
@@ -188,15 +189,16 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
         """Return ``score`` done without the study lock."""
 
         def shown(plan: Plan) -> float | None:
-            progress(LOW_FIDELITY, 0, 1)
+            progress(SCORING_BEFORE, 0, 1)
             try:
-                with worker.released():
+                with phases(LOW_FIDELITY), worker.released():
                     return score(plan)
             finally:
-                progress.finish(LOW_FIDELITY)
+                progress.finish(SCORING_BEFORE)
 
         return shown
 
+    phases = Phases()
     study.pruner = PRUNER
     dense = DenseModel.of(study)
     problem = Problem(
@@ -211,7 +213,7 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
         objective.cost_before_finetuning,
     )
     asker = Asker(study, problem, settings.sampler)
-    return TrialLoop(study, space, asker, objective, settings, worker, progress, dense)
+    return TrialLoop(study, space, asker, objective, settings, worker, progress, dense, phases)
 
 
 def _note_dense_model(study: Study, objective: Objective, worker: Worker, progress: Progress) -> None:

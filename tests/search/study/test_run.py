@@ -255,3 +255,13 @@ def test_samples_are_noted_as_they_were_scored(task: Task, tmp_path: Path) -> No
     assert result.dense.samples == {"validation": 100, "test": 300}
     untested = go(replace(task, validation=loader(190), test=None), tmp_path / "untested", trials=1)
     assert untested.dense.samples == {"validation": 100, "test": 0}
+
+
+def test_a_trials_time_is_its_whole_time_by_phase(task: Task, tmp_path: Path) -> None:
+    result = go(task, tmp_path / "out", trials=6)
+    for record in result.records:
+        assert record.seconds == pytest.approx(sum(record.phases.values()))
+        assert {"proposing", "factorizing", "refitting", "training", "scoring", "storing"} <= record.phases.keys()
+        assert all(seconds >= 0 for seconds in record.phases.values())
+    assert "low fidelity" in result.seconds
+    assert sum(result.seconds.values()) == pytest.approx(sum(record.seconds or 0 for record in result.records))
