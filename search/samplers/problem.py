@@ -35,6 +35,8 @@ class Problem:
     """The metrics that are objectives beside the score; none in a study of the score alone."""
     cost_before_finetuning: float = 0.0
     """What `score_before_finetuning` costs, as a share of a trial."""
+    wants_front: bool = False
+    """Whether the whole front is wanted; else the best at the budget first."""
 
     def values(self, scores: Iterable[float | None]) -> NDArray[np.float64]:
         """Return what is minimised, ``(N,)``: scores, the sign turned where higher is better; NaN where there is none.

@@ -211,6 +211,7 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
         dense.samples["validation"] if dense.scale.proportion else 0,
         settings.objectives[1:],
         objective.cost_before_finetuning,
+        settings.focus == "front",
     )
     asker = Asker(study, problem, settings.sampler)
     return TrialLoop(study, space, asker, objective, settings, worker, progress, dense, phases)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 DEFAULT_OBJECTIVES = (SCORE, "params", "flops")
 DEFAULT_SEED = 0
 
+FOCUSES = ("budget", "front")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -74,6 +75,12 @@ class Settings(Computing):
         metavar="NAME",
         help=f"Who proposes plans: one of {', '.join(SAMPLERS)}; in Python an object, too [default: {DEFAULT}]",
     )
+    focus: str | None = option(
+        None,
+        metavar="NAME",
+        help="Where the default sampler proposes: budget (half of the trials at the budget, half below it) or front "
+        "(most of them below it) [default: budget]",
+    )
     seed: int | None = option(
         None, metavar="N", reader=int, help=f"The seed of everything random [default: {DEFAULT_SEED}]"
     )
@@ -90,6 +97,8 @@ class Settings(Computing):
             raise RankfrontError(f"source is what the command line passes, but got {shown(self.source)}: leave it out")
         if self.sampler is not None:
             check_sampler(self.sampler)
+        if self.focus is not None and self.focus not in FOCUSES:
+            raise RankfrontError(f"focus must be {' or '.join(FOCUSES)}, but got {shown(self.focus)}")
         seconds(self.timeout)
         checked = {
             "trials": None if self.trials is None else whole("trials", self.trials, least=1),
@@ -113,6 +122,7 @@ class Settings(Computing):
             "budget": None if self.budget is None else str(Budget.of(self.budget)),
             "objectives": None if self.objectives is None else ", ".join([SCORE, *list(self.objectives)[1:]]),
             "sampler": None if self.sampler is None else sampler_name(self.sampler),
+            "focus": self.focus,
             "seed": self.seed,
         }
         return {name: value for name, value in given.items() if value is not None}
@@ -141,6 +151,7 @@ class Settings(Computing):
             storage=self.storage,
             sampler=_known_sampler(known.get("sampler", DEFAULT)) if self.sampler is None else self.sampler,
             device=self.torch_device(),
+            focus=self.focus or known.get("focus", FOCUSES[0] if stored is None else FOCUSES[1]),
             seed=known.get("seed", DEFAULT_SEED) if self.seed is None else self.seed,
             source=self.source,
         )
@@ -159,6 +170,7 @@ class RunSettings:
     storage: str | None
     sampler: str | Sampler | BaseSampler
     device: torch.device
+    focus: str
     seed: int
     source: Source | None
 
@@ -175,6 +187,7 @@ class RunSettings:
             "budget": str(self.budget),
             "objectives": ", ".join(self.objectives),
             "sampler": sampler_name(self.sampler),
+            "focus": self.focus,
             "seed": self.seed,
             **own,
             **finetune,

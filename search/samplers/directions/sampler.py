@@ -61,8 +61,8 @@ TEMPERATURES = (0.5, 0.25, 0.0)
 EXHAUSTED = 2.0
 """The temperature where all candidates were near-duplicates of tried plans."""
 
-AT_BUDGET = 12
-"""One in so many proposals is at the budget where costs are objectives; tuned on the same."""
+AT_BUDGET, WANTING_FRONT = 2, 12
+"""One in so many proposals is at the budget where costs are objectives; of those who want the whole front, too."""
 
 
 ROUNDING = 1e-9
@@ -117,7 +117,7 @@ class Search:
         rng = np.random.default_rng(self.problem.seed_of(slot))
         observed = FrontObservations.of(history)
         one_objective, no_trial = not self.problem.costs, not len(observed.values)
-        at_budget = one_objective or slot % AT_BUDGET == 0 or no_trial
+        at_budget = one_objective or slot % self._at_budget == 0 or no_trial
         low, high = (0.0, 1.0) if at_budget else draw_gap(self.space, observed, self._reference(observed), rng)
         fraction = 1.0 if at_budget else float(low * (high / low) ** rng.uniform(*MIDDLE))
         if no_trial and not one_objective:  # several workers begin at several fractions
@@ -153,6 +153,11 @@ class Search:
             pool = first_distinct(self.space, pool[np.lexsort((prediction.mean, -value, ~always))], scored)
         prediction = self._scored_before(sample, training, pool)
         return pool[np.lexsort((-prediction.mean, acquisition(prediction, pool)))[-1]]
+
+    @property
+    def _at_budget(self) -> int:
+        """One in how many proposals is at the budget; without one, its place is an end of the front as others are."""
+        return AT_BUDGET if self.space.limits and not self.problem.wants_front else WANTING_FRONT
 
     @cached_property
     def _scored_per_trial(self) -> int:

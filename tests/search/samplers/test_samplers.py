@@ -386,3 +386,12 @@ def test_directions_score_before_finetuning_what_a_tenth_of_a_trial_pays_for(cos
     starts = RULE_TRIALS * len(STARTS) if most == SCORED_BEFORE else RULE_TRIALS * most
     assert len(asked) <= starts + (trials - RULE_TRIALS) * most + 1  # the smallest network once: gains count from it
     assert not most or len(asked) > most
+
+
+@pytest.mark.parametrize(("wants_front", "least", "most"), [(False, 8, 16), (True, 1, 7)])
+def test_directions_go_where_they_are_wanted(wants_front: bool, least: int, most: int) -> None:
+    """Half of the trials lie at the budget, or the front below it has most of them."""
+    space, study, trials = toy_space(0.5, depth=4), new_study(DIRECTIONS["two"]), 20
+    told = replace(problem(space, trials), wants_front=wants_front)
+    proposals = np.array(drive(study, space, "directions", trials, told=told))
+    assert least <= (budget_fractions(space, proposals) > 0.9).sum() <= most
