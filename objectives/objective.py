@@ -46,6 +46,7 @@ from .progress import CountCallback, WorkCallback
 from .start import Refit, Start, read_refit
 from .statistics import Statistics
 from .task import Task
+from .training.block_metrics import Scalar
 from .training.distillation import SoftTargets
 from .training.finetune import finetune
 from .training.loss import distance, mixed_loss
@@ -88,6 +89,7 @@ class Objective:
         """What `prepare` drew: for calibration, and held out."""
         self.frozen_norms = frozen_norms(self.dense, task.model)
         """Paths of the norms whose statistics the user froze."""
+        self._scalar: Scalar | None = None
         self.sensitivity = "none"
         """Which changes of the outputs layers' errors are measured by; `prepare` finds it."""
         self.notes: list[str] = []
@@ -120,6 +122,7 @@ class Objective:
         to_device(self.dense, self.device)
         self.samples = draw(self.task.train, self.task.calibration, self.seed, self.device, self.batch_size)
         statistics = Statistics(self.task, self.dense, self.samples.calibration, self.seed, tell, self.notes)
+        self._scalar = statistics.scalar
         self.sensitivity = statistics.chosen()
         key = key_of(self.dense, self.samples.calibration, self.task.whiten, statistics.key)
         cache, decomposing = DecompositionCache(self._cache, key), functools.partial(tell, "decomposing")
@@ -189,6 +192,7 @@ class Objective:
             self.decompositions,
             self.samples,
             self._distance_to_dense,
+            None if self.sensitivity == "none" else self._scalar,
             self.frozen_norms,
             self.device,
             self.batch_size,

@@ -17,6 +17,7 @@ from .kinds.decompositions import Decompositions
 from .phases import FACTORIZING, REFITTING, Phases
 from .plan import DENSE, Plan
 from .training.batchnorm import reestimate_where_it_helps
+from .training.block_metrics import Scalar
 from .training.block_refit import refit_blocks
 from .training.held_out import is_better
 from .training.refit import refit
@@ -49,6 +50,8 @@ class Start:
     samples: Samples
     distance: Callable[[nn.Module], float]
     """How far a network is from the dense one, on held-out samples."""
+    scalar: Scalar | None
+    """By whose gradient a refit by blocks weighs errors; None: alike."""
     frozen_norms: frozenset[str]
     device: torch.device
     batch_size: int
@@ -75,7 +78,7 @@ class Start:
         if how == "block":
             batches, held_out = (in_training_batches(found, self.training_batch) for found in self.samples)
             names = [layer.name for layer in layers]
-            refit_blocks(factors, self.dense, names, batches, held_out, seed=self.seed)
+            refit_blocks(factors, self.dense, names, batches, held_out, scalar=self.scalar, seed=self.seed)
             yield from self._condensed(factors, plan)
 
     def _condensed(self, factors: nn.Module, plan: Plan) -> Iterator[nn.Module]:

@@ -55,7 +55,7 @@ class Statistics:
         if not callable(self.task.sensitivity):
             return name
         with torch.no_grad(), constant(self.dense), fixed_seed(self.seed):
-            return f"{name} {float(self._scalar(apply(self.dense, self.batches[0].inputs), self.batches[0].targets))}"
+            return f"{name} {float(self.scalar(apply(self.dense, self.batches[0].inputs), self.batches[0].targets))}"
 
     def chosen(self) -> str:
         """Return which changes of the outputs errors are measured by, where the model can be run backward."""
@@ -65,7 +65,8 @@ class Statistics:
         classifies = self.task.criterion.classifies(outputs, batch.targets)
         return chosen(self.task.sensitivity, outputs, classifies=classifies) if self.task.whiten else "none"
 
-    def _scalar(self, outputs: Any, targets: Any) -> Tensor:
+    def scalar(self, outputs: Any, targets: Any) -> Tensor:
+        """Return the scalar of a batch whose gradient tells what errors cost, ``()`` (see `sensitivity`)."""
         classifies = self.task.criterion.classifies(outputs, targets)
         return scalar_of(self.task.sensitivity, outputs, targets, classifies=classifies)
 
@@ -85,7 +86,7 @@ class Statistics:
         batches = in_training_batches(self.batches, self.task.batch_size)
         progress = functools.partial(self.tell, "finding what errors cost")
         try:
-            found = output_metrics(self.dense, modules, batches, self._scalar, self.seed, progress)
+            found = output_metrics(self.dense, modules, batches, self.scalar, self.seed, progress)
         except RuntimeError as error:
             self.notes.append(
                 "a layer's errors are those of its own output, whatever they cost the network's: "

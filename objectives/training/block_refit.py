@@ -2,7 +2,8 @@
 
 Block by block in forward order, factors are trained by Adam towards the dense network's outputs of that block, on what
 reaches the block *inside the already compressed network*: errors of earlier blocks are corrected by later ones, without
-labels (as in AA-SVD, 2026). A block's new factors are kept where its outputs on held-out samples come closer.
+labels (as in AA-SVD, 2026). Errors are weighed by what they cost the network (see `block_metrics`). A block's new
+factors are kept where its outputs on held-out samples come closer.
 
 What passes is noted once in the dense network. In the compressed one a block that takes just what the block before it
 gives is called by itself, else the network runs up to it.
@@ -18,13 +19,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..data.batch import Batch
 from ..data.randomness import fixed_seed
 from ..data.structure import apply, tensors_of
 from ..model.mode import constant
 from ..progress import CountCallback
+from .block_metrics import BlockMetric, Scalar, block_metrics, main_of
 from .blocks import blocks_of
 
 ELEMENTS = 2**28
@@ -55,11 +56,6 @@ class Call:
         return main_of(block(*inputs, **self.keywords))
 
 
-def main_of(output: Any) -> Tensor:
-    """Return the first floating-point tensor of an output."""
-    return next(tensor for tensor in tensors_of(output) if tensor.is_floating_point())
-
-
 def refit_blocks(
     model: nn.Module,
     dense: nn.Module,
@@ -67,6 +63,7 @@ def refit_blocks(
     batches: Sequence[Batch],
     held_out: Sequence[Batch],
     *,
+    scalar: Scalar | None = None,
     by: BlockTraining = BlockTraining(),
     seed: int = 0,
     progress: CountCallback | None = None,
@@ -79,6 +76,7 @@ def refit_blocks(
         layers: names of the factorized layers. Blocks that do not run exactly once in every pass are left.
         batches: unlabelled samples to train on, each of the size that a training step takes.
         held_out: other samples, to choose by.
+        scalar: by whose gradient outputs' errors are weighed (see `block_metrics`); alike if not given.
         by: how long, and how fast.
         seed: of the order of the batches.
         progress: called with the number of blocks done, and of all.
@@ -91,6 +89,8 @@ def refit_blocks(
         every = [*batches[:kept], *held_out]
         passes = [first, *(_calls(dense, batch, inside) for batch in every[1:])]
         order = [block for block in first if all(len(calls.get(block, ())) == 1 for calls in passes)]
+        trained_on = every[:kept]
+        metrics = {} if scalar is None else block_metrics(dense, inside, trained_on, scalar, seed)
         taken: list[Call] = []
         for done, block in enumerate(order):
             wanted = [calls[block][0] for calls in passes]
@@ -103,20 +103,26 @@ def refit_blocks(
             else:
                 taken = [_arrival(model, batch, part, to) for batch, to in zip(every, wanted, strict=True)]
             factors = [p for name in inside[block] for p in model.get_submodule(name).parameters()]
-            _train(part, factors, taken, kept, by, seed)
+            _train(part, factors, taken, kept, metrics.get(block, BlockMetric()), by, seed)
             if progress is not None:
                 progress(done + 1, len(order))
 
 
 def _train(
-    block: nn.Module, factors: Sequence[nn.Parameter], calls: Sequence[Call], count: int, by: BlockTraining, seed: int
+    block: nn.Module,
+    factors: Sequence[nn.Parameter],
+    calls: Sequence[Call],
+    count: int,
+    metric: BlockMetric,
+    by: BlockTraining,
+    seed: int,
 ) -> None:
     """Train a block's factors on the first ``count`` calls; undo it where outputs on the others come no closer."""
     trained = [factor for factor in factors if factor.is_floating_point()]
     before = [factor.detach().clone() for factor in trained]
 
     def error(call: Call) -> Tensor:
-        return functional.mse_loss(call.on(block), call.output)
+        return metric.error(call.on(block), call.output)
 
     def held_out() -> float:
         with torch.no_grad():
