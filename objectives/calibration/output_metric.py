@@ -6,7 +6,8 @@ summed over positions, and ``C = E[a aᵀ]`` (the Kronecker form of Gauss-Newton
 ``G = s Lᵀ L`` that is ``s ‖L D C^½‖²``: a kind that decomposes ``L W`` in place of ``W`` and puts ``L⁻¹`` into its last
 factor has the least change of the outputs, where before it had the least error of the layer.
 
-``L`` is the symmetric root, of mean square 1; ``s``, what is left, tells layers apart.
+``L`` is the Cholesky factor of ``G / s``; ``s``, the mean of ``G``'s diagonal, tells layers apart. Any other root would
+do: it differs by a rotation, which cancels.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ DAMPING = 0.01
 
 
 class OutputMetric:
-    """``root`` L and its ``inverse``, ``(groups, out, out)``, or ``(groups, out, 1)`` where L is diagonal; ``scale`` s.
+    """``root`` L, upper triangular ``(groups, out, out)``, or ``(groups, out, 1)`` where it is diagonal; ``scale`` s.
 
-    Without gradients L is the identity: every direction of an output counts alike. What it takes to weigh is found when
-    it is first asked for: of a large network's layers not all fit into memory at once.
+    Without gradients L is the identity: every direction of an output counts alike. L is found when it is first asked
+    for: of a large network's layers not all fit into memory at once.
     """
 
     def __init__(self, gradients: Tensor | None = None) -> None:
@@ -32,50 +33,48 @@ class OutputMetric:
         self._gradients = gradients
 
     @cached_property
-    def _found(self) -> tuple[Tensor | None, Tensor | None, float]:
-        gradients = self._gradients
-        if gradients is None:
-            return None, None, 1.0
-        if gradients.ndim == 2:
-            values, vectors = gradients.clamp_min(0), None
-        else:
-            values, vectors = torch.linalg.eigh((gradients + gradients.mT) / 2)
-            values = values.clamp_min(0)
-        mean = values.mean()
-        roots = ((values / mean + DAMPING) / (1 + DAMPING)).sqrt()
-        if vectors is None:
-            return roots[..., None], 1 / roots[..., None], float(mean)
-        root, inverse = ((vectors * each[:, None]) @ vectors.mT for each in (roots, 1 / roots))
-        return root, inverse, float(mean)
+    def scale(self) -> float:
+        """``s``, the gradients' mean square; 1 without gradients."""
+        return 1.0 if self._gradients is None else float(self._squares(self._gradients).mean())
 
-    @property
+    @cached_property
     def root(self) -> Tensor | None:
         """``L``; None where it is the identity."""
-        return self._found[0]
+        gradients = self._gradients
+        if gradients is None:
+            return None
+        if gradients.ndim == 2:
+            return ((gradients / self.scale + DAMPING) / (1 + DAMPING)).sqrt()[..., None]
+        damped = (gradients + gradients.mT) / (2 * self.scale)
+        damped.diagonal(dim1=1, dim2=2).add_(DAMPING)
+        return torch.linalg.cholesky(damped.div_(1 + DAMPING), upper=True)
 
-    @property
-    def scale(self) -> float:
-        """``s``, the mean square of the gradients."""
-        return self._found[2]
+    @staticmethod
+    def _squares(gradients: Tensor) -> Tensor:
+        return gradients if gradients.ndim == 2 else gradients.diagonal(dim1=1, dim2=2)
 
     def weigh(self, rows: Tensor) -> Tensor:
         """Return ``L`` times outputs, weights or components ``(groups, out, any)``."""
-        return _times(self.root, rows)
+        return rows if self.root is None else self.root * rows if self._is_diagonal else self.root @ rows
 
     def unweigh(self, rows: Tensor) -> Tensor:
         """Return ``L⁻¹`` times such."""
-        return _times(self._found[1], rows)
+        if self.root is None or self._is_diagonal:
+            return rows if self.root is None else rows / self.root
+        return torch.linalg.solve_triangular(self.root, rows, upper=True)
+
+    def spread(self, rows: Tensor) -> Tensor:
+        """Return ``Lᵀ`` times such."""
+        return rows if self.root is None else self.root * rows if self._is_diagonal else self.root.mT @ rows
 
     def weigh_moments(self, outputs: Tensor) -> Tensor:
         """Return ``L S Lᵀ`` of the outputs' second moments ``(groups, out, out)``."""
         return self.weigh(self.weigh(outputs).mT)
 
+    @property
+    def _is_diagonal(self) -> bool:
+        return self._gradients is not None and self._gradients.ndim == 2
+
 
 PLAIN = OutputMetric()
 """Every direction of an output counts alike, and layers are not compared."""
-
-
-def _times(factor: Tensor | None, rows: Tensor) -> Tensor:
-    if factor is None:
-        return rows
-    return factor * rows if factor.shape[-1] == 1 else factor @ rows

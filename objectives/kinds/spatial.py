@@ -88,7 +88,7 @@ class Spatial(Factorization):
         # are arbitrary: each CPU finds other ones.
         most = min(len(filters), layer.weights // (channels * kh + layer.out_features * (kw - 1)) + 1)
         most = min(most, max(1, rank_that_leaves(errors, FLOOR)))
-        components = moments.metric.unweigh(components.reshape(1, layer.out_features, -1)).view_as(components)
+        components = moments.metric.unweigh(components.reshape(1, layer.out_features, -1)).reshape(components.shape)
         taps = components.view(layer.out_features, kw, -1)
         blocks = block_sizes(taps.transpose(1, 2), most) if kw == 3 else torch.zeros(0, 2, dtype=torch.long)
         return SpatialDecomposition(layer, filters.float(), components.float(), errors, moments.mean.float(), blocks)

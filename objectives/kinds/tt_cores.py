@@ -5,7 +5,7 @@
   randomized range finder with power iterations (Halko, Martinsson and Tropp, SIAM Review 2011, algorithm 4.4).
 - Errors: ``tr(L D S Dᵀ Lᵀ)``, with ``D`` what a rank leaves of the weight, ``S`` the inputs' second moment and ``L``
   what an error of the outputs costs. Where that is more work than `WORK` for all ranks, it is estimated by `PROBES`
-  random signs ``z`` as the mean of ``gᵀ D S Dᵀ g`` with ``g = L z`` (Hutchinson, 1990), the same ones for every rank.
+  random signs ``z`` as the mean of ``gᵀ D S Dᵀ g`` with ``g = Lᵀ z`` (Hutchinson, 1990), the same ones for every rank.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def output_errors(
     ranks = list(ranks)
     missing = weight.clone()
     signs = _signs(weight, len(ranks) + 1)
-    probes = None if signs is None else metric.weigh(signs.T[None])[0].T  # L is symmetric
+    probes = None if signs is None else metric.spread(signs.T[None])[0].T
 
     def error() -> Tensor:
         rows = metric.weigh(missing[None])[0] if probes is None else probes @ missing

@@ -43,7 +43,7 @@ class BlockMetric:
         missed = (output - wanted).float()
         if self._root is not None:
             rows = missed.movedim(self._axis, -1)
-            missed = rows * self._root[:, 0] if self._root.shape[1] == 1 else rows @ self._root
+            missed = rows * self._root[:, 0] if self._root.shape[1] == 1 else rows @ self._root.T
         return missed.square().mean()
 
 

@@ -20,7 +20,7 @@ from rankfront.objectives.model.layer import Layer
 def moments_of(metric: OutputMetric) -> Tensor:
     assert metric.root is not None
     root = torch.diag_embed(metric.root[..., 0]) if metric.root.shape[-1] == 1 else metric.root
-    return metric.scale * root @ root
+    return metric.scale * root.mT @ root
 
 
 def projected(outputs: Tensor, _: object = None) -> Tensor:
