@@ -42,7 +42,7 @@ from rankfront.search.allocation.registry import rule_named
 from rankfront.search.report.progress import Progress
 from rankfront.search.space.arrays import Choices
 from rankfront.search.space.candidates import Candidates
-from rankfront.studies import efficientnet_imagenette, mnist_mlp, resnet18_imagenette, smollm2
+from rankfront.studies import digits, efficientnet_imagenette, mnist_mlp, resnet18_imagenette, smollm2
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks" / "untrained.md"
 SHARES = (0.7, 0.5, 0.35, 0.25, 0.15, 0.1)
@@ -58,6 +58,7 @@ class Ground:
 
 
 GROUNDS = {
+    "digits": Ground(lambda data, **known: digits.study(**known)),
     "efficientnet-imagenette": Ground(efficientnet_imagenette.study, options={"image_size": 160}),
     "smollm2": Ground(smollm2.study, (0.9, 0.8, 0.7, 0.6)),
     "mnist-mlp": Ground(mnist_mlp.study, (*SHARES, 0.05, 0.02)),

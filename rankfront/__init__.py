@@ -6,6 +6,10 @@
 >>> result.front, result.figures["params"], result.best  # doctest: +SKIP
 """
 
+from importlib.metadata import version
+
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+__version__ = version("rankfront")

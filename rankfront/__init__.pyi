@@ -15,3 +15,5 @@ from .search.study.finish import finish as finish
 from .search.study.run import run as run
 from .search.study.verify import Check as Check
 from .search.study.verify import verify as verify
+
+__version__: str
