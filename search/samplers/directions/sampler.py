@@ -144,6 +144,8 @@ class Search:
             return -prediction.mean if at_budget else self._improvement(observed, choices, prediction)
 
         scored = self._scored_per_trial
+        if starting and scored < 2:  # nothing is learnt yet
+            return pool[self.candidates.penalised_errors[np.arange(pool.shape[1]), pool].sum(1).argmin()]
         prediction = predict(self.space, sample, training, pool)
         value = acquisition(prediction, pool)
         if scored < 2:

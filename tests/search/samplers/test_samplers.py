@@ -395,3 +395,17 @@ def test_directions_go_where_they_are_wanted(wants_front: bool, least: int, most
     told = replace(problem(space, trials), wants_front=wants_front)
     proposals = np.array(drive(study, space, "directions", trials, told=told))
     assert least <= (budget_fractions(space, proposals) > 0.9).sum() <= most
+
+
+def test_directions_start_with_the_rule_of_least_error_where_no_score_is_paid_for() -> None:
+    """Not with one that is merely uncertain: its plans hold what the errors say they hold."""
+    space, study = toy_space(0.5, depth=4), new_study(DIRECTIONS["two"])
+    told = replace(problem(space, 40), cost_before_finetuning=1.0, wants_front=True)
+    proposals = drive(study, space, "directions", RULE_TRIALS, trials=40, told=told)
+    candidates = space.candidates
+    for choices in map(np.array, proposals):
+        cost = candidates.exact_costs(choices, ["params"])
+        found = [rule_named(rule)(candidates, cost) for rule in STARTS]
+        penalised = candidates.penalised_errors
+        least = min(penalised[range(len(c)), c].sum() for c in found if c is not None)
+        assert penalised[range(len(choices)), choices].sum() <= least + 1e-9
