@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,10 @@ from .boundary import sentence
 from .calibration.calibrate import calibrate
 from .calibration.gradients import output_metrics
 from .calibration.moments import Moments, Statistic
-from .calibration.output_metric import PLAIN, OutputMetric
+from .calibration.output_metric import PLAIN
 from .calibration.samples import in_training_batches
 from .calibration.sensitivity import chosen, name_of, scalar_of
+from .calibration.weight_moments import weight_moments
 from .data.batch import Batch
 from .data.randomness import fixed_seed
 from .data.structure import apply
@@ -26,6 +27,8 @@ from .model.mode import constant
 from .model.stored_layer import StoredLayer
 from .progress import WorkCallback
 from .task import Task
+
+Found = TypeVar("Found")
 
 NAMED = 3
 """Layers that a note names."""
@@ -74,28 +77,34 @@ class Statistics:
         """Return the moments wanted; none where the task decomposes layers by the error of their weights."""
         if not self.task.whiten or not wanted:
             return {}
-        found = calibrate(self.dense, wanted, self.batches, functools.partial(self.tell, "calibrating"))
-        metrics = self._metrics({layer.name: layer for layer, _ in wanted.values()})
-        return {key: moments._replace(metric=metrics.get(key[0], PLAIN)) for key, moments in found.items()}
+        seen = {key: value for key, value in wanted.items() if key[1] != "gradients"}
+        found: dict[tuple[str, Statistic], Moments] = {}
+        if seen:
+            found |= calibrate(self.dense, seen, self.batches, functools.partial(self.tell, "calibrating"))
+        modules = {layer.name: layer for layer, _ in seen.values()}
+        metrics = self._found(modules, functools.partial(output_metrics, self.dense, modules))
+        stored = {layer.name: layer for layer, _ in wanted.values() if isinstance(layer, StoredLayer)}
+        of_weights = self._found(stored, functools.partial(weight_moments, self.dense, stored))
+        return {
+            **{key: moments._replace(metric=metrics.get(key[0], PLAIN)) for key, moments in found.items()},
+            **{(name, "gradients"): moments for name, moments in of_weights.items()},
+        }
 
-    def _metrics(self, layers: Mapping[str, Layer]) -> dict[str, OutputMetric]:
-        """Return what an error in each layer's output costs; none where that is not asked for or cannot be found."""
-        modules = {name: layer for name, layer in layers.items() if not isinstance(layer, StoredLayer)}
-        if self.task.sensitivity == "none" or not modules:
+    def _found(self, layers: Mapping[str, Layer], find: Callable[..., dict[str, Found]]) -> dict[str, Found]:
+        """Return what a backward pass finds by layer name; none where that is not asked for or cannot be found."""
+        if self.task.sensitivity == "none" or not layers:
             return {}
         batches = in_training_batches(self.batches, self.task.batch_size)
-        progress = functools.partial(self.tell, "finding what errors cost")
         try:
-            found = output_metrics(self.dense, modules, batches, self.scalar, self.seed, progress)
+            found = find(batches, self.scalar, self.seed, functools.partial(self.tell, "finding what errors cost"))
         except RuntimeError as error:
             self.notes.append(
                 "a layer's errors are those of its own output, whatever they cost the network's: "
                 f"the model cannot be run backward in eval mode ({sentence(error)})"
             )
             return {}
-        if names := [name for name in modules if name not in found]:
+        if names := [name for name in layers if name not in found]:
             listed = ", ".join(names[:NAMED]) + ", …" * (len(names) > NAMED)
-            self.notes.append(
-                f"no finite gradient reaches {listed}: there the errors are those of the layer's own output"
-            )
+            own = "the parameter itself" if isinstance(layers[names[0]], StoredLayer) else "the layer's own output"
+            self.notes.append(f"no finite gradient reaches {listed}: there the errors are those of {own}")
         return found

@@ -16,12 +16,13 @@ def importance_of(layer: Layer, statistic: Statistic, moments: Moments) -> float
     Args:
         layer: the dense layer.
         statistic: whose moments are given.
-        moments: of its inputs or outputs, with what an error of the outputs costs.
+        moments: those, with what an error of the outputs costs.
     """
     if moments.metric is PLAIN:
         return None
-    second, metric = moments.about(mean=layer.module.bias is not None), moments.metric
-    if statistic == "inputs":
+    metric = moments.metric
+    second = moments.covariance if statistic == "gradients" else moments.about(mean=layer.module.bias is not None)
+    if statistic != "outputs":
         weight = metric.weigh(layer.grouped_weight)
         return metric.scale * float(((weight @ second) * weight).sum())
     out = layer.out_features // layer.groups

@@ -14,8 +14,9 @@ from torch import Tensor
 from ..model.layer import Layer
 from .output_metric import PLAIN, OutputMetric
 
-Statistic = Literal["inputs", "outputs"]
-"""Whose moments a decomposition is to get: a layer's unfolded inputs, or its outputs without the bias."""
+Statistic = Literal["inputs", "outputs", "gradients"]
+"""Whose moments a decomposition is to get: a layer's unfolded inputs, its outputs without the bias, or, of a parameter,
+its gradients' (see `weight_moments`)."""
 
 
 class Moments(NamedTuple):

@@ -57,7 +57,7 @@ def scalar_of(sensitivity: Sensitivity, outputs: Any, targets: Any, *, classifie
     return _projected([logits - logits.mean(-1, keepdim=True)])
 
 
-def chosen(sensitivity: Sensitivity, outputs: Any, *, classifies: bool) -> str:
+def chosen(sensitivity: Sensitivity | str, outputs: Any, *, classifies: bool) -> str:
     """Return which it is: ``auto`` is one of the others; ``fisher`` needs logits; a function's name."""
     if sensitivity not in ("auto", "fisher"):
         return name_of(sensitivity)
@@ -75,7 +75,7 @@ def check_sensitivity(given: object) -> None:
         )
 
 
-def name_of(sensitivity: Sensitivity) -> str:
+def name_of(sensitivity: Sensitivity | str) -> str:
     """Return what a sensitivity is called in manifests."""
     return (
         sensitivity

@@ -157,9 +157,9 @@ def _within_memory(missing: Sequence[tuple[Layer, Kind]]) -> Iterator[list[tuple
         if layer.name != of:
             of = layer.name
             wanted = {other.wants(layer) for one, other in missing if one is layer}
-            widths = {"inputs": layer.in_features, "outputs": layer.out_features}
+            widths = {"inputs": layer.in_features, "outputs": layer.out_features, "gradients": layer.in_features}
             more = sum(8 * widths[statistic] ** 2 for statistic in wanted if statistic is not None)
-            more += 8 * min(layer.out_features, LARGEST) ** 2
+            more += 8 * layer.groups * min(layer.out_features // layer.groups, LARGEST) ** 2
             if part and size + more > MEMORY:
                 yield part
                 part, size = [], 0

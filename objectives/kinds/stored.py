@@ -5,7 +5,8 @@ parameter. The factors are put where the parameter is read (see `model.stored`),
 do not: the product is computed at every read, and that is counted. A parameter that holds several matrices has a
 factorization for each, all of the same rank, computed as one batch.
 
-The factors are the truncated SVD: the least error of the weight.
+The factors are ``L⁻¹ U_r`` and ``U_rᵀ L W``, ``U`` the principal components of ``L W`` in the metrics that the
+parameter's gradients give (see `weight_moments`); without these, the truncated SVD: the least error of the weight.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from ..calibration.moments import Moments
+from ..calibration.moments import Moments, Statistic
+from ..calibration.output_metric import PLAIN
 from ..model.layer import Layer
 from ..model.stored import Product, Stored
 from ..model.stored_layer import StoredLayer
@@ -54,18 +56,23 @@ class StoredFactors(Factorization):
         like = torch.empty(of.matrices.shape, device="meta", dtype=layer.module.weight.dtype)
         return Stored(Product(of.matrices, as_int(rank)), nn.Parameter(like))
 
-    def wants(self, layer: Layer) -> None:
-        """Return None: the error is the weight's."""
+    def wants(self, layer: Layer) -> Statistic:
+        """Return ``gradients``: no module shows what passes."""
+        return "gradients"
 
     def decompose(self, layer: Layer, moments: Moments | None) -> StoredDecomposition:
         """Find the principal components of each matrix."""
-        found = principal(layer.grouped_weight)
-        return StoredDecomposition(layer, found.components, found.energy)
+        metric = PLAIN if moments is None else moments.metric
+        weight = metric.weigh(layer.grouped_weight)
+        found = principal(weight, inputs=None if moments is None else moments.covariance)
+        first, last = found.components.mT @ weight, metric.unweigh(found.components)
+        kept = torch.promote_types(layer.module.weight.dtype, torch.float32)
+        return StoredDecomposition(layer, first.to(kept), last.to(kept), found.energy)
 
     def restore(self, layer: Layer, tensors: Mapping[str, Tensor]) -> StoredDecomposition:
         """Rebuild from the cached components."""
         device = layer.module.weight.device
-        return StoredDecomposition(layer, *(tensors[key].to(device) for key in ("components", "energy")))
+        return StoredDecomposition(layer, *(tensors[key].to(device) for key in ("first", "components", "energy")))
 
 
 def _stored(layer: Layer) -> StoredLayer:
@@ -75,21 +82,25 @@ def _stored(layer: Layer) -> StoredLayer:
 
 @final
 class StoredDecomposition(PrincipalDecomposition):
-    """Principal components of each matrix; their energy is that of the weights."""
+    """Both factors of each matrix at every rank, ``first (stack, k, columns)``; energies in the parameter's metric."""
+
+    def __init__(self, layer: Layer, first: Tensor, components: Tensor, energy: Tensor) -> None:
+        super().__init__(layer, components, energy)
+        self.first = first
 
     @torch.no_grad()
     def factors(self, rank: Rank) -> Stored:
-        """Return ``U_r (U_rᵀ W)``."""
-        basis = self.components[:, :, : as_int(rank)]
+        """Return ``(L⁻¹ U_r) (U_rᵀ L W)``."""
+        r = as_int(rank)
         stored = KIND.skeleton(self.layer, rank).to_empty(device=self.layer.module.weight.device)
-        for name, factor in (("original0", basis), ("original1", basis.mT @ self.layer.grouped_weight)):
+        for name, factor in (("original0", self.components[:, :, :r]), ("original1", self.first[:, :r])):
             parameter = stored.get_parameter(name)
             parameter.copy_(factor.reshape(parameter.shape))
         return stored
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what the cache keeps."""
-        return {"components": self.components, "energy": self.energy}
+        return {"first": self.first, "components": self.components, "energy": self.energy}
 
 
 KIND = StoredFactors()
