@@ -21,6 +21,7 @@ for command in (
     running.verify,
     looking.studies,
     looking.front,
+    looking.plan,
     looking.report,
     looking.export,
 ):

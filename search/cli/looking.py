@@ -1,4 +1,4 @@
-"""The commands that look at what is there: ``studies``, ``front``, ``report`` and ``export``."""
+"""The commands that look at what is there: ``studies``, ``front``, ``plan``, ``report`` and ``export``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...objectives.errors import RankfrontError
 from ..space.budget import Budget
 from ..storage.folder import Folder
 from ..study.ready import ready_studies, summary
@@ -19,6 +20,7 @@ from .options import Debug, Dir, options_of
 if TYPE_CHECKING:
     from ..results.finished import FinishedModel
     from ..results.result import Result
+    from ..storage.trials import Scored
 
 
 def studies(debug: Debug = False) -> None:
@@ -58,7 +60,7 @@ def front(
                     "budget": str(asked or result.budget),
                     "dense": {result.scale.name: result.dense.score, **result.dense.metrics},
                     "best": None if best is None else best.trial,
-                    "front": [_without_nan(row) for row in rows],
+                    "front": [_plain(row) for row in rows],
                     "finished": [_described(result, model) for model in result.finished],
                 },
                 indent=2,
@@ -79,6 +81,47 @@ def front(
             f"finished{within}: trial {model.trial}, {model.epochs} epochs, validation "
             f"{result.scale.name} {result.scale.show(model.score)}{test}   {model.folder}"
         )
+
+
+@options_of(Settings, only=("budget", "storage"))
+def plan(
+    folder: Dir,
+    trial: Annotated[
+        str | None, typer.Argument(metavar="[TRIAL]", help="A trial's number; the best within the budget if not given.")
+    ] = None,
+    debug: Debug = False,
+    **options: Any,
+) -> None:
+    """Print a plan along the network.
+
+    In place of TRIAL, --budget gives the best trial's plan under another budget.
+    """
+    asked = Budget.of(options["budget"]) if options["budget"] else None
+    if trial is not None and asked is not None:
+        raise RankfrontError("plan must be given TRIAL or --budget, but got both")
+    Folder(folder).check_holds_study(options["storage"])
+    from rich.console import Console
+
+    from ..results.plan_table import plan_rows, plan_shown
+    from ..results.result import Result
+    from ..results.shown import WIDTH
+
+    result = Result.open(folder, options["storage"])
+    chosen = result.best_trial(asked) if trial is None else _trial_of(result, trial)
+    width = None if sys.stdout.isatty() else WIDTH
+    typer.echo(f"trial {chosen.trial}, validation {result.scale.name} {result.scale.show(chosen.score)}")
+    Console(width=width, highlight=False).print(plan_shown(plan_rows(result, chosen)))
+
+
+def _trial_of(result: Result, number: str) -> Scored:
+    """Return the trial of that number; raises `RankfrontError` where it is none that is complete within the budget."""
+    for trial in result.scored:
+        if str(trial.trial) == number:
+            return trial
+    raise RankfrontError(
+        f"trial must be the number of a complete trial within the budget, but got {number!r:.40}: "
+        f"`rankfront front {result.folder.path}` lists those on the front"
+    )
 
 
 @options_of(Settings, only=("storage",))
@@ -122,9 +165,10 @@ def export(
         typer.echo(path)
 
 
-def _without_nan(row: dict[str, float]) -> dict[str, float | None]:
-    """Return a row as JSON knows it, which has no NaN."""
-    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row as JSON knows it, which has no NaN; the plan as an object."""
+    known = {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+    return {**known, "plan": json.loads(row["plan"])}
 
 
 def _described(result: Result, model: FinishedModel) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -11,25 +12,37 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from ...objectives.errors import RankfrontError
 from ...objectives.io.files import read_json, write_text
 from ...objectives.kinds.registry import KINDS
 from ...objectives.metrics.amounts import share_shown
-from ...objectives.metrics.registry import METRICS, metric_named
-from ..results.finished import FinishedModel
-from ..results.plots.ranks import legend, short_names
+from ...objectives.metrics.registry import LAYER_METRICS, METRICS
+from ...objectives.metrics.values import Metrics
+from ..results.best import best_or_none
+from ..results.plots.ranks import MAX_COLUMNS, legend, short_names
+from ..results.plots.style import DARK
 from ..results.result import Result
 from ..results.tables import front_rows
 from ..storage.dense import left_dense_of
 from ..storage.warnings import warnings_of
-from .format import spent
+from .budgets import budget_data
+from .format import duration
+from .headline import headline_of
+from .remarks import SHOWN, remarks_of
 
 TITLES = {
-    "ranks": f"Kinds and ranks per layer on the front ({legend(short_names(KINDS))})",
-    "hypervolume": "Hypervolume over trials",
+    "ranks": "Kinds and ranks on the front",
+    "test": "Validation against test",
+    "hypervolume": "Progress",
+    "phases": "Where the time went",
 }
 
-SHOWN_REMARKS = 20
+NOTES = {
+    "ranks": "A row a layer, a column a trial; the stronger the colour, the fewer parameters are left. "
+    f"{legend(short_names(KINDS))}.",
+    "test": "The front was chosen by validation, so those scores flatter it. On the line both are equal; "
+    "bars are the test scores' 95 % intervals.",
+    "hypervolume": "Hypervolume: the area that the front dominates, as a share of all; it only grows.",
+}
 
 
 def write_report(result: Result) -> Path:
@@ -42,118 +55,120 @@ def write_report(result: Result) -> Path:
     return result.folder.report
 
 
+def embedded(text: str) -> str:
+    """Return JSON that may stand in a script: no name in it ends the script."""
+    return text.replace("<", "\\u003c")
+
+
 def _content(result: Result) -> dict[str, Any]:
     """Return all that the template shows, in words."""
     states = Counter(record.state for record in result.records)
-    remarked = [record for record in result.records if record.reason]
+    remarks = remarks_of(result.records)
     dense, scale, rows = result.dense, result.scale, front_rows(result)
-    titles = {
-        **{name: f"{scale.name.capitalize()} against {metric_named(name).label}" for name in dense.costs},
-        **TITLES,
-    }
-    figures = [
-        {
-            "name": name,
-            "title": titles[name],
-            "height": figure.layout["height"],
-            "json": str(figure.to_json()).replace("<", "\\u003c"),  # a name must not end the script it is in
-        }
-        for name, figure in result.figures.items()
-    ]
+    best = best_or_none(result)
+    tested = any(f"test_{scale.name}" in row for row in rows)
     return {
         "title": result.study.study_name,
+        "headline": headline_of(result),
         "score": scale.name,
         "proportion": scale.proportion,
         "costs": dense.costs,
+        "layer_metrics": LAYER_METRICS,
         "notes": [note for name in dense.costs if (note := METRICS[name].note)],
         "plotly": get_plotlyjs(),
+        "dark": embedded(json.dumps(DARK)),
+        "data": embedded(json.dumps(budget_data(result), ensure_ascii=False)),
+        "figures": _figures(result),
         "budget": str(result.budget),
-        "best": _best(result),
-        "finished": [_finished(result, model) for model in result.finished],
-        "dense": {
-            "score": scale.show(dense.score),
-            "test": _test(result, None),
-            "costs": {name: METRICS[name].show(dense.metrics[name]) for name in dense.costs},
-        },
+        "best": None if best is None else best.trial,
+        "models": _models(result),
+        "tested": tested,
         "left": [] if (left := left_dense_of(result.study)) is None else left.lines(),
         "counts": ", ".join(f"{count} {state}" for state, count in states.items()),
-        "spent": spent(result.seconds) if result.seconds else "",
+        "spent": duration(math.fsum(result.seconds.values())) if result.seconds else "",
         "samples": dense.samples,
         "intervals": result.has_intervals,
         "int8": result.int8,
-        "tested": any(f"test_{scale.name}" in row for row in rows),
-        "figures": figures,
         "front": [_row(result, row) for row in rows],
+        "finished": {model.trial for model in result.finished},
         "warnings": warnings_of(result.study),
-        "remarks": len(remarked),
-        "remarked": [
-            {"trial": record.trial, "state": record.state, "reason": record.reason.splitlines()[0][:300]}
-            for record in remarked[:SHOWN_REMARKS]
-        ],
+        "remarks": len(remarks),
+        "remarked": remarks[:SHOWN],
         "settings": {**result.identity, **_manifest(result)},
     }
 
 
-def _best(result: Result) -> dict[str, Any] | None:
-    try:
-        best = result.best_trial()
-    except RankfrontError:
-        return None
-    dense = result.dense.metrics
-    costs = {
-        name: f"{METRICS[name].show(best.metrics[name])} ({share_shown(best.metrics[name], dense[name])})"
-        for name in result.dense.costs
-        if name in best.metrics
+def _figures(result: Result) -> list[dict[str, Any]]:
+    titles = {
+        **{name: f"{result.scale.name.capitalize()} against {name}" for name in result.dense.costs},
+        **TITLES,
     }
+    return [
+        {
+            "name": name,
+            "title": titles[name],
+            "note": NOTES.get(name, ""),
+            "wide": name == "ranks",
+            "width": 150 + 62 * len(result.on_front[:MAX_COLUMNS]),
+            "height": figure.layout["height"],
+            "views": list(figure.to_plotly_json()["layout"].get("meta", {}).get("views", ())),
+            "json": embedded(str(figure.to_json())),
+        }
+        for name, figure in result.figures.items()
+    ]
+
+
+def _models(result: Result) -> list[dict[str, Any]]:
+    """Return the models that are compared at a glance: the dense one, the best, the finished ones."""
+    scale, dense = result.scale, result.dense
+    models = [_model(result, "Dense model", "", dense.score, result.test_score(None), dense.metrics)]
+    if (best := best_or_none(result)) is not None:
+        title = f"Best within {result.budget}"
+        models.append(
+            _model(result, title, f"trial {best.trial}", best.score, result.test_score(best.trial), best.metrics)
+        )
+    for model in result.finished:
+        about = f"trial {model.trial}, {model.epochs} more epochs, before {scale.show(model.before)}"
+        models.append(_model(result, f"Finished model, {model.name}", about, model.score, model.test, model.metrics))
+    return models
+
+
+def _model(
+    result: Result, title: str, about: str, score: float, test: float | None, metrics: Metrics
+) -> dict[str, Any]:
+    dense = result.dense
+    shares = [share_shown(metrics.get(name, math.nan), dense.metrics[name]) for name in dense.costs]
     return {
-        "trial": str(best.trial),
-        "score": result.scale.show(best.score),
-        "test": _test(result, best.trial),
-        "costs": costs,
+        "title": title,
+        "about": about,
+        "validation": result.scale.show(score),
+        "test": result.scale.show(test),
+        "costs": [
+            {"amount": METRICS[name].show(metrics.get(name, math.nan)), "share": share}
+            for name, share in zip(dense.costs, shares, strict=True)
+        ],
     }
-
-
-def _finished(result: Result, model: FinishedModel) -> dict[str, Any]:
-    """Return the card of one finished model."""
-    scale = result.scale
-    return {
-        "within": model.name,
-        "trial": str(model.trial),
-        "epochs": str(model.epochs),
-        "score": scale.show(model.score),
-        "before": scale.show(model.before),
-        "test": "" if model.test is None else scale.show(model.test),
-        "costs": {name: METRICS[name].show(model.metrics.get(name, math.nan)) for name in result.dense.costs},
-    }
-
-
-def _test(result: Result, trial: int | None) -> str:
-    score = result.test_score(trial)
-    return "" if score is None else result.scale.show(score)
 
 
 def _row(result: Result, row: Mapping[str, float]) -> dict[str, Any]:
     """Return one line of the front's table."""
-    score = result.scale.name
-    shown = {column: _with_interval(result, row, column) for column in (score, f"test_{score}")}
-    if row["runs"] > 1:
-        shown[score] += f" · mean of {int(row['runs'])} runs {result.scale.show(row[f'{score}_mean'])}"
+    score, dense = result.scale.name, result.dense.metrics
     return {
-        "trial": str(int(row["trial"])),
-        "validation": shown[score],
-        "test": shown[f"test_{score}"],
+        "trial": int(row["trial"]),
+        "scores": [_score(result, row, column) for column in (score, f"test_{score}")],
+        "runs": f"mean of {int(row['runs'])} runs {result.scale.show(row[f'{score}_mean'])}" if row["runs"] > 1 else "",
         "costs": [
-            f"{METRICS[name].show(row[name])} · {share_shown(row[name], result.dense.metrics[name])}"
+            {"amount": METRICS[name].show(row[name]), "share": share_shown(row[name], dense[name])}
             for name in result.dense.costs
         ],
     }
 
 
-def _with_interval(result: Result, row: Mapping[str, float], column: str) -> str:
+def _score(result: Result, row: Mapping[str, float], column: str) -> dict[str, str]:
     shown = result.scale.show(row.get(column))
-    if shown == "–" or f"{column}_low" not in row:
-        return shown
-    return f"{shown} {result.scale.show_interval(row[f'{column}_low'], row[f'{column}_high'])}"
+    known = shown != "–" and f"{column}_low" in row
+    interval = result.scale.show_interval(row[f"{column}_low"], row[f"{column}_high"]) if known else ""
+    return {"shown": shown, "interval": interval}
 
 
 def _manifest(result: Result) -> dict[str, str]:

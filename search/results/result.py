@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import Study
 
 from ...objectives.boundary import outermost
-from ...objectives.errors import RankfrontError
-from ...objectives.export.architecture import read_about
 from ..space.budget import Budget
+from ..space.layer_table import LayerOptions, read_layers
 from ..storage.database import database_of
 from ..storage.dense import DenseModel
 from ..storage.errors import storage_errors
@@ -20,10 +19,12 @@ from ..storage.folder import Folder
 from ..storage.identity import check_same, identity_in
 from ..storage.rewrites import found_in
 from ..storage.trials import TEST, TEST_INTERVALS, Interval, Record, Scored, as_interval, read_trials, scored
+from .best import best_of
 from .finished import FinishedModel, finished_folder, finished_models
-from .front import best_within, front_of, retained_of, smallest_within
+from .front import front_of, retained_of
 from .model_files import checked_weights, write_model
-from .opening import stored_study
+from .opening import described_network, stored_study
+from .seconds import seconds_of
 from .shown import as_text, headline
 from .tables import front_table, trial_table
 
@@ -85,13 +86,14 @@ class Result:
         return read_trials(self.study)
 
     @cached_property
+    def layers(self) -> dict[str, LayerOptions]:
+        """Layer → its options with what they cost; empty in studies of older versions."""
+        return read_layers(self.folder.layers)
+
+    @cached_property
     def seconds(self) -> dict[str, float]:
         """Phase → seconds of all trials, the longest first (see `phases`): their sum is the trials' time."""
-        total: dict[str, float] = {}
-        for record in self.records:
-            for phase, seconds in record.phases.items():
-                total[phase] = total.get(phase, 0.0) + seconds
-        return dict(sorted(total.items(), key=lambda item: -item[1]))
+        return seconds_of(self.records)
 
     @property
     def trials(self) -> pd.DataFrame:
@@ -133,7 +135,7 @@ class Result:
         Columns: ``trial``; the score under its name, and every metric; each as a percentage of the dense model
         (``params_pct`` …); for a proportion such as accuracy the 95 % interval (``accuracy_low``, ``accuracy_high``);
         how often its plan was run and, if more than once, the mean (``runs``, ``accuracy_mean``); where there is a test
-        split, the score on it (``test_accuracy`` …).
+        split, the score on it (``test_accuracy`` …); ``plan``, as JSON that `Plan.from_json` reads.
         """
         return front_table(self)
 
@@ -166,10 +168,7 @@ class Result:
         Raises:
             RankfrontError: no trial keeps it.
         """
-        asked = self.budget if budget is None else Budget.of(budget)
-        if asked.floor is not None:
-            return smallest_within(self.retained, asked, self.dense)
-        return best_within(front_of(self.retained, self.dense.costs), asked, self.dense.metrics)
+        return best_of(self, self.budget if budget is None else Budget.of(budget))
 
     @property
     def best(self) -> nn.Module:
@@ -182,17 +181,12 @@ class Result:
 
     def model(self, budget: str | Sequence[str] | Budget | None = None) -> nn.Module:
         """Return the best model within a budget asked for afterwards; as `best` otherwise."""
-        trial = self.best_trial(budget)
-        return self.load(trial, self._architecture())
+        return self.load(self.best_trial(budget), self._architecture())
 
     def _architecture(self) -> nn.Module:
         """Return the network that was given, or the one that the folder describes."""
         if self.architecture is None:
-            if not (about := read_about(self.folder.architecture)):
-                raise RankfrontError("best and model() need the dense architecture: Result.open(folder, model=MyNet())")
-            from ...objectives.export.pretrained import built
-
-            self.architecture = built(self.folder.architecture, about)
+            self.architecture = described_network(self.folder)
         return self.architecture
 
     def load(self, trial: Scored, architecture: nn.Module) -> nn.Module:
@@ -236,7 +230,7 @@ class Result:
 
     @property
     def figures(self) -> dict[str, go.Figure]:
-        """The plots of the report: one for each of `figures.plotted`, ``ranks``, ``hypervolume``."""
+        """The plots of the page, by name: see `figures.figures_of`."""
         from .plots.figures import figures_of
 
         return figures_of(self)
@@ -245,15 +239,12 @@ class Result:
     def export(
         self, to: str | Path, budget: str | Sequence[str] | Budget | None = None, *, finished: bool = True
     ) -> tuple[Path, Path]:
-        """Write the best model's weights and plan.
+        """Write the best model's weights and plan; returns the two paths.
 
         Args:
             to: ``FILE.safetensors`` (its plan goes to ``FILE.plan.json``), or a folder for
                 ``model.safetensors`` and ``plan.json``.
             budget: as for `best_trial`.
             finished: whether the finished model of that budget is meant, where there is one.
-
-        Returns:
-            The two paths.
         """
         return write_model(self, Path(to), budget, finished=finished)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from ...objectives.described import counted
-from ...objectives.errors import RankfrontError
 from ...objectives.metrics.registry import METRICS
+from .best import best_or_none
 from .tables import front_rows
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ WIDTH = 160
 """Characters of a line where no terminal says how many it has."""
 
 
-def front_shown(result: Result, rows: Sequence[dict[str, float]], best: int | None) -> Table:
+def front_shown(result: Result, rows: Sequence[dict[str, Any]], best: int | None) -> Table:
     """Return rows of the front with the dense model below them, in words and units; an arrow at the best trial."""
     scale, dense = result.scale, result.dense
     tested = f"test_{scale.name}"
@@ -56,11 +56,8 @@ def headline(result: Result) -> str:
 
 def as_text(result: Result) -> str:
     """Return what a result is, and its front, as plain text."""
-    try:
-        best = result.best_trial().trial
-    except RankfrontError:  # no trial keeps the budget, or has the score that it asks for
-        best = None
-    table = front_shown(result, front_rows(result), best)
+    best = best_or_none(result)
+    table = front_shown(result, front_rows(result), None if best is None else best.trial)
     console = Console(width=WIDTH, highlight=False, color_system=None)
     with console.capture() as captured:
         console.print(table)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..storage.trials import TEST, Interval, Record
 
@@ -22,14 +23,14 @@ def front_table(result: Result) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=None if rows else ["trial", result.scale.name, *result.dense.costs])
 
 
-def front_rows(result: Result) -> list[dict[str, float]]:
-    """Return the rows of `front_table`, column → value; what a trial does not have is NaN."""
+def front_rows(result: Result) -> list[dict[str, Any]]:
+    """Return the rows of `front_table`, column → value: the plan is JSON, what a trial does not have is NaN."""
     score, dense = result.scale.name, result.dense
     tested = TEST in result.study.user_attrs
     rows = []
     for t in result.on_front:
         costs = {name: t.metrics.get(name, math.nan) for name in dense.costs}
-        row: dict[str, float] = {"trial": t.trial, score: t.score, **costs}
+        row: dict[str, Any] = {"trial": t.trial, score: t.score, **costs}
         row[f"{score}_pct"] = 100 * t.score / dense.score if dense.score else math.nan
         row |= {f"{m}_pct": 100 * v / dense.metrics[m] if dense.metrics[m] else math.nan for m, v in costs.items()}
         row |= _ends(result, score, result.interval(t))
@@ -39,7 +40,7 @@ def front_rows(result: Result) -> list[dict[str, float]]:
             test = result.test_score(t.trial)
             test = math.nan if test is None else test
             row |= {f"test_{score}": test, **_ends(result, f"test_{score}", result.test_interval(t.trial))}
-        rows.append(row)
+        rows.append({**row, "plan": json.dumps(t.plan.to_json(), ensure_ascii=False)})
     return rows
 
 

@@ -70,6 +70,11 @@ class Folder:
         return self.path / "manifest.json"
 
     @property
+    def layers(self) -> Path:
+        """Every layer's options, with what they cost."""
+        return self.path / "layers.json"
+
+    @property
     def workers(self) -> Path:
         """Where every process at work on the study holds its liveness lock."""
         return self.path / "workers"

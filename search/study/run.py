@@ -27,6 +27,7 @@ from ..samplers.problem import Problem
 from ..samplers.registry import sampler_name
 from ..space.budget import check_possible
 from ..space.candidates import Candidates
+from ..space.layer_table import write_layers
 from ..space.space import Space
 from ..storage.database import database_of, open_storage, warnings_only
 from ..storage.dense import DenseModel, is_noted, note_left_dense
@@ -181,7 +182,10 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
         _write_manifest(study, objective, settings)
     _say_what_there_is(objective, settings, progress)
     dense_costs, budget = objective.costs.dense, settings.budget
-    space = Space(Candidates.of(objective), budget.limits(dense_costs), budget.down_to(dense_costs))
+    candidates = Candidates.of(objective)
+    with worker.exclusive():
+        write_layers(settings.folder.layers, candidates)
+    space = Space(candidates, budget.limits(dense_costs), budget.down_to(dense_costs))
     if knapsack(space.candidates, space.limits) is None:
         raise RankfrontError(f"budget {settings.budget} is kept by no plan: its bounds cannot hold all at once")
 

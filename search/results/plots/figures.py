@@ -7,23 +7,36 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from ....objectives.metrics.registry import SIZE
+from ..best import best_or_none
 from .hypervolume import draw_volumes, volume_data
+from .phases import draw_phases, phase_data
 from .ranks import draw_ranks, rank_data
 from .score import draw_score, score_data
+from .tested import draw_tested, tested_data
 
 if TYPE_CHECKING:
     from ..result import Result
 
 
 def figures_of(result: Result) -> dict[str, go.Figure]:
-    """Return all plots of a result: one for each of `plotted`, ``ranks``, ``hypervolume``."""
+    """Return all plots of a result, by name.
+
+    One for each of `plotted`; ``ranks``; ``test`` where there is a test split; ``hypervolume``; ``phases`` where the
+    study says where its time went.
+    """
     limits = result.budget.limits(result.dense.metrics)
+    best = best_or_none(result)
     figures = {
-        name: draw_score(score_data(result.scored, name, result.dense, limits.get(name))) for name in plotted(result)
+        name: draw_score(score_data(result.scored, name, result.dense, limits.get(name), best, result.finished))
+        for name in plotted(result)
     }
     by_size = sorted(result.on_front, key=lambda t: t.metrics.get(SIZE, 0))
-    figures["ranks"] = draw_ranks(rank_data(by_size, result.dense))
-    figures["hypervolume"] = draw_volumes(volume_data(result.scored, plotted(result), result.dense))
+    figures["ranks"] = draw_ranks(rank_data(by_size, result.dense, None if best is None else best.trial))
+    if (tested := tested_data(result, best)) is not None:
+        figures["test"] = draw_tested(tested)
+    figures["hypervolume"] = draw_volumes(volume_data(result.scored, plotted(result), result.dense, result.records))
+    if result.seconds:
+        figures["phases"] = draw_phases(phase_data(result.records, result.seconds))
     return figures
 
 

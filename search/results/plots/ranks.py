@@ -14,7 +14,7 @@ from ....objectives.metrics.amounts import share_shown
 from ....objectives.metrics.registry import SIZE
 from ...storage.dense import DenseModel
 from ...storage.trials import Scored
-from .style import style
+from .style import INK, KEPT, SOFT, style
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,43 @@ class RankPlot:
     shares: list[list[float]]
     """[layer][trial]: share of the layer's `SIZE` that is kept, 1 for dense."""
     texts: list[list[str]]
-
-
-def rank_data(front: Sequence[Scored], dense: DenseModel) -> RankPlot:
-    """Return the data of a heatmap: one row a layer, one column a trial of the front, as it is ordered."""
-    layers = list(front[0].plan) if front else []
-    whole = dense.metrics.get(SIZE, math.nan)
-    names = [f"{t.trial} ({share_shown(t.metrics.get(SIZE, math.nan), whole)})" for t in front]
-    shares = [[t.shares.get(n, 1.0) for t in front] for n in layers]
-    texts = [[str(t.plan[n]) for t in front] for n in layers]
-    return RankPlot(layers, names, shares, texts)
+    of: int
+    """Number of trials on the front."""
 
 
 MAX_COLUMNS = 14
-"""Of more trials, cells are too narrow to write in."""
+"""Of more trials, cells are too narrow to write in: some are left out."""
+
+MARKED = "★ "
+"""What stands before the best trial."""
+
+
+def rank_data(front: Sequence[Scored], dense: DenseModel, best: int | None = None) -> RankPlot:
+    """Return the data of a heatmap: one row a layer, one column a trial of the front, as it is ordered.
+
+    Of more than `MAX_COLUMNS` trials it has so many, evenly spaced, and the best one among them.
+    """
+    layers = list(front[0].plan) if front else []
+    shown = _spaced(front, best)
+    whole = dense.metrics.get(SIZE, math.nan)
+    names = [
+        f"{MARKED if t.trial == best else ''}{t.trial} ({share_shown(t.metrics.get(SIZE, math.nan), whole)})"
+        for t in shown
+    ]
+    shares = [[t.shares.get(n, 1.0) for t in shown] for n in layers]
+    texts = [[str(t.plan[n]) for t in shown] for n in layers]
+    return RankPlot(layers, names, shares, texts, len(front))
+
+
+def _spaced(front: Sequence[Scored], best: int | None) -> list[Scored]:
+    if len(front) <= MAX_COLUMNS:
+        return list(front)
+    places = {round(n * (len(front) - 1) / (MAX_COLUMNS - 1)) for n in range(MAX_COLUMNS)}
+    place = next((n for n, t in enumerate(front) if t.trial == best), None)
+    if place is not None and place not in places:
+        places = {*(places - {min(places, key=lambda n: abs(n - place))}), place}
+    return [front[n] for n in sorted(places)]
+
 
 LONGEST = 4
 """Letters of a name that fit into a cell."""
@@ -75,30 +98,41 @@ def legend(short: Mapping[str, str]) -> str:
 
 
 def draw_ranks(data: RankPlot) -> go.Figure:
-    """Draw the choices per layer as a heatmap; dark keeps few of its parameters, the brightest is dense."""
+    """Draw the choices per layer as a heatmap; deep keeps few of its parameters, pale is dense."""
     short = short_names(KINDS)
     cells = [[" ".join((short.get(kind, kind), *rank)) for kind, *rank in map(str.split, row)] for row in data.texts]
-    layers = [html.escape(name) for name in data.layers]
-    shown = len(data.trials) <= MAX_COLUMNS
     figure = go.Figure(
         go.Heatmap(
             z=data.shares,
             x=data.trials,
-            y=layers,
-            text=cells if shown else None,
-            texttemplate="%{text}" if shown else None,
+            y=[html.escape(name) for name in data.layers],
+            text=cells,
+            texttemplate="%{text}",
+            textfont={"size": 11},
             customdata=data.texts,
             hovertemplate="layer %{y}<br>trial %{x}<br>%{customdata}<extra></extra>",
-            colorscale="Blues_r",
+            colorscale=KEPT,
             zmin=0,
             zmax=1,
-            xgap=1,
-            ygap=1,
-            colorbar={"title": f"{SIZE}<br>kept", "tickformat": ".0%"},
+            xgap=2,
+            ygap=2,
+            colorbar={
+                "title": {"text": f"{SIZE} kept", "side": "right", "font": {"color": SOFT, "size": 12}},
+                "tickformat": ".0%",
+                "thickness": 10,
+                "outlinewidth": 0,
+                "tickfont": {"color": SOFT},
+            },
         )
     )
     style(figure)
-    figure.update_xaxes(title=f"trial on the front ({SIZE}, % of the dense model)", type="category")
-    figure.update_yaxes(autorange="reversed", type="category")
-    figure.update_layout(height=max(300, 120 + 26 * len(data.layers)))
+    some = "" if len(data.trials) == data.of else f": {len(data.trials)} of {data.of}, evenly spaced"
+    figure.update_xaxes(
+        title_text=f"trial on the front ({SIZE}, % of the dense model){some}", type="category", showgrid=False
+    )
+    labels = [name.replace(" (", "<br>").rstrip(")") for name in data.trials]
+    figure.update_xaxes(tickvals=data.trials, ticktext=labels, tickangle=0, tickfont_size=11)
+    figure.update_yaxes(autorange="reversed", type="category", showgrid=False, tickfont={"color": INK})
+    # A cell is as high as its text, unless there are very many.
+    figure.update_layout(height=max(220, 90 + (26 if len(data.layers) <= 60 else 18) * len(data.layers)))
     return figure

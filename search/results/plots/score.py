@@ -1,11 +1,10 @@
-"""Score against one metric: every trial, the front, the dense model, the budget."""
+"""Score against one metric: every trial, the front, the dense model, the best, finished models, the budget."""
 
 from __future__ import annotations
 
 import html
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import plotly.graph_objects as go
 
@@ -14,14 +13,20 @@ from ....objectives.metrics.registry import METRICS, metric_named
 from ....objectives.metrics.scale import Scale
 from ...storage.dense import DenseModel
 from ...storage.trials import Scored
+from ..finished import FinishedModel
 from ..front import front_of
-from .style import DENSE, FRONT, LIMIT, OTHER, style
+from .marks import BEST_MARK, DENSE_MARK, FINISHED_MARK, mark
+from .ranges import decisive, whole
+from .style import CLOSE_UP, DENSE, FRONT, LIMIT, OTHER, WHOLE_RANGE, set_views, style
 
 HOVER_LINES = 24
 """Of a plan, shown where the mouse is."""
 
 MAX_POINTS = 1000
 """Of trials off the front: more make a page slow, and cover each other."""
+
+MAX_PLANS = 200
+"""Of trials off the front: of more the plans are left out, which are most of a page of thousands."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +55,20 @@ class ScorePlot:
     dense_score: float
     limit_share: float | None
     """The budget on this metric, in percent of the dense model."""
+    best: Point | None = None
+    """The best trial within the study's budget."""
+    finished: list[Point] = field(default_factory=list)
+    """Its finished models."""
 
 
-def score_data(trials: Sequence[Scored], metric: str, dense: DenseModel, limit: float | None) -> ScorePlot:
+def score_data(
+    trials: Sequence[Scored],
+    metric: str,
+    dense: DenseModel,
+    limit: float | None,
+    best: Scored | None = None,
+    finished: Sequence[FinishedModel] = (),
+) -> ScorePlot:
     """Return the data of a plot of the score against one metric.
 
     Args:
@@ -60,6 +76,8 @@ def score_data(trials: Sequence[Scored], metric: str, dense: DenseModel, limit: 
         metric: the other axis.
         dense: the dense model's score and costs.
         limit: the budget on ``metric``, absolute.
+        best: the best trial within the study's budget.
+        finished: the models that were fine-tuned for longer.
     """
     whole, scale = dense.metrics[metric], dense.scale
     trials = [t for t in trials if metric in t.metrics]
@@ -69,114 +87,100 @@ def score_data(trials: Sequence[Scored], metric: str, dense: DenseModel, limit: 
     nth = -(-len(others) // MAX_POINTS) or 1
     intervals = [t.interval or scale.interval(t.score, dense.samples["validation"]) for t in front]
 
-    def points(some: Sequence[Scored]) -> list[Point]:
-        return [Point(t.trial, 100 * t.metrics[metric] / whole, t.score, _hover(t, dense)) for t in some]
+    def points(some: Sequence[Scored], plans: bool = True) -> list[Point]:
+        return [Point(t.trial, 100 * t.metrics[metric] / whole, t.score, _hover(t, dense, plans)) for t in some]
 
     return ScorePlot(
         scale,
         metric,
-        points(others[::nth]),
+        points(others[::nth], len(others) <= MAX_PLANS),
         nth,
         points(front),
         [interval for interval in intervals if interval is not None],
         dense.score,
         None if limit is None else 100 * limit / whole,
+        next(iter(points([best] if best is not None and metric in best.metrics else [])), None),
+        [
+            Point(model.trial, 100 * model.metrics[metric] / whole, model.score, _finished_hover(model, scale))
+            for model in finished
+            if metric in model.metrics
+        ],
     )
 
 
 def draw_score(data: ScorePlot) -> go.Figure:
-    """Draw the score against one metric: every trial, the front as a line, the dense model, the budget."""
+    """Draw the score against one metric; it opens where the front's upper part is, its other view is the whole."""
     factor, unit = data.scale.axis
     figure = go.Figure()
-    figure.add_scatter(
-        x=[point.share for point in data.others],
-        y=[factor * point.score for point in data.others],
-        mode="markers",
-        name="trial" if data.nth == 1 else f"trial (one in {data.nth})",
-        marker={"color": OTHER, "size": 7},
-        hovertext=[point.hover for point in data.others],
-        hoverinfo="text",
+    name = "trial" if data.nth == 1 else f"trial (one in {data.nth})"
+    _points(figure, data.others, factor, name, {"color": OTHER, "size": 6})
+    _points(
+        figure, data.front, factor, "front, 95 % interval" if data.intervals else "front", {"color": FRONT, "size": 8}
     )
-    bars = None
-    if data.intervals:
-        pairs = list(zip(data.front, data.intervals, strict=True))
-        bars = {
-            "type": "data",
-            "symmetric": False,
-            "array": [factor * (high - point.score) for point, (_, high) in pairs],
-            "arrayminus": [factor * (point.score - low) for point, (low, _) in pairs],
-            "thickness": 1,
-            "width": 3,
-        }
-    figure.add_scatter(
-        x=[point.share for point in data.front],
-        y=[factor * point.score for point in data.front],
-        error_y=bars,
-        mode="lines+markers",
-        name="front, 95 % interval" if bars else "front",
-        line={"color": FRONT, "width": 2, "shape": "hv"},
-        marker={"size": 9},
-        hovertext=[point.hover for point in data.front],
-        hoverinfo="text",
+    figure.update_traces(
+        {
+            "mode": "lines+markers",
+            "line": {"color": FRONT, "width": 2, "shape": "hv"},
+            "error_y": _bars(data, factor),
+        },
+        selector=1,
     )
+    _points(figure, [] if data.best is None else [data.best], factor, "best", BEST_MARK)
+    _points(figure, data.finished, factor, "finished", FINISHED_MARK)
     figure.add_scatter(
         x=[100],
         y=[factor * data.dense_score],
         mode="markers",
-        name="dense model",
-        marker={"color": DENSE, "size": 14, "symbol": "star"},
+        name="dense",
+        marker=DENSE_MARK,
         hovertext=[f"dense model<br>{data.scale.name} {data.scale.show(data.dense_score)}"],
         hoverinfo="text",
     )
-    if data.limit_share is not None:
-        figure.add_vline(x=data.limit_share, line={"color": LIMIT, "dash": "dash", "width": 1.5})
-        figure.add_annotation(
-            x=math.log10(data.limit_share),  # on a logarithmic axis an annotation's place is the exponent
-            y=0.02,
-            xref="x",
-            yref="paper",
-            text=f"budget {data.limit_share:.3g} %",
-            showarrow=False,
-            xanchor="right",
-            yanchor="bottom",
-            xshift=-4,
-            font={"color": LIMIT},
-        )
     style(figure)
-    figure.update_xaxes(title=f"{metric_named(data.metric).label}, % of the dense model", type="log")
-    figure.update_xaxes(_percent_ticks(data))
-    title = f"validation {data.scale.name}{unit}"
-    figure.update_yaxes(title=title, range=_range(data, factor))
+    mark(figure, "y", factor * data.dense_score, f"dense {data.scale.show(data.dense_score)}", DENSE)
+    if data.limit_share is not None:
+        mark(
+            figure,
+            "x",
+            data.limit_share,
+            f"budget {data.limit_share:.3g} %",
+            LIMIT,
+            upper=not data.scale.higher_is_better,
+        )
+    figure.update_xaxes(title_text=f"{metric_named(data.metric).label}, % of the dense model", type="log")
+    figure.update_yaxes(title_text=f"validation {data.scale.name}{unit}")
+    set_views(figure, {CLOSE_UP: {"layout": decisive(data)}, WHOLE_RANGE: {"layout": whole(data)}})
     return figure
 
 
-def _percent_ticks(data: ScorePlot) -> dict[str, list[float] | list[str]]:
-    """Return ticks 1-2-5 on the logarithmic axis, from just below the smallest trial to the dense model or beyond."""
-    shares = [point.share for point in (*data.front, *data.others)]
-    limit = 100 if data.limit_share is None else data.limit_share
-    least, most = min([*shares, limit]) or 1e-3, max([*shares, limit, 100])
-    ticks = [m * 10.0**e for e in range(-6, 6) for m in (1, 2, 5) if least / 2.5 <= m * 10.0**e <= most]
-    low, high = math.log10(least) - 0.08, math.log10(most) + 0.08
-    return {"tickvals": ticks, "ticktext": [f"{tick:g} %" for tick in ticks], "range": [low, high]}
+def _points(figure: go.Figure, points: Sequence[Point], factor: float, name: str, marker: Mapping[str, object]) -> None:
+    figure.add_scatter(
+        x=[point.share for point in points],
+        y=[factor * point.score for point in points],
+        mode="markers",
+        name=name,
+        marker=marker,
+        customdata=[point.trial for point in points],
+        hovertext=[point.hover for point in points],
+        hoverinfo="text",
+    )
 
 
-def _range(data: ScorePlot, factor: float) -> list[float] | None:
-    """Return a range of scores in which the whole front can be read: poor trials may fall out."""
-    scores = sorted((point.score for point in (*data.front, *data.others)), key=data.scale.minimised)
-    if not scores:
+def _bars(data: ScorePlot, factor: float) -> dict[str, object] | None:
+    if not data.intervals:
         return None
-    bounds = [end for interval in data.intervals for end in interval]
-    shown = [point.score for point in data.front] + bounds + [data.dense_score]
-    best = min(shown, key=data.scale.minimised)
-    middle = scores[(len(scores) - 1) * 3 // 5]
-    span = 4 * abs(best - middle) + 0.02 * abs(best)  # most trials lie within it
-    worst = scores[-1] if abs(best - scores[-1]) < span else best + math.copysign(span, scores[-1] - best)
-    low, high = min([*shown, worst]), max([*shown, worst])
-    margin = 0.06 * (high - low or 1.0)
-    return [factor * (low - margin), factor * (high + margin)]
+    pairs = list(zip(data.front, data.intervals, strict=True))
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [factor * (high - point.score) for point, (_, high) in pairs],
+        "arrayminus": [factor * (point.score - low) for point, (low, _) in pairs],
+        "thickness": 1,
+        "width": 3,
+    }
 
 
-def _hover(trial: Scored, dense: DenseModel) -> str:
+def _hover(trial: Scored, dense: DenseModel, plans: bool) -> str:
     costs = [
         f"{name} {METRICS[name].show(amount)} ({share_shown(amount, dense.metrics[name])})"
         for name in dense.costs
@@ -186,4 +190,9 @@ def _hover(trial: Scored, dense: DenseModel) -> str:
     if len(plan) > HOVER_LINES:
         plan = [*plan[:HOVER_LINES], f"… and {len(plan) - HOVER_LINES} more"]
     head = f"<b>trial {trial.trial}</b>: {dense.scale.name} {dense.scale.show(trial.score)}"
-    return "<br>".join([head, *costs, "", *plan])
+    return "<br>".join([head, *costs, *(["", *plan] if plans else [])])
+
+
+def _finished_hover(model: FinishedModel, scale: Scale) -> str:
+    head = f"<b>finished, {html.escape(model.name)}</b>: {scale.name} {scale.show(model.score)}"
+    return f"{head}<br>trial {model.trial} after {model.epochs} more epochs"

@@ -9,7 +9,15 @@ import pytest
 from rankfront import Metrics, Result
 from rankfront.objectives.kinds.registry import KINDS
 from rankfront.search.results.plots.figures import figures_of
-from rankfront.search.results.plots.ranks import LONGEST, draw_ranks, legend, rank_data, short_names
+from rankfront.search.results.plots.ranks import (
+    LONGEST,
+    MARKED,
+    MAX_COLUMNS,
+    draw_ranks,
+    legend,
+    rank_data,
+    short_names,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,4 +66,16 @@ def test_plots_of_a_study_that_lacks_a_metric(result: Result, missing: str) -> N
 
 
 def test_every_figure_is_there(result: Result) -> None:
-    assert list(figures_of(result))[-2:] == ["ranks", "hypervolume"]
+    assert list(figures_of(result)) == ["params", "flops", "ranks", "test", "hypervolume", "phases"]
+
+
+def test_of_very_many_trials_some_are_shown_the_best_among_them(result: Result) -> None:
+    first = result.on_front[0]
+    many = [replace(first, trial=n) for n in range(100)]
+    for best in (0, 37, 99):
+        data = rank_data(many, result.dense, best)
+        shown = [int(name.removeprefix(MARKED).split()[0]) for name in data.trials]
+        assert len(shown) == MAX_COLUMNS and shown == sorted(shown) and {0, 99} <= {*shown, best} and best in shown
+        assert [name for name in data.trials if name.startswith(MARKED)] == [data.trials[shown.index(best)]]
+        assert data.of == 100 and "14 of 100" in str(draw_ranks(data).layout["xaxis"]["title"]["text"])
+        assert draw_ranks(data).data[0]["text"], "a cell without its label"
