@@ -58,7 +58,7 @@ class Ground:
 
 
 GROUNDS = {
-    "digits": Ground(lambda data, **known: digits.study(**known)),
+    "digits": Ground(lambda data, **known: digits.study(**known), (*SHARES[1:], 0.07, 0.05)),
     "efficientnet-imagenette": Ground(efficientnet_imagenette.study, options={"image_size": 160}),
     "smollm2": Ground(smollm2.study, (0.9, 0.8, 0.7, 0.6)),
     "mnist-mlp": Ground(mnist_mlp.study, (*SHARES, 0.05, 0.02)),
@@ -96,8 +96,8 @@ METHODS = {
     "input": Method("input side, `knapsack`, all kinds", "input", "knapsack"),
     "both": Method("both sides, `knapsack`, all kinds", "both", "knapsack"),
     "both-bottleneck": Method("both sides, `bottleneck`, all kinds", "both", "bottleneck"),
-    "layer": Method("… `knapsack`, refit by layers", "both", "knapsack", refit="layer"),
-    "block": Method("… `knapsack`, refit by blocks", "both", "knapsack", refit="block"),
+    "layer": Method("both sides, `knapsack`, all kinds, refit by layers", "both", "knapsack", refit="layer"),
+    "block": Method("both sides, `knapsack`, all kinds, refit by blocks", "both", "knapsack", refit="block"),
 }
 
 
@@ -271,8 +271,8 @@ def section(name: str, found: Mapping[str, Any]) -> list[str]:
             lines.append(f"| {kind} | " + " | ".join(values) + " |")
     spent = ", ".join(f"{what} {seconds:.0f} s" for what, seconds in found["preparing"].items())
     refits = [
-        f"{METHODS[key].title.removeprefix('… ')} {each[str(shares[0])]['seconds']['network']:.0f} s"
-        for key in ("both", "layer", "block")
+        f"{what} {each[str(shares[0])]['seconds']['network']:.0f} s"
+        for key, what in (("both", "without a refit"), ("layer", "by layers"), ("block", "by blocks"))
         if (each := rows.get(key)) and each.get(str(shares[0]), {}).get("seconds")
     ]
     return [*lines, "", f"Seconds to find and decompose: {spent}; to make a network: {', '.join(refits)}.", ""]
@@ -281,7 +281,7 @@ def section(name: str, found: Mapping[str, Any]) -> list[str]:
 def table(runs: Path) -> None:
     """Write the page of all models that there are."""
     text = ["# Without training", "", "Written by `benchmarks/untrained.py table`; do not edit.", ""]
-    text += ["\n".join((__doc__ or "").strip().splitlines()[7:]), ""]
+    text += ["Networks are decomposed" + (__doc__ or "").partition("Networks are decomposed")[2].strip(), ""]
     for name in GROUNDS:
         path = runs / f"{name}.json"
         text += section(name, read_json(path)) if path.exists() else [f"## {name}", "", "Not run yet.", ""]
