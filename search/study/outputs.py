@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from ...objectives.described import counted
+import shlex
+
 from ...objectives.errors import RankfrontError
 from ...objectives.io.files import write_whole
 from ..report.format import spent, trial_line
+from ..report.headline import headline_of
 from ..report.page import write_report
 from ..report.progress import Progress
 from ..results.result import Result
@@ -23,7 +25,7 @@ def write_outputs(result: Result) -> Result:
 
 
 def say_outputs(result: Result, progress: Progress) -> None:
-    """Say what the best model is, and where the files lie."""
+    """Say what was reached, where the files lie, and what can be done next."""
     folder = result.folder
     if result.seconds:
         progress.say(spent(result.seconds))
@@ -31,10 +33,13 @@ def say_outputs(result: Result, progress: Progress) -> None:
     if best is None:
         progress.say(f"{why}   page: {folder.report}")
         return
-    costs = trial_line(best.score, best.metrics, result.dense)
-    progress.say(f"best within the budget: trial {best.trial}, validation {costs}")
-    progress.say(f"{counted(len(result.on_front), 'trial')} on the front: {folder.front}")
-    progress.say(f"best model: {folder.best}   page: {folder.report}")
+    progress.say(f"best within the budget: {trial_line(best.score, best.metrics, result.dense)}")
+    if headline := headline_of(result):
+        progress.say(headline.sentence)
+        progress.say(headline.measured)
+    progress.say(f"best model: {folder.best}   page: {folder.report}   front: {folder.front}")
+    where = shlex.quote(str(folder.path))
+    progress.say(f"next: `rankfront plan {where}` prints its plan, `rankfront finish {where}` fine-tunes it longer")
 
 
 def _best(result: Result) -> tuple[Scored | None, str]:

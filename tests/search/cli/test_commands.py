@@ -49,9 +49,10 @@ def rankfront(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
 
 def test_from_run_to_export(rankfront: Cli, tmp_path: Path) -> None:
     code, out, err = rankfront("run", "mine.py", "--device", "cpu")
+    folder = "runs/mine"
     assert (code, err) == (0, "")
     assert "[4/4] trial 3" in out and "best within the budget" in out
-    folder = "runs/mine"
+    assert "fewer parameters" in out and f"`rankfront plan {folder}` prints its plan" in out
     assert (tmp_path / folder / "best" / "model.safetensors").exists()
 
     code, out, _ = rankfront("front", folder)
