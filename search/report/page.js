@@ -80,7 +80,7 @@ function showPlan() {
   const errors = own.reduce((sum, row) => sum + (row[2] ?? 0), 0);
   const known = data.layers.some((layer) => layer.before[0] !== "–");
   const columns = page.metrics.flatMap((metric) => [...(known ? [`${metric} →`] : []), "kept"]);
-  const heads = ["layer", "kind", "rank", ...(other ? [`in trial ${compared()}`] : []), ...columns, ...(errors ? ["error", ""] : [])];
+  const heads = ["layer", "kind", "rank", ...(other ? [`in trial ${compared()}`] : []), ...columns, ...(errors ? ["error"] : []), ...(errors && !other ? [""] : [])];
   const curve = sparkline(data.layers);
   table.tHead.replaceChildren(make("tr", heads.map((text, n) => make("th", text, n === 1 ? { class: "kind" } : n === 3 && other ? { class: "kind" } : {}))));
   let differing = 0;
@@ -90,14 +90,14 @@ function showPlan() {
     if (other && layer.layer && !same) differing += 1;
     const cells = [make("th", [layer.name, ...(layer.what ? [small(layer.what)] : [])], { scope: "row" })];
     cells.push(make("td", kind, { class: "kind" }), make("td", rank));
-    if (other) cells.push(make("td", !layer.layer ? "" : same ? "the same" : `${other[n][0]} ${other[n][1]}`, { class: "kind" }));
+    if (other) cells.push(make("td", !layer.layer ? other[n].slice(3).map((cost) => cost[0]).join(", ") : same ? "the same" : `${other[n][0]} ${other[n][1]}`, { class: "kind" }));
     costs.forEach((cost, m) => {
       if (known) cells.push(make("td", [make("span", `${layer.before[m]} → `, { class: "soft" }), cost[0]]));
       cells.push(make("td", [bar(cost, page.metrics[m], other?.[n][3 + m]), small(` ${cost[1]}`, "share")]));
     });
     if (errors) {
       cells.push(make("td", error === null ? "" : error ? `${(100 * error / errors).toFixed(1)} %` : "0 %"));
-      cells.push(make("td", curve(layer, costs[0][2], error)));
+      if (!other) cells.push(make("td", curve(layer, costs[0][2], error)));
     }
     return make("tr", cells, { class: `${layer.layer ? "" : "sum"} ${same && layer.layer ? "same" : ""}` });
   });
@@ -200,8 +200,7 @@ function bind() {
     });
   }
   const redraw = () => Object.keys(figures).forEach(draw);
-  darkness.addEventListener("change", redraw);
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));
+  for (const media of [darkness, printing]) media.addEventListener("change", redraw);
 }
 
 // Everything is drawn once this is fulfilled.
@@ -213,7 +212,7 @@ const drawn = (async () => {
   }
   // All else is there to be read by now; the plots come one by one.
   for (const name of Object.keys(figures)) {
-    await new Promise(requestAnimationFrame);
+    await new Promise((done) => setTimeout(done));
     await draw(name);
   }
 })();

@@ -94,7 +94,7 @@ def _content(result: Result) -> dict[str, Any]:
         "warnings": warnings_of(result.study),
         "remarks": len(remarks),
         "remarked": remarks[:SHOWN],
-        "settings": {**result.identity, **_manifest(result)},
+        "settings": {**_plain(result.identity), **_manifest(result)},
     }
 
 
@@ -169,6 +169,11 @@ def _score(result: Result, row: Mapping[str, float], column: str) -> dict[str, s
     known = shown != "–" and f"{column}_low" in row
     interval = result.scale.show_interval(row[f"{column}_low"], row[f"{column}_high"]) if known else ""
     return {"shown": shown, "interval": interval}
+
+
+def _plain(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings without the samples of data by which a study is known, which nobody reads."""
+    return {name: value for name, value in identity.items() if not isinstance(value, Mapping)}
 
 
 def _manifest(result: Result) -> dict[str, str]:

@@ -43,19 +43,20 @@ def opened(page: Path, profile: Path, *flags: str) -> tuple[str, list[str]]:
 def told(page: Path, scratch: Path, script: str, width: int = 1400, *flags: str) -> Any:
     """Return what a script gives that runs once the page is drawn; the console must be silent.
 
-    The page is put into a frame, because chromium's own window is never narrower than 500 pixels.
+    The page is put into a frame, because chromium's own window is never narrower than 500 pixels; into the same
+    document, because virtual time does not wait for another one's.
     """
-    framed, frame = scratch / "framed.html", scratch / "frame.html"
-    tell = f"drawn.then(async () => parent.postMessage(JSON.stringify(await (async () => {{ {script} }})()), '*'))"
-    framed.write_text(page.read_text().replace("</body>", f"<script>{tell}</script></body>"))
+    frame = scratch / "frame.html"
+    tell = f"drawn.then(async () => parent.tell(JSON.stringify(await (async () => {{ {script} }})())))"
+    framed = page.read_text().replace("</body>", f"<script>{tell}</script></body>")
     frame.write_text(
-        f'<!doctype html><iframe src="framed.html" style="border: 0; width: {width}px; height: 2000px"></iframe>'
-        "<script>onmessage = ({ data }) => {"
-        " const pre = document.createElement('pre'); pre.textContent = data; document.body.append(pre); };</script>"
+        "<!doctype html><script>window.tell = (told) => {"
+        " const pre = document.createElement('pre'); pre.textContent = told; document.body.append(pre); };</script>"
+        f'<iframe srcdoc="{html.escape(framed)}" style="border: 0; width: {width}px; height: 2000px"></iframe>'
     )
     dom, console = opened(frame, scratch / "profile", *flags)
     assert console == []
-    found = re.search(r"<pre>(.*?)</pre>", dom, re.DOTALL)
+    found = re.search(r"<pre>(.*?)</pre>", dom[dom.rindex("</iframe>") :], re.DOTALL)
     assert found, "the script did not end"
     return json.loads(html.unescape(found[1]))
 
