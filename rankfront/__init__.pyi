@@ -13,6 +13,7 @@ from .search.results.result import Result as Result
 from .search.study.finish import Finished as Finished
 from .search.study.finish import finish as finish
 from .search.study.run import run as run
+from .search.study.speed import speed as speed
 from .search.study.verify import Check as Check
 from .search.study.verify import verify as verify
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -28,16 +29,24 @@ _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_
 def apply(model: nn.Module, inputs: Inputs, **more: Any) -> Any:
     """Return what ``model`` gives for a batch's inputs; ``more`` are further keywords, such as its labels."""
     try:
-        if isinstance(inputs, tuple) and not isinstance(inputs, PackedSequence):
-            return model(*inputs, **more) if _by_position(model, inputs) else model(inputs, **more)
-        if isinstance(inputs, Mapping):
-            if (keywords := _keywords(model, inputs, more)) is None:
-                return model(copy.copy(inputs), **more)  # which it may empty
-            return model(**{**keywords, **more})
-        return model(inputs, **more)
+        arguments, keywords = called_with(model, inputs, more)
+        return model(*arguments, **keywords)
     except Exception as error:
         note_on(error, "the model", inputs, *filter(None, [more]))
         raise
+
+
+def called_with(
+    model: nn.Module, inputs: Inputs, more: Mapping[str, Any] = MappingProxyType({})
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return what a model is called with by position and by keywords."""
+    if isinstance(inputs, tuple) and not isinstance(inputs, PackedSequence):
+        return (inputs if _by_position(model, inputs) else (inputs,)), dict(more)
+    if isinstance(inputs, Mapping):
+        if (keywords := _keywords(model, inputs, more)) is None:
+            return (copy.copy(inputs),), dict(more)  # which it may empty
+        return (), {**keywords, **more}
+    return (inputs,), dict(more)
 
 
 def left_out(model: nn.Module, inputs: Inputs) -> list[Any]:

@@ -19,6 +19,7 @@ for command in (
     running.run,
     running.finish,
     running.verify,
+    running.speed,
     looking.studies,
     looking.front,
     looking.plan,

@@ -1,8 +1,9 @@
-"""The commands that compute: ``run``, ``finish`` and ``verify``."""
+"""The commands that compute: ``run``, ``finish``, ``verify`` and ``speed``."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ import typer
 from ...objectives.described import counted
 from ..report.progress import Progress
 from ..storage.folder import Folder
-from ..study.computing import Computing, FinishSettings
+from ..study.computing import Computing, FinishSettings, SpeedSettings
 from ..study.loading import Loading, begun, stored_task
 from ..study.settings import Settings
 from .options import Debug, Dir, Named, options_of, part_of
@@ -69,6 +70,22 @@ def verify(folder: Dir, study: Named = None, debug: Debug = False, **options: An
     typer.echo(f"{counted(trials, 'model')}, {counted(len(checks), 'figure')}, {len(wrong)} that do not hold")
     if wrong:
         raise typer.Exit(1)
+
+
+@options_of(SpeedSettings)
+def speed(folder: Dir, study: Named = None, debug: Debug = False, **options: Any) -> None:
+    """Measure how fast the best model runs against the dense one.
+
+    In engines made for inference (pip install 'rankfront[engines]') and in PyTorch, both networks in turn.
+    """
+    with _stored(folder, study, SpeedSettings(**options)) as (task, progress):
+        from rich.console import Console
+
+        from ..results.shown import WIDTH, speeds_shown
+        from ..study.speed import speed
+
+        found = speed(task, folder, **options, progress=progress)
+    Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False).print(speeds_shown(found))
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...objectives.metrics.values import Metrics
 from ..results.best import best_or_none
+from ..results.speeds import MeasuredSpeed, speeds_in
 
 if TYPE_CHECKING:
     from ..results.result import Result
@@ -46,7 +47,9 @@ def headline_of(result: Result) -> Headline | None:
     split, shown, reference = ("validation", score, dense.score) if test is None else ("test", test, dense_test)
     if test is None:
         interval = None if finished is not None else result.interval(best)
-    costs = ", ".join(said for name in dense.costs if (said := _times(result, name, metrics)))
+    counted = [said for name in dense.costs if (said := _times(result, name, metrics))]
+    measured_speed = None if finished is not None else _speed(result, best.trial)
+    costs = ", ".join([*counted, *([] if measured_speed is None else [str(measured_speed)])])
     beside = "" if reference is None else f" (dense {scale.show(reference)})"
     sentence = f"{costs}: " if costs else ""
     sentence += f"{_named(scale.name)} {scale.show(shown)} on {split}{beside}"
@@ -55,7 +58,19 @@ def headline_of(result: Result) -> Headline | None:
     measured += ", which the search never saw" if split == "test" else ", by which it was chosen: that flatters it"
     if interval is not None:
         measured += f"; 95 % interval {scale.show_interval(*interval)}"
+    if measured_speed is not None:
+        by = measured_speed
+        measured += (
+            f". Speed by {by.ms:.3g} ms against {by.dense_ms:.3g} ms a pass of {by.batch_size} on {by.threads} "
+            f"threads of {by.machine}"
+        )
     return Headline(sentence[0].upper() + sentence[1:], measured + ".")
+
+
+def _speed(result: Result, trial: int) -> MeasuredSpeed | None:
+    """Return the speed that the headline names: of the engine in which the dense network is fastest."""
+    known = [speed for speed in speeds_in(result.study) if speed.trial == trial]
+    return min(known, key=lambda speed: (speed.batch_size, speed.dense_ms), default=None)
 
 
 def times(before: float, after: float) -> str:

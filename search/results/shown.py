@@ -11,6 +11,7 @@ from rich.table import Table
 from ...objectives.described import counted
 from ...objectives.metrics.registry import METRICS
 from .best import best_or_none
+from .speeds import MeasuredSpeed
 from .tables import front_rows
 
 if TYPE_CHECKING:
@@ -45,6 +46,26 @@ def front_shown(result: Result, rows: Sequence[dict[str, Any]], best: int | None
         *(scale.show(score) for score in scores),
         *(f"{METRICS[name].show(dense.metrics[name])}    100 %" for name in dense.costs),
     )
+    return table
+
+
+def speeds_shown(found: Sequence[MeasuredSpeed]) -> Table:
+    """Return measured speeds as a table, a row an engine."""
+    table = Table(
+        "engine", "batch", "threads", "dense", "compressed", "speed-up", "quartiles", box=None, pad_edge=False
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for each in found:
+        table.add_row(
+            each.engine,
+            str(each.batch_size),
+            str(each.threads),
+            f"{each.dense_ms:.3g} ms",
+            f"{each.ms:.3g} ms",
+            f"{each.speedup:.2f}×",
+            f"{each.low:.2f}–{each.high:.2f}",
+        )
     return table
 
 

@@ -1,4 +1,4 @@
-"""The options of ``finish`` and ``verify``; those of ``verify`` are options of ``run``, too."""
+"""The options of ``finish``, ``verify`` and ``speed``; those of ``verify`` are options of ``run``, too."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from ...objectives.described import shown
 from ...objectives.device_name import check_device_name
+from ...objectives.engines.registry import ENGINES, QUICK, engine_named
 from ...objectives.errors import RankfrontError
-from ...objectives.given import number, text, whole
+from ...objectives.given import number, text, texts, whole
 from ..report.progress import Progress
 from ..space.budget import Budget
 from .options import option, read_as
@@ -78,3 +79,33 @@ class FinishSettings(Computing):
         """Return how a task's model is fine-tuned; raises `RankfrontError` where the learning rate cannot be."""
         lr = task.finetune.lr if self.lr is None else self.lr
         return replace(task.finetune, epochs=self.epochs, steps=None, lr=lr)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedSettings(Computing):
+    """The options of ``speed``, checked; it measures on the CPU."""
+
+    engine: str | Sequence[str] | None = option(
+        None,
+        metavar="NAMES",
+        help=f"Where to measure: any of {', '.join(ENGINES)} [default: {','.join(QUICK)}, if installed]",
+    )
+    batch_size: int = option(1, metavar="N", reader=int, help="Samples in a pass.")
+    threads: int | None = option(None, metavar="N", reader=int, help="Threads of the CPU [default: PyTorch's]")
+    budget: str | Sequence[str] | Budget | None = option(
+        None,
+        metavar="METRIC=AMOUNT",
+        reader=list,
+        help="Which model: the best within these upper bounds, as for run; none is no bound [default: the study's own]",
+    )
+
+    def __post_init__(self) -> None:
+        """Check every option by itself."""
+        super().__post_init__()
+        object.__setattr__(self, "batch_size", whole("batch_size", self.batch_size, least=1))
+        if self.threads is not None:
+            object.__setattr__(self, "threads", whole("threads", self.threads, least=1))
+        if self.budget is not None:
+            object.__setattr__(self, "budget", Budget.of(self.budget))
+        for name in () if self.engine is None else texts("engine", self.engine, "'openvino'"):
+            engine_named(name)

@@ -1,0 +1,31 @@
+"""The engines by name: a new one is a file and a line here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..described import did_you_mean
+from ..errors import RankfrontError
+from ..registry import Registry
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+ENGINES: Registry[Engine] = Registry(
+    __package__,
+    {"eager": "eager", "inductor": "inductor", "onnxruntime": "onnxruntime", "openvino": "openvino"},
+    "ENGINE",
+)
+
+
+QUICK = ("openvino", "onnxruntime", "eager")
+"""Those that take no minutes to compile."""
+
+
+def engine_named(name: str) -> Engine:
+    """Return an engine; raises `RankfrontError` where there is none of that name."""
+    if name not in ENGINES:
+        raise RankfrontError(
+            f"engine must be one of {', '.join(ENGINES)}, but got {name!r:.60}{did_you_mean(name, ENGINES)}"
+        )
+    return ENGINES[name]

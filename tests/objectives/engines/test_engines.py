@@ -1,0 +1,138 @@
+"""The contract of an engine: it gives what the network gives, for factors of every kind, and says what it lacks."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rankfront import DENSE, Plan, RankfrontError, Task
+from rankfront.objectives.data.calling import apply
+from rankfront.objectives.engines.registry import ENGINES, engine_named
+from rankfront.objectives.objective import Objective
+
+QUICK = [name for name in ENGINES if name != "inductor"]
+
+
+class Convolutions(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = nn.Conv2d(3, 16, 3, padding=1)
+        self.second = nn.Conv2d(16, 16, 3, padding=1)
+        self.norm = nn.BatchNorm2d(16)
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        return self.head(torch.relu(self.norm(self.second(x))).mean((2, 3)))
+
+
+class Tokens(nn.Module):
+    """Takes a mapping of integers and a mask, gives two tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.table, self.inner, self.head = nn.Embedding(20, 12), nn.Linear(12, 12), nn.Linear(12, 4)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        hidden = torch.tanh(self.inner(self.table(ids))) * mask[..., None]
+        return {"logits": self.head(hidden.mean(1)), "hidden": hidden}
+
+
+IMAGES = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+TEXT = {
+    "ids": torch.randint(20, (8, 6), generator=torch.Generator().manual_seed(1)),
+    "mask": (torch.rand(8, 6, generator=torch.Generator().manual_seed(2)) > 0.3).float(),
+}
+
+
+def floats(outputs: Any) -> list[Tensor]:
+    return list(outputs.values()) if isinstance(outputs, dict) else [outputs]
+
+
+def agree(engine: str, model: nn.Module, inputs: Any) -> None:
+    model.eval()
+    with torch.no_grad():
+        expected = floats(apply(model, inputs))
+    found = ENGINES[engine].runner(model, inputs, 1)()
+    assert len(found) == len(expected)
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("engine", QUICK)
+@pytest.mark.parametrize(("make", "inputs"), [(Convolutions, IMAGES), (Tokens, TEXT)], ids=["images", "a mapping"])
+def test_it_gives_what_the_network_gives(engine: str, make: type[nn.Module], inputs: Any) -> None:
+    pytest.importorskip(engine if engine != "eager" else "torch")
+    agree(engine, make(), inputs)
+
+
+@pytest.fixture(scope="module")
+def objective() -> Objective:
+    y = torch.zeros(8, dtype=torch.long)
+    task = Task(Convolutions().eval(), (IMAGES.repeat(8, 1, 1, 1), y.repeat(8)), (IMAGES, y), calibration=32, name="t")
+    made = Objective(task, device=torch.device("cpu"))
+    made.prepare()
+    return made
+
+
+@pytest.mark.parametrize("engine", QUICK)
+@pytest.mark.parametrize("kind", ["svd", "svd-identity", "spatial", "spatial-identity", "tucker2", "tt"])
+def test_factors_of_every_kind_run(engine: str, kind: str, objective: Objective) -> None:
+    pytest.importorskip(engine if engine != "eager" else "torch")
+    options = objective.decompositions.options
+    plan = {name: DENSE for name in objective.by_name}
+    for name, found in options.items():
+        ranks = [option for option in found if option.kind == kind]
+        if ranks:
+            plan[name] = ranks[len(ranks) // 2]
+    assert any(choice != DENSE for choice in plan.values())
+    agree(engine, objective.factorize(Plan(plan)), IMAGES)
+
+
+def test_inductor_gives_what_the_network_gives() -> None:
+    agree("inductor", nn.Linear(12, 4), torch.randn(3, 12))
+
+
+class Chosen(nn.Module):
+    """What it computes depends on its data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) if float(x.sum()) > 0 else x
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_network_that_cannot_be_written_is_told(engine: str) -> None:
+    pytest.importorskip(engine)
+    with pytest.raises(RankfrontError, match="cannot be written as ONNX"):
+        ENGINES[engine].runner(Chosen().eval(), torch.ones(2, 4), 1)
+
+
+@pytest.mark.parametrize(("engine", "module"), [("onnxruntime", "onnxruntime"), ("openvino", "onnx")])
+def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch, engine: str, module: str) -> None:
+    known = importlib.import_module
+
+    def lacking(name: str, package: str | None = None) -> Any:
+        if name == module:
+            raise ImportError(name)
+        return known(name, package)
+
+    model, inputs = Convolutions().eval(), IMAGES
+    runner = ENGINES[engine].runner
+    monkeypatch.setattr(importlib, "import_module", lacking)
+    with pytest.raises(RankfrontError, match=rf"engine {engine} needs the package {module}.*pip install 'rankfront"):
+        runner(model, inputs, 1)
+
+
+def test_an_engine_that_there_is_not() -> None:
+    with pytest.raises(RankfrontError, match="engine must be one of eager, inductor, onnxruntime, openvino, but got"):
+        engine_named("tensorrt")
