@@ -112,7 +112,7 @@ class DryRun:
         objective, task = self.objective, self.objective.task
         if self.by.total_steps(task.train) == 0:
             return []
-        if objective.frozen:
+        if not any(parameter.requires_grad for parameter in objective.dense.parameters()):
             return [
                 "every parameter is frozen: nothing to fine-tune; model.requires_grad_(True) lets factors be trained"
             ]

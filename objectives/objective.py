@@ -9,17 +9,13 @@ import functools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
-from .calibration.samples import Samples, draw, in_training_batches
-from .calibration.slopes import weight_gradients
+from .calibration.samples import Samples, draw
 from .checks import check_some_layer_saves
-from .data.batch import Batch
 from .dense import dense_of
 from .device import to_device
 from .export.int8 import quantized
@@ -27,8 +23,6 @@ from .identity import identity_of
 from .io.checkpoint import Checkpoint
 from .kinds.cache import DecompositionCache, key_of
 from .kinds.decompositions import Decompositions
-from .kinds.svd import KIND as SVD
-from .kinds.svd import SvdDecomposition
 from .metrics.costs import Costs
 from .metrics.evaluation import Evaluation, evaluate
 from .metrics.registry import measure
@@ -39,9 +33,8 @@ from .model.mode import in_eval
 from .model.pass_size import pass_size
 from .model.plain.form import Found
 from .outcome import Outcome
-from .passes import cost_before_finetuning
 from .phases import SCORING, TRAINING, Phases
-from .plan import DENSE, Choice, Plan
+from .plan import Plan
 from .progress import CountCallback, WorkCallback
 from .start import Refit, Start, read_refit
 from .statistics import Statistics
@@ -50,7 +43,7 @@ from .training.block_metrics import Scalar
 from .training.distillation import SoftTargets
 from .training.finetune import finetune
 from .training.loss import distance, mixed_loss
-from .training.norms import frozen_norms, norms_of
+from .training.norms import frozen_norms
 from .training.settings import FineTune
 
 
@@ -84,8 +77,7 @@ class Objective:
         check_some_layer_saves(self.left_dense)
         self.batch_size = task.eval_batch_size or pass_size(self.dense, self.example, task.batch_size)
         """Largest batch of the passes without gradients."""
-        self._cache = cache
-        self.samples = Samples([], [])
+        self._cache, self.samples = cache, Samples([], [])
         """What `prepare` drew: for calibration, and held out."""
         self.frozen_norms = frozen_norms(self.dense, task.model)
         """Paths of the norms whose statistics the user froze."""
@@ -99,17 +91,7 @@ class Objective:
     @property
     def smallest(self) -> Metrics:
         """The least of each metric that any plan reaches; known before anything is decomposed."""
-        return self.costs.smallest(
-            {
-                name: [*(Choice(kind.name, kind.smallest(self.by_name[name])) for kind in kinds), DENSE]
-                for name, kinds in self.decompositions.kinds.items()
-            }
-        )
-
-    @property
-    def frozen(self) -> bool:
-        """Whether no parameter of the dense model is trained: then none of a factorized one is."""
-        return not any(parameter.requires_grad for parameter in self.dense.parameters())
+        return self.costs.smallest(self.decompositions.smallest)
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
@@ -118,17 +100,15 @@ class Objective:
 
     def prepare(self, progress: WorkCallback | None = None) -> None:
         """Calibrate, and decompose every layer by every kind; what is cached on disk is not done again."""
-        tell = progress or (lambda what, done, total: None)
+        tell = progress or (lambda *_: None)
         to_device(self.dense, self.device)
         self.samples = draw(self.task.train, self.task.calibration, self.seed, self.device, self.batch_size)
         statistics = Statistics(self.task, self.dense, self.samples.calibration, self.seed, tell, self.notes)
         self._scalar = statistics.scalar
-        self.sensitivity = statistics.chosen()
         key = key_of(self.dense, self.samples.calibration, self.task.whiten, statistics.key)
         cache, decomposing = DecompositionCache(self._cache, key), functools.partial(tell, "decomposing")
         self.decompositions.fill(cache, statistics.gather, decomposing)
-        if not self.decompositions.mean_importance:  # no layer could be weighed
-            self.sensitivity = "none"
+        self.sensitivity = statistics.chosen() if self.decompositions.mean_importance else "none"
 
     def factorize(self, plan: Plan) -> nn.Module:
         """Return the dense model factorized by the plan, without any training."""
@@ -159,8 +139,8 @@ class Objective:
         """
         phases = phases or Phases()
         model, helped = self.started(plan, read_refit(self.task.refit), phases)
-        settings = finetune_by or self.task.finetune
-        outcome = self.finetuned(model, settings, seed, progress=progress, stop=stop, phases=phases)
+        by = finetune_by or self.task.finetune
+        outcome = self.finetuned(model, by, seed, progress=progress, stop=stop, phases=phases)
         return replace(outcome, batchnorm_reestimated=helped)
 
     def score_before_finetuning(self, plan: Plan) -> float | None:
@@ -169,11 +149,6 @@ class Objective:
         Without a refit by blocks, which takes as long as a short training.
         """
         return self._score_if_any(lambda: self.started(plan, "layer" if self.task.refit else None)[0])
-
-    @functools.cached_property
-    def cost_before_finetuning(self) -> float:
-        """What `score_before_finetuning` costs, as a share of a trial (see `passes`)."""
-        return cost_before_finetuning(self.task, batch_norm=bool(norms_of(self.dense)))
 
     def factorized_score(self, plan: Plan) -> float | None:
         """Return the validation score of a plan's network as it is factorized; None where there is none."""
@@ -251,18 +226,15 @@ class Objective:
                 forward=criterion.forward,
                 frozen=self.frozen_norms,
             )
-        score = scale.minimised(least)
-        interval = validations.interval_of(score)
+        interval = validations.interval_of(score := scale.minimised(least))
         model = in_eval(model.to("cpu", memory_format=torch.contiguous_format))  # pyright: ignore[reportCallIssue]
         metrics = measure(model, self.layers.example, self.costs.saved)
         if self.task.int8:
             model = quantized(model)
             with phases(SCORING):
                 evaluated = self.scored(model)
-            score, interval = evaluated.score, evaluated.interval
-            model = model.cpu()
-        before = validations.first
-        return Outcome(score, metrics, model, score_before_finetuning=before, notes=tuple(notes), interval=interval)
+            score, interval, model = evaluated.score, evaluated.interval, model.cpu()
+        return Outcome(score, metrics, model, False, validations.first, tuple(notes), interval)
 
     def score(self, model: nn.Module, split: str = "validation") -> float:
         """Return a network's score on the named split."""
@@ -270,26 +242,8 @@ class Objective:
 
     def scored(self, model: nn.Module, split: str = "validation") -> Evaluation:
         """Return a network's score on the named split, on how much it was computed, and its interval."""
-        data, device = getattr(self.task, split), self.device
-        return evaluate(model.to(device), data, self.task.score, device=device, batch_size=self.batch_size)
-
-    def slopes(self) -> dict[str, NDArray[np.float64]]:
-        """Return layer → ``(k,)``: what dropping each component of its ``svd`` adds to the calibration loss.
-
-        To first order, components in descending order of energy, one pass over the calibration data with its labels.
-        Layers that ``svd`` does not apply to are left out.
-        """
-        known = self.decompositions.of_kind(SVD)
-        if not known:
-            return {}
-        batches = in_training_batches(self.samples.calibration, self.task.batch_size)
-        criterion = self.task.criterion
-
-        def loss(model: nn.Module, batch: Batch) -> Tensor:
-            return criterion(criterion.forward(model, batch), batch.targets)
-
-        gradients = weight_gradients(self.dense, {n: self.by_name[n] for n in known}, batches, loss, self.seed)
-        return {name: cast(SvdDecomposition, known[name]).slopes(gradients[name]).cpu().numpy() for name in known}
+        data = getattr(self.task, split)
+        return evaluate(model.to(self.device), data, self.task.score, device=self.device, batch_size=self.batch_size)
 
     def _distance_to_dense(self, model: nn.Module) -> float:
         return distance(model, self.dense, self.samples.held_out, self.task.criterion)

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 from .start import read_refit
 from .task import Task
+from .training.norms import norms_of
 
 BACKWARD = 2
 """Forward passes that a backward pass costs: it multiplies by the weights and by what passed them."""
 
 
-def cost_before_finetuning(task: Task, *, batch_norm: bool) -> float:
+def cost_before_finetuning(task: Task) -> float:
     """Return what a score before fine-tuning costs, as a share of a trial.
 
     Args:
         task: whose sizes are counted; a split that does not know its size counts as empty.
-        batch_norm: whether statistics are re-estimated.
     """
     validation, held_out = task.validation.size or 0, task.calibration / 4
     start = 0.0
     if read_refit(task.refit) is not None:
         start += 2 * task.calibration + 4 * held_out  # both networks pass; then two are compared with the dense one
-    if batch_norm:
+    if norms_of(task.model):  # statistics are re-estimated
         start += task.calibration + 4 * held_out
     settings = task.finetune
     seen = settings.total_steps(task.train) * task.batch_size

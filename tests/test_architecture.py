@@ -13,11 +13,24 @@ ROOT = Path(__file__).resolve().parents[1]
 
 ROOMS = {
     # From the ground up: a room imports only what stands before it.
-    "objectives": ["", "io", "data", "model", "model/plain", "calibration", "kinds", "export", "metrics", "training"],
+    "objectives": [
+        "",
+        "io",
+        "data",
+        "model",
+        "model/plain",
+        "calibration",
+        "kinds",
+        "export",
+        "metrics",
+        "engines",
+        "training",
+    ],
     "search": ["storage", "space", "allocation", "samplers", "results", "report", "study", "cli"],
-}
+}  # fmt: skip
 CHECKS = {"checks", "loss_check", "dry_run", "warnings"}
-TOP = {"objectives": {"task", "objective", "outcome", "statistics", "start", "identity", "dense", *CHECKS}}
+ABOVE = {"task", "objective", "outcome", "statistics", "start", "identity", "dense", "passes", "component_slopes"}
+TOP = {"objectives": ABOVE | CHECKS}
 """Files beside the rooms that stand above them all."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import cast, final
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ class Inductor:
         """Return what calls the compiled model; it is compiled in the first call here."""
         torch.set_num_threads(threads)
         torch._dynamo.reset()  # of two networks of one architecture each is compiled by itself
-        compiled = torch.compile(model, dynamic=False)
+        compiled = cast(nn.Module, torch.compile(model, dynamic=False))
 
         def run() -> list[Tensor]:
             torch.set_num_threads(threads)

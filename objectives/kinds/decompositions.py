@@ -79,6 +79,14 @@ class Decompositions:
         if missing:
             progress(done, len(missing))
 
+    @property
+    def smallest(self) -> dict[str, list[Choice]]:
+        """Every layer's options of least cost, ``dense`` last; known before anything is decomposed."""
+        return {
+            name: [*(Choice(kind.name, kind.smallest(self.layers[name])) for kind in kinds), DENSE]
+            for name, kinds in self.kinds.items()
+        }
+
     @cached_property
     def options(self) -> dict[str, tuple[Choice, ...]]:
         """Every layer's options, kind by kind, ``dense`` last; layers with no other are not in it."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...objectives.component_slopes import component_slopes
 from ...objectives.kinds.noise import noise_share
 from ...objectives.kinds.registry import KINDS
 from ...objectives.metrics.costs import Costs
@@ -86,7 +87,16 @@ class Candidates:
             errors[row, : len(error)] = error
             penalties[row, : len(error)] = penalty
             changes[row, : len(error)] = change
-        return cls(tuple(names), tuple(options), errors, penalties, changes, metrics, objective.costs, objective.slopes)
+        return cls(
+            tuple(names),
+            tuple(options),
+            errors,
+            penalties,
+            changes,
+            metrics,
+            objective.costs,
+            partial(component_slopes, objective),
+        )
 
     @cached_property
     def penalised_errors(self) -> Array:
@@ -100,7 +110,7 @@ class Candidates:
 
     @cached_property
     def slopes(self) -> Mapping[str, Array]:
-        """Layer → ``(k,)``, what dropping each component of its ``svd`` adds to the loss (see `Objective.slopes`)."""
+        """Layer → ``(k,)``, what dropping each component of its ``svd`` adds to the loss (see `component_slopes`)."""
         return self.find_slopes()
 
     @cached_property

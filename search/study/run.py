@@ -15,6 +15,7 @@ from ...objectives.export.pretrained import is_pretrained, keep_architecture
 from ...objectives.io.files import write_json
 from ...objectives.metrics.registry import METRICS
 from ...objectives.objective import Objective
+from ...objectives.passes import cost_before_finetuning
 from ...objectives.phases import LOW_FIDELITY, Phases
 from ...objectives.plan import Plan
 from ...objectives.task import Task, check_task
@@ -214,7 +215,7 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
         objective.task.score.scale,
         dense.samples["validation"] if dense.scale.proportion else 0,
         settings.objectives[1:],
-        objective.cost_before_finetuning,
+        cost_before_finetuning(objective.task),
         settings.focus == "front",
     )
     asker = Asker(study, problem, settings.sampler)
