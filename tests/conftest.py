@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from hypothesis import settings
 from torch import Tensor, nn
 
 from rankfront import FineTune, Result, Task, run
+from tests.postgres import Server, binaries
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -62,6 +64,23 @@ def wikitext_root() -> Path:
     if not (SHARED_DATA / "wikitext-2" / "valid.txt").is_file():
         pytest.skip(f"WikiText-2 is not in {SHARED_DATA.name}/ beside the checkout")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server, started at its first use. In CI its absence is a failure."""
+    if (programs := binaries()) is None:
+        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
+        give_up("PostgreSQL is not installed: apt-get install postgresql")
+    server = Server(programs)
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def database(postgres: Server, request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database, named by the test."""
+    return postgres.new_database(hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:20])
 
 
 def blobs(samples: int, seed: int, features: int = 12, classes: int = 4) -> tuple[Tensor, Tensor]:

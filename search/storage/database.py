@@ -14,8 +14,9 @@ from sqlalchemy.engine import URL, make_url
 
 from ...objectives.errors import RankfrontError
 from ...objectives.given import text
-from .errors import shown_url, storage_errors
+from .errors import read_url, shown_url, storage_errors
 from .folder import Folder
+from .patience import Patience
 
 BUSY_TIMEOUT_S = 300
 
@@ -30,15 +31,33 @@ def database_of(folder: Path, storage: str | None) -> str:
 def check_url(url: str) -> None:
     """Refuse, before anything is written, a URL that names no database or one whose driver is missing."""
     with storage_errors(url):
+        parsed = read_url(url)
         try:
-            make_url(url).get_dialect().import_dbapi()
+            parsed.get_dialect().import_dbapi()
         except ImportError as error:
-            raise RankfrontError(f"storage {shown_url(url)} needs a driver that is not installed: {error}") from error
+            remedy = ""
+            if parsed.get_backend_name() == "postgresql":
+                remedy = "; pip install 'rankfront[postgresql]', and begin the URL with postgresql+psycopg://"
+            raise RankfrontError(
+                f"storage {shown_url(url)} needs a driver that is not installed: {error}{remedy}"
+            ) from error
 
 
-def open_storage(url: str) -> RDBStorage:
-    """Connect to the database, creating Optuna's tables where there are none; to be used in `storage_errors`."""
+def is_postgres(url: str) -> bool:
+    """Return whether a URL names a PostgreSQL database."""
+    return read_url(url).get_backend_name() == "postgresql"
+
+
+def open_storage(url: str, patience: Patience | None = None) -> RDBStorage:
+    """Connect to the database, creating Optuna's tables where there are none; to be used in `storage_errors`.
+
+    Args:
+        url: the database's.
+        patience: waits for a PostgreSQL database that is away later on; None waits without a word.
+    """
     with warnings_only():
+        if is_postgres(url):
+            return _open_postgres(url, patience or Patience(url))
         if make_url(url).get_backend_name() != "sqlite":
             return RDBStorage(url)
         # Tables are made on a first engine, then WAL: readers do not block the writer, and a commit
@@ -47,6 +66,15 @@ def open_storage(url: str) -> RDBStorage:
         event.listen(storage.engine, "connect", _tune_sqlite)
         storage.engine.dispose()
         return storage
+
+
+def _open_postgres(url: str, patience: Patience) -> RDBStorage:
+    from .patient_storage import PatientStorage
+    from .postgres_session import Session, number_of
+
+    # Workers of any study may be creating the tables.
+    with Session(url, patience).hold(number_of("tables")):
+        return PatientStorage(url, patience)
 
 
 @contextlib.contextmanager

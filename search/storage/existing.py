@@ -11,7 +11,7 @@ import optuna
 from ...objectives.errors import RankfrontError
 from ...objectives.io.files import read_json
 from .database import database_of, open_storage
-from .errors import storage_errors
+from .errors import shown_url, storage_errors
 from .folder import Folder
 from .identity import IDENTITY, identity_in
 from .locks import locks_of
@@ -57,8 +57,8 @@ def read_stored(folder: Folder, storage: str | None) -> ExistingStudy | None:
         return None
     name = folder.study_name()
     url = database_of(folder.path, storage)
-    # Under the study lock, since another worker may be creating the database's tables.
-    with storage_errors(url), locks_of(folder, storage).study():
+    # Under the study lock: another worker may be creating the database's tables (PostgreSQL's have their own lock).
+    with storage_errors(url), locks_of(folder, storage, name or "").study():
         opened = open_storage(url)
         names = optuna.get_all_study_names(opened)
         if name is None and len(names) == 1:
@@ -73,7 +73,7 @@ def read_stored(folder: Folder, storage: str | None) -> ExistingStudy | None:
             identity_in(study),
             known.get(TRIALS),
             source_of(study, folder),
-            storage or str(folder.database),
+            shown_url(url),
             next_slot(study),
             rewrites_in(study),
             reasons_in(study),

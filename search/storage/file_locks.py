@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from filelock import AcquireReturnProxy, FileLock, Timeout
@@ -68,8 +68,22 @@ class FileLocks:
             finally:
                 path.unlink(missing_ok=True)
 
-    def is_alive(self, worker: str) -> bool:
-        """Return whether a process holds that worker's liveness lock."""
+    def alive(self, workers: Iterable[str]) -> set[str]:
+        """Return which of these workers' liveness locks a process holds."""
+        return {worker for worker in workers if self._is_alive(worker)}
+
+    def remove_dead(self) -> int:
+        """Remove the liveness locks that no process holds; return how many are held."""
+        living = 0
+        for path in self._folder.workers.glob("*.lock"):
+            try:
+                with self._held(path, 0):
+                    path.unlink(missing_ok=True)
+            except Timeout:
+                living += 1
+        return living
+
+    def _is_alive(self, worker: str) -> bool:
         path = self._liveness(worker)
         if not path.exists():
             return False
@@ -78,16 +92,6 @@ class FileLocks:
                 return False
         except Timeout:
             return True
-
-    def workers(self) -> list[str]:
-        """Return the workers that have a liveness lock, held or not."""
-        return [path.stem for path in self._folder.workers.glob("*.lock")]
-
-    def remove_dead(self) -> None:
-        """Remove the liveness locks that no process holds."""
-        for path in map(self._liveness, self.workers()):
-            with contextlib.suppress(Timeout), self._held(path, 0):
-                path.unlink(missing_ok=True)
 
     def _liveness(self, worker: str) -> Path:
         return self._folder.workers / f"{worker}.lock"

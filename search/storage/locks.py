@@ -7,20 +7,28 @@ Three kinds of lock:
 - a *liveness lock* for each worker: held for as long as its process lives. The system frees it whatever ends the
   process, so a worker whose lock is free is known to be dead without any clock.
 
-And a lock for each model that is being finished. `locks_of` chooses the implementation.
+And a lock for each model that is being finished. `locks_of` chooses the implementation. Where locks belong to a
+connection, they can be lost while their worker lives; whoever claims something under a lock learns that at its end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from .database import is_postgres
 from .file_locks import FileLocks
 from .folder import Folder
+from .patience import Patience
 
 
 class Locks(Protocol):
-    """The locks of one study. All raise `RankfrontError` where a lock cannot be had."""
+    """The locks of one study.
+
+    All raise `RankfrontError` where a lock cannot be had; `study`, `released` (when it begins), `test` and `finishing`
+    raise `LockLost` at their end where the lock was not held until then.
+    """
 
     def study(self) -> AbstractContextManager[None]:
         """Hold the study lock; may be nested."""
@@ -45,25 +53,29 @@ class Locks(Protocol):
         """Hold a worker's liveness lock."""
         ...
 
-    def is_alive(self, worker: str) -> bool:
-        """Return whether a process holds that worker's liveness lock."""
+    def alive(self, workers: Iterable[str]) -> set[str]:
+        """Return which of these workers live: a process holds the liveness lock."""
         ...
 
-    def workers(self) -> list[str]:
-        """Return the workers that have a liveness lock: those alive, and dead ones not removed yet."""
+    def remove_dead(self) -> int:
+        """Remove what is left of dead workers' liveness locks; return how many workers live.
+
+        To be called under the study lock.
+        """
         ...
 
-    def remove_dead(self) -> None:
-        """Remove the liveness locks of dead workers; to be called under the study lock."""
-        ...
 
-
-def locks_of(folder: Folder, storage: str | None) -> Locks:
-    """Return a study's locks: files in its folder, whatever its database is.
+def locks_of(folder: Folder, storage: str | None, study: str, patience: Patience | None = None) -> Locks:
+    """Return a study's locks: in PostgreSQL those of the database, else files in the study's folder.
 
     Args:
         folder: the study's.
-        storage: the database's URL where it is not the folder's own; an implementation with a database's advisory locks
-            would be chosen by it.
+        storage: the database's URL where it is not the folder's own.
+        study: the study's name.
+        patience: waits for a database that is away; None waits without a word.
     """
+    if storage is not None and is_postgres(storage):
+        from .postgres_locks import PostgresLocks
+
+        return PostgresLocks(storage, study, patience or Patience(storage))
     return FileLocks(folder)

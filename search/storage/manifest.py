@@ -43,7 +43,7 @@ def manifest_of(study: Study, device: torch.device, storage: str | None) -> dict
     Args:
         study: the study.
         device: where it is run.
-        storage: the database's URL where it is not the folder's own; shown without its password.
+        storage: the database's URL where it is not the folder's own; see `shown_url`.
     """
     return {
         "study": study.study_name,

@@ -20,7 +20,7 @@ DIED = "died"
 def occupied(study: Study) -> dict[int, FrozenTrial]:
     """Return slot → trial for all trials that hold one: finished, failed for a reason, or running."""
     trials = study.get_trials(deepcopy=False)
-    return {t.user_attrs[SLOT]: t for t in trials if SLOT in t.user_attrs and not _was_interrupted(t)}
+    return {t.user_attrs[SLOT]: t for t in trials if SLOT in t.user_attrs and not was_interrupted(t)}
 
 
 def next_slot(study: Study) -> int:
@@ -35,5 +35,6 @@ def seed_for(seed: int, slot: int, use: str) -> int:
     return int.from_bytes(digest[:4], "little")
 
 
-def _was_interrupted(trial: FrozenTrial) -> bool:
+def was_interrupted(trial: FrozenTrial) -> bool:
+    """Return whether a trial ended without a result, so that its slot is run again."""
     return trial.state == TrialState.FAIL and bool(trial.user_attrs.get(INTERRUPTED))

@@ -88,7 +88,7 @@ def load_existing(url: str, name: str | None) -> Study:
 def _created(storage: RDBStorage, name: str, scale: Scale, costs: Sequence[str]) -> Study:
     first = StudyDirection.MAXIMIZE if scale.higher_is_better else StudyDirection.MINIMIZE
     directions = [first, *(StudyDirection.MINIMIZE for _ in costs)]
-    study = optuna.create_study(study_name=name, storage=storage, directions=directions)
+    study = optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         study.set_metric_names([scale.name, *costs])  # Optuna's own plots then say what they show

@@ -14,7 +14,7 @@ from ...objectives.metrics.scale import Scale
 from ...objectives.metrics.values import Metrics
 from ...objectives.plan import Plan
 from .repeats import runs_of, selection_bias
-from .slots import INTERRUPTED
+from .slots import was_interrupted
 
 PLAN, SCORE, METRICS, REASON, SECONDS, SHARES = "plan", "score", "metrics", "reason", "seconds", "kept"
 PHASES = "seconds by phase"
@@ -92,7 +92,7 @@ def feasible(trial: FrozenTrial) -> bool:
 def read_trials(study: Study, numbers: Collection[int] | None = None) -> list[Record]:
     """Return all trials, or those of these numbers, in the order of their numbers, interrupted ones left out."""
     trials = study.get_trials(deepcopy=False)
-    wanted = [t for t in trials if (numbers is None or t.number in numbers) and not t.user_attrs.get(INTERRUPTED)]
+    wanted = [t for t in trials if (numbers is None or t.number in numbers) and not was_interrupted(t)]
     return [_record(trial) for trial in wanted]
 
 

@@ -93,7 +93,7 @@ def _finished(settings: FinishArguments, result: Result, finetune: FineTune, pro
         weights, _, _ = read_model_files_at(done.folder)
         model = load_model(task.model, chosen.plan, weights, int8=result.int8, rewrites=objective.found.rewrites)
         return Finished(done.folder, chosen.trial, chosen.score, done.score, done.test, chosen.metrics, model)
-    locks = locks_of(result.folder, settings.storage)
+    locks = locks_of(result.folder, settings.storage, result.study.study_name)
     # As a live worker, so that a run that starts meanwhile does not delete its temporary files.
     with locks.finishing(folder.name), Worker(result.folder, locks).alive():
         DryRun.of(objective, finetune).run(result.folder.path, progress)

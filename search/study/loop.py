@@ -26,8 +26,9 @@ from ..samplers.asker import Asker
 from ..space.candidates import Choices
 from ..space.space import Space
 from ..storage.dense import DenseModel
+from ..storage.errors import LockLost
 from ..storage.manifest import machine
-from ..storage.slots import INTERRUPTED, SLOT, next_slot, seed_for
+from ..storage.slots import SLOT, next_slot, seed_for
 from ..storage.trials import (
     DIGEST,
     INTERVAL,
@@ -46,6 +47,7 @@ from ..storage.trials import (
 )
 from .pruning import watcher
 from .settings import RunSettings
+from .storing import interrupt, store_result
 from .workers import WORKER, Worker
 
 FIRST_FAILURES = 3
@@ -77,14 +79,15 @@ class TrialLoop:
         began, timeout_s = time.monotonic(), self.settings.timeout_s
         total = self.settings.trials
         failures: list[str] = []
-        while (slot := next_slot(self.study)) < total:
-            if timeout_s is not None and time.monotonic() - began > timeout_s:
+        while True:
+            over = timeout_s is not None and time.monotonic() - began > timeout_s
+            if over and (slot := next_slot(self.study)) < total:
                 self.progress.say(f"time is over after {slot} of {total} trials; the same command goes on from here")
                 return
             try:
                 asked = self._ask()
-            except UpdateFinishedTrialError:
-                continue  # taken for dead while its candidates were scored: its slot was given to another worker
+            except (LockLost, UpdateFinishedTrialError):
+                continue  # another worker may have claimed the same slot, or has taken this one for dead
             if asked is None:
                 return
             trial, slot, choices = asked
@@ -96,7 +99,7 @@ class TrialLoop:
                 continue
             except BaseException as error:
                 # Whatever ends the process here is no result of this trial's: its slot is to be run again.
-                self._interrupt(trial)
+                interrupt(self.worker, self.study, trial)
                 raise error
             self.progress(TRIALS, slot + 1, total)
             failures = [] if ok else [*failures, reason]
@@ -109,19 +112,21 @@ class TrialLoop:
         The slot is claimed first. The sampler scores networks without the study lock (see `Worker.released`).
         """
         self.phases.restart()
-        with self.phases(PROPOSING), self.worker.exclusive():
-            self.worker.free_dead(self.study)
-            slot = next_slot(self.study)
-            if slot >= self.settings.trials:
-                return None
-            trial = self.study.ask()
-            try:
+        trial = None
+        try:
+            with self.phases(PROPOSING), self.worker.exclusive():
+                self.worker.free_dead(self.study)
+                slot = next_slot(self.study)
+                if slot >= self.settings.trials:
+                    return None
+                trial = self.study.ask()
                 trial.set_user_attr(WORKER, self.worker.name)
                 trial.set_user_attr(SLOT, slot)
                 return trial, slot, self.asker.suggest(trial, slot)
-            except BaseException:
-                self._interrupt(trial)
-                raise
+        except BaseException:
+            if trial is not None:
+                interrupt(self.worker, self.study, trial)
+            raise
 
     def _run(self, trial: Trial, slot: int, choices: Choices) -> tuple[bool, str]:
         """Run one trial and store its result; returns whether it ran without an error, else which."""
@@ -222,10 +227,7 @@ class TrialLoop:
         if state == TrialState.COMPLETE:
             _, *costs = self.settings.objectives
             values = [found[SCORE], *(found[METRICS][name] for name in costs)]
-        with self.worker.exclusive():
-            for name, value in found.items():
-                trial.set_user_attr(name, value)
-            self.study.tell(trial, values, state=state)
+        store_result(self.worker, self.study, trial, found, state, values)
 
     def _tidy(self) -> set[int]:
         """Delete the weights of finished trials that are not wanted; return the numbers on the front."""
@@ -235,11 +237,3 @@ class TrialLoop:
         wanted = {t.trial for t in retained}
         self.settings.folder.drop_weights(r.trial for r in records if r.state != "running" and r.trial not in wanted)
         return {t.trial for t in front_of(retained, self.dense.costs)}
-
-    def _interrupt(self, trial: Trial) -> None:
-        """Mark a trial as interrupted, unless it is finished."""
-        with self.worker.exclusive():
-            if not self.study.get_trials(deepcopy=False)[trial.number].state.is_finished():
-                trial.set_user_attr(INTERRUPTED, True)
-                self.study.tell(trial, state=TrialState.FAIL)
-                self.settings.folder.drop_weights([trial.number])

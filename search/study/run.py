@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from optuna.storages import RDBStorage
 from optuna.study import Study
 
 from ...objectives.described import counted
@@ -32,10 +34,11 @@ from ..space.layer_table import write_layers
 from ..space.space import Space
 from ..storage.database import database_of, open_storage, warnings_only
 from ..storage.dense import DenseModel, is_noted, note_left_dense
-from ..storage.errors import storage_errors
+from ..storage.errors import shown_url, storage_errors
 from ..storage.existing import TRIALS, read_stored
 from ..storage.locks import locks_of
 from ..storage.manifest import SENSITIVITY, manifest_of
+from ..storage.patience import DatabaseAway, Patience
 from ..storage.rewrites import found_before, keep_rewrites
 from ..storage.slots import next_slot, occupied
 from ..storage.source import keep_source, source_of
@@ -99,36 +102,35 @@ def run(settings: RunArguments) -> Result:  # noqa: D417
         folder.prepare()
         if (known := folder.study_name()) is not None:
             check_only_study([known], task.name, str(folder.path), ready.caller)
-        worker = Worker(folder, locks_of(folder, ready.storage))
-        with worker.alive(), storage_errors(url):
-            study = _opened(url, objective, ready, worker)
+        patience = Patience(url, progress.say)
+        worker = Worker(folder, locks_of(folder, ready.storage, task.name, patience))
+        with storage_errors(url), worker.alive():
+            study = worker.exclusively(lambda: _opened(open_storage(url, patience), url, objective, ready, worker))
             _warn(study, warnings, worker, progress)
-            with worker.exclusive():
-                alone, why = keep_architecture(folder.architecture, task.model, task.files)
+            alone, why = worker.exclusively(lambda: keep_architecture(folder.architecture, task.model, task.files))
             if not alone and is_pretrained(task.model):
                 progress.say(f"to load a result, its dense architecture will be needed, too: {why}")
             return _run_in(study, objective, ready, worker, progress)
 
 
-def _opened(url: str, objective: Objective, settings: RunSettings, worker: Worker) -> Study:
-    """Return the study, created or gone on with, and write its manifest."""
+def _opened(storage: RDBStorage, url: str, objective: Objective, settings: RunSettings, worker: Worker) -> Study:
+    """Return the study, created or gone on with, and write its manifest. To be called under the study lock."""
     task, folder = objective.task, settings.folder
-    with worker.exclusive():
-        study = create_or_resume(
-            open_storage(url),
-            task.name,
-            task.score.scale,
-            settings.objectives[1:],
-            {**settings.identity(task), **objective.identity},
-            settings.storage or str(folder.database),
-            settings.caller,
-            only_one=settings.storage is None,
-        )
-        study.set_user_attr(TRIALS, settings.trials)
-        keep_rewrites(study, objective.found)
-        keep_source(study, settings.source or source_of(study, folder))
-        worker.free_dead(study)
-        _write_manifest(study, objective, settings)
+    study = create_or_resume(
+        storage,
+        task.name,
+        task.score.scale,
+        settings.objectives[1:],
+        {**settings.identity(task), **objective.identity},
+        shown_url(url),
+        settings.caller,
+        only_one=settings.storage is None,
+    )
+    study.set_user_attr(TRIALS, settings.trials)
+    keep_rewrites(study, objective.found)
+    keep_source(study, settings.source or source_of(study, folder))
+    worker.free_dead(study)
+    _write_manifest(study, objective, settings)
     return study
 
 
@@ -139,12 +141,15 @@ def _write_manifest(study: Study, objective: Objective, settings: RunSettings) -
 def _warn(study: Study, warnings: list[str], worker: Worker, progress: Progress) -> None:
     for said in warnings:
         progress.say(f"warning: {said}")
-    with worker.exclusive():
-        keep_warnings(study, warnings)
+    worker.exclusively(lambda: keep_warnings(study, warnings))
 
 
 def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: Worker, progress: Progress) -> Result:
     task, folder = objective.task, settings.folder
+
+    def write() -> Result:
+        return worker.exclusively(lambda: write_outputs(Result(study, folder, task.model)))
+
     done = len(occupied(study))
     if next_slot(study) >= settings.trials:
         progress.say(f"{counted(done, 'trial')} done, {settings.trials} asked for: rebuilding the outputs")
@@ -155,18 +160,16 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: W
         try:
             loop.run()
         except KeyboardInterrupt:
-            progress.say(f"stopped after {len(occupied(study))} of {settings.trials} trials: writing the outputs")
-            with worker.exclusive():
-                write_outputs(Result(study, folder, task.model))
+            with contextlib.suppress(DatabaseAway):
+                progress.say(f"stopped after {len(occupied(study))} of {settings.trials} trials: writing the outputs")
+                write()
             raise
-    with worker.exclusive():
-        result = write_outputs(Result(study, folder, task.model))
-        trials = occupied(study).values()
-        ended = all(t.state.is_finished() for t in trials) and next_slot(study) >= settings.trials
+    result = write()
+    trials = occupied(study).values()
+    ended = all(t.state.is_finished() for t in trials) and next_slot(study) >= settings.trials
     if ended and task.test is not None:
         score_on_test(study, objective, folder, worker, progress)
-        with worker.exclusive():
-            result = write_outputs(Result(study, folder, task.model))
+        result = write()
     say_outputs(result, progress)
     if result.records and not result.scored:
         raise RankfrontError(f"no trial succeeded; the last: {result.records[-1].reason or 'over budget'}")
@@ -178,9 +181,12 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
     _note_dense_model(study, objective, worker, progress)
     objective.prepare(progress)
     _warn(study, objective.notes, worker, progress)
-    with worker.exclusive():
+
+    def note() -> None:
         study.set_user_attr(SENSITIVITY, objective.sensitivity)
         _write_manifest(study, objective, settings)
+
+    worker.exclusively(note)
     _say_what_there_is(objective, settings, progress)
     dense_costs, budget = objective.costs.dense, settings.budget
     candidates = Candidates.of(objective)

@@ -69,7 +69,7 @@ def speed(settings: SpeedArguments) -> list[MeasuredSpeed]:  # noqa: D417
     with showing(settings.progress) as progress:
         result = Result.open(settings.out, settings.storage, settings.task.model)
         found = _measured(settings, result, progress)
-        with locks_of(result.folder, settings.storage).study():
+        with locks_of(result.folder, settings.storage, result.study.study_name).study():
             keep_speeds(result.study, found)
         write_report(Result.open(settings.out, settings.storage))
     return found

@@ -3,22 +3,30 @@
 A worker holds a liveness lock for as long as its process lives. The system frees it whatever ends the process, even
 ``kill -9``, and not while the process is merely stopped or slow: so a running trial whose worker's lock is free is
 known to be dead, without any clock, and its slot is run again.
+
+Locks in a database are lost with the connection to it. A worker that lost its own meanwhile may have been taken for
+dead: the database refuses the result of a trial that has ended, so each slot has one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from ...objectives.io.files import sweep
+from ..storage.errors import LockLost
 from ..storage.folder import Folder
 from ..storage.locks import Locks
 from ..storage.slots import DIED, INTERRUPTED, SLOT
 from ..storage.trials import REASON
+
+T = TypeVar("T")
 
 WORKER = "worker"
 """The trial's user attribute with the name of the worker that runs it."""
@@ -44,16 +52,26 @@ class Worker:
         """
         with contextlib.ExitStack() as held:
             # Under the study lock: a liveness lock that exists but is not held yet would be taken for a dead worker's.
-            with self.exclusive():
-                self.locks.remove_dead()
-                if not self.locks.workers():
+            with contextlib.suppress(LockLost), self.exclusive():
+                if not self.locks.remove_dead():
                     sweep(self.folder.path)
                 held.enter_context(self.locks.living(self.name))
             yield
 
     def exclusive(self) -> contextlib.AbstractContextManager[None]:
-        """Hold the study lock: no other worker changes the study; `RankfrontError` where one does not let go."""
+        """Hold the study lock: no other worker changes the study.
+
+        Raises:
+            RankfrontError: another worker does not let go.
+            LockLost: at the end, where the lock was lost meanwhile: what was claimed under it does not hold.
+        """
         return self.locks.study()
+
+    def exclusively(self, change: Callable[[], T]) -> T:
+        """Return what ``change`` returns, called under the study lock; again where the lock was lost meanwhile."""
+        while True:
+            with contextlib.suppress(LockLost), self.exclusive():
+                return change()
 
     def released(self) -> contextlib.AbstractContextManager[None]:
         """Release the study lock during something that takes long; to be called in `exclusive`, which goes on then."""
@@ -66,21 +84,23 @@ class Worker:
     def free_dead(self, study: Study) -> int:
         """Free the slots of trials whose process died; returns how many. To be called in `exclusive`."""
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        dead = [trial for trial in running if not self._is_alive(trial.user_attrs.get(WORKER))]
-        for trial in dead:
-            self._mark_dead(study, trial)
-        return len(dead)
+        others = {t.user_attrs[WORKER] for t in running if WORKER in t.user_attrs} - {self.name}
+        alive = {self.name, *self.locks.alive(others)}
+        dead = [trial for trial in running if trial.user_attrs.get(WORKER) not in alive]
+        return sum(self._mark_dead(study, trial) for trial in dead)
 
-    def _mark_dead(self, study: Study, trial: FrozenTrial) -> None:
+    def _mark_dead(self, study: Study, trial: FrozenTrial) -> bool:
+        """Free the slot of a trial whose process died; returns False where it has ended meanwhile."""
         died = [t for t in study.get_trials(deepcopy=False) if t.user_attrs.get(DIED)]
         slot = trial.user_attrs.get(SLOT)
         attempts = 1 + sum(t.user_attrs.get(SLOT) == slot for t in died)
         again = slot is None or attempts < ATTEMPTS
         outcome = (INTERRUPTED, True) if again else (REASON, f"its process died, {attempts} times in a row")
-        for name, value in ((DIED, True), outcome):
-            study._storage.set_trial_user_attr(trial._trial_id, name, value)
-        study.tell(trial.number, state=TrialState.FAIL)
+        try:
+            for name, value in ((DIED, True), outcome):
+                study._storage.set_trial_user_attr(trial._trial_id, name, value)
+            study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        except UpdateFinishedTrialError:
+            return False
         self.folder.drop_weights([trial.number])
-
-    def _is_alive(self, name: str | None) -> bool:
-        return name == self.name or (name is not None and self.locks.is_alive(name))
+        return True

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from rankfront import FineTune, RankfrontError, Result, Task, run
+from rankfront.search.report.progress import Progress
 from tests.conftest import blobs, trained_perceptron
 
 context = multiprocessing.get_context("forkserver")
@@ -73,6 +74,40 @@ class KillAtCall:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         sys.setprofile(count)
+
+
+class Log(Progress):
+    """Appends every line that stays to a file; in its first trial it waits for others, and may send itself a signal.
+
+    Args:
+        path: the file.
+        others: the logs of workers that must be ready for trials, too.
+        signal_: the signal; 0: none.
+    """
+
+    def __init__(self, path: Path, others: Sequence[Path] = (), signal_: int = 0) -> None:
+        super().__init__(shown=False)
+        self._path, self._others, self._signal = path, others, signal_
+        self._waits = True
+
+    def say(self, line: str = "") -> None:
+        """Append a line."""
+        with self._path.open("a") as file:
+            file.write(f"{line}\n")
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Wait and send the signal, where a trial is under way."""
+        if self._waits and "] trial " in what:
+            self._waits = False
+            while not all(log.exists() and "layers to factorize" in log.read_text() for log in self._others):
+                os.sched_yield()
+            os.kill(os.getpid(), self._signal)
+
+
+def study_in(storage: str, out: Path, log: Path, trials: int, others: Sequence[Path] = (), signal_: int = 0) -> None:
+    """Run the small study in a database; see `Log`."""
+    progress = Log(log, others, signal_)
+    run(small_task(), out=out, storage=storage, trials=trials, device="cpu", sampler="knapsack", progress=progress)
 
 
 def start(target: Callable[..., object], *arguments: object) -> BaseProcess:

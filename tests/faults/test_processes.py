@@ -11,7 +11,7 @@ import pytest
 from filelock import FileLock, Timeout
 from optuna.trial import TrialState
 
-from rankfront import RankfrontError, Result
+from rankfront import Result
 from rankfront.search.storage.database import open_storage
 from rankfront.search.storage.folder import Folder
 from rankfront.search.storage.locks import locks_of
@@ -75,7 +75,7 @@ def test_a_stopped_worker_comes_back_after_its_trial_was_given_away(tmp_path: Pa
                 break  # stopped while it held the study lock, it would only make the others wait
         except Timeout:
             os.kill(slow.pid, signal.SIGCONT)
-    assert Worker(Folder(out), locks_of(Folder(out), None)).free_dead(_study(out)) == 0
+    assert Worker(Folder(out), locks_of(Folder(out), None, "blobs")).free_dead(_study(out)) == 0
     for lock in (out / "workers").glob("*.lock"):
         lock.unlink()
     assert code_of(study, out, 40) == 0
@@ -88,7 +88,7 @@ def test_a_stopped_worker_comes_back_after_its_trial_was_given_away(tmp_path: Pa
 @pytest.mark.parametrize("died", [1, ATTEMPTS - 1])
 def test_a_trial_whose_process_died_is_run_again_a_set_number_of_times(tmp_path: Path, died: int) -> None:
     found = optuna.create_study(storage=open_storage(f"sqlite:///{tmp_path / 'study.db'}"))
-    worker = Worker(Folder(tmp_path), locks_of(Folder(tmp_path), None))
+    worker = Worker(Folder(tmp_path), locks_of(Folder(tmp_path), None, "blobs"))
     (tmp_path / "workers").mkdir()
     for _ in range(died):
         trial = found.ask()
@@ -103,7 +103,7 @@ def test_a_trial_whose_process_died_is_run_again_a_set_number_of_times(tmp_path:
 
 
 def test_others_hold_the_study_lock_while_a_worker_scores_candidates(tmp_path: Path) -> None:
-    worker, other = Worker(Folder(tmp_path), locks_of(Folder(tmp_path), None)), FileLock(tmp_path / ".lock")
+    worker, other = Worker(Folder(tmp_path), locks_of(Folder(tmp_path), None, "blobs")), FileLock(tmp_path / ".lock")
     with worker.exclusive():
         with pytest.raises(Timeout):
             other.acquire(timeout=0)
@@ -153,7 +153,7 @@ def test_a_worker_that_dies_while_it_scores_on_test_leaves_the_rest_to_others(tm
 def test_a_worker_that_ends_waits_for_the_test_scores_of_others(tmp_path: Path) -> None:
     out, log = tmp_path / "out", tmp_path / "log"
     assert code_of(study_that_counts, out, log, 4) == 0
-    locks = locks_of(Folder(out), None)
+    locks = locks_of(Folder(out), None, "blobs")
     with locks.test():
         late = start(study_that_counts, out, log, 4)
         late.join(10)
@@ -162,27 +162,11 @@ def test_a_worker_that_ends_waits_for_the_test_scores_of_others(tmp_path: Path) 
     assert late.exitcode == 0
 
 
-def test_a_liveness_lock_is_free_when_its_process_has_died(tmp_path: Path) -> None:
-    locks = locks_of(Folder(tmp_path), None)
-    with locks.living("me"):
-        assert locks.workers() == ["me"] and locks_of(Folder(tmp_path), None).is_alive("me")
-    assert locks.workers() == [] and not locks.is_alive("me")
-
-
 def test_only_the_locks_of_dead_workers_are_removed(tmp_path: Path) -> None:
-    locks = locks_of(Folder(tmp_path), None)
+    locks = locks_of(Folder(tmp_path), None, "blobs")
     with locks.living("me"):
         (tmp_path / "workers" / "dead.lock").touch()
-        assert not locks.is_alive("dead") and sorted(locks.workers()) == ["dead", "me"]  # asking removes nothing
-        locks.remove_dead()
-        assert locks.workers() == ["me"] and locks.is_alive("me")
-
-
-def test_a_model_is_finished_by_one_process_at_a_time(tmp_path: Path) -> None:
-    locks = locks_of(Folder(tmp_path), None)
-    with locks.finishing("params=5%"):
-        said = "finished/params=5% is being finished by another process"
-        with pytest.raises(RankfrontError, match=said), locks_of(Folder(tmp_path), None).finishing("params=5%"):
-            pass
-        with locks.finishing("params=10%"):
-            pass
+        assert locks.alive(["dead", "me"]) == {"me"} and (tmp_path / "workers" / "dead.lock").exists()
+        assert locks.remove_dead() == 1
+        assert [path.name for path in (tmp_path / "workers").iterdir()] == ["me.lock"]
+        assert locks.alive(["me"]) == {"me"}

@@ -1,0 +1,95 @@
+"""A study's locks as PostgreSQL's advisory locks: an implementation of `locks.Locks`.
+
+A worker whose session is lost takes its liveness lock again with the next session. The other locks are not taken again:
+`LockLost` says at their end that other workers may have held them meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+from ...objectives.errors import RankfrontError
+from .patience import Patience
+from .postgres_session import LOCK_TIMEOUT_S, Session, number_of
+
+
+class PostgresLocks:
+    """The locks of one study in a PostgreSQL database.
+
+    Args:
+        url: the database's.
+        study: the study's name: another study of the same database has locks of its own.
+        patience: waits for a database that is away.
+    """
+
+    def __init__(self, url: str, study: str, patience: Patience) -> None:
+        self._name = study
+        self._session = Session(url, patience)
+        self._study: contextlib.ExitStack | None = None
+
+    @contextlib.contextmanager
+    def study(self) -> Iterator[None]:
+        """Hold the study lock; may be nested."""
+        if self._study is not None:
+            yield
+            return
+        try:
+            with contextlib.ExitStack() as self._study:
+                self._acquire(self._study)
+                yield
+        finally:
+            self._study = None
+
+    @contextlib.contextmanager
+    def released(self) -> Iterator[None]:
+        """Release the study lock inside; after an exception it stays released."""
+        assert self._study is not None
+        self._study.close()
+        yield
+        self._acquire(self._study)
+
+    @contextlib.contextmanager
+    def test(self) -> Iterator[None]:
+        """Hold the test lock."""
+        while True:
+            with self._session.hold(self._key("test")) as held:
+                if held:
+                    yield
+                    return
+
+    @contextlib.contextmanager
+    def finishing(self, name: str) -> Iterator[None]:
+        """Hold the lock of the finished model of that name."""
+        with self._session.hold(self._key("finishing", name), wait=False) as held:
+            if not held:
+                raise RankfrontError(
+                    f"finished/{name} of study {self._name!r} is being finished by another process; wait for it, or "
+                    "stop it"
+                )
+            yield
+
+    @contextlib.contextmanager
+    def living(self, worker: str) -> Iterator[None]:
+        """Hold a worker's liveness lock."""
+        with self._session.keep(self._key("worker", worker), self._key("workers")):
+            yield
+
+    def alive(self, workers: Iterable[str]) -> set[str]:
+        """Return which of these workers live."""
+        named = {self._key("worker", worker): worker for worker in workers}
+        return {named[key] for key in self._session.held(named)} if named else set()
+
+    def remove_dead(self) -> int:
+        """Return how many workers live; the server has freed the locks of the others."""
+        return len(self._session.held([self._key("workers")]))
+
+    def _acquire(self, stack: contextlib.ExitStack) -> None:
+        if not stack.enter_context(self._session.hold(self._key("study"))):
+            raise RankfrontError(
+                f"study {self._name!r} is held by another worker for {LOCK_TIMEOUT_S} s: is it stopped?"
+            )
+
+    def _key(self, *lock: str) -> int:
+        """Return the number of one of the study's locks."""
+        return number_of("study", self._name, *lock)
