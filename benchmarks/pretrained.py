@@ -34,8 +34,8 @@ from rankfront.studies import efficientnet_imagenette, minilm, smollm2
 SAMPLERS = ("directions", "knapsack", "bottleneck", "energy")
 COLORS = ("#0b6e99", "#2e7d32", "#e08e0b", "#7b4fa3")
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
-RACE = "race.json"
-"""In a race's folder: where, when and with what it was begun."""
+RACE, NOTE = "race.json", "note"
+"""In a race's folder: where, when and with what it was begun; in that file, by hand, what else is to be known of it."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,8 @@ def section(name: str, races: Sequence[Race]) -> str:
             )
             + " |"
         )
-    return "\n".join(lines)
+    notes = [f"`{one.sampler}`: {one.known[NOTE]}." for one in races if one.known.get(NOTE)]
+    return "\n".join([*lines, *(["", *notes] if notes else [])])
 
 
 def picture(name: str, races: Sequence[Race], path: Path) -> bool:
@@ -195,14 +196,25 @@ def picture(name: str, races: Sequence[Race], path: Path) -> bool:
                 front.append(i)
         x, y = [[100 * one.shares[i] for i in front], [factor * one.scores[i] for i in front]]
         figure.add_scatter(x=x, y=y, name=one.sampler, mode="lines+markers", line={"color": color, "shape": "hv"})
-    figure.add_hline(factor * races[0].result.dense.score, line={"color": "black", "width": 1}, annotation_text="dense")
+    dense, log = factor * races[0].result.dense.score, GROUNDS[name].log
+    figure.add_hline(dense, line={"color": "black", "width": 1})
+    # On a logarithmic axis Plotly takes an annotation's place as an exponent, but a line's as it is.
+    at = math.log10(dense) if log else dense
+    figure.add_annotation(x=1, xref="paper", y=at, text="dense", showarrow=False, xanchor="right", yanchor="bottom")
     figure.update_layout(template="plotly_white", width=760, height=380, margin={"t": 30, "r": 20}, title=name)
     figure.update_xaxes(title="parameters kept, % of the dense model")
-    figure.update_yaxes(title=f"validation {scale.name}{unit}", type="log" if GROUNDS[name].log else "linear")
+    figure.update_yaxes(title=f"validation {scale.name}{unit}", type="log" if log else "linear")
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "page.html"
         figure.write_html(page, include_plotlyjs=True, config={"displayModeBar": False})
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--virtual-time-budget=5000"]
+        flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--virtual-time-budget=5000",
+            "--hide-scrollbars",
+        ]
         flags += [f"--user-data-dir={folder}/profile", "--window-size=780,400", f"--screenshot={path}"]
         try:
             subprocess.run(["chromium", *flags, page.as_uri()], capture_output=True, timeout=120, check=True)
@@ -216,7 +228,7 @@ def table(runs: Path) -> None:
     """Write the page of all races that there are."""
     DOCS.mkdir(parents=True, exist_ok=True)
     text = ["# Pretrained networks", "", "Written by `benchmarks/pretrained.py table`; do not edit.", ""]
-    text += ["\n".join((__doc__ or "").strip().splitlines()[-4:]), ""]
+    text += ["A race's seconds" + (__doc__ or "").partition("A race's seconds")[2].rstrip(), ""]
     for name in GROUNDS:
         races = [r for s in SAMPLERS if (r := Race.read(runs / name / s)) is not None]
         if not races:
