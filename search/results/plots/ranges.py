@@ -63,7 +63,7 @@ def ticks(low: float, high: float) -> dict[str, list[float] | list[str]]:
     """Return the ticks of a logarithmic axis in percent, as many as can be read.
 
     >>> ticks(0.8, 110)["ticktext"], ticks(5.5, 10)["ticktext"][:3]
-    (['1 %', '2 %', '5 %', '10 %', '20 %', '50 %', '100 %'], ['5.5 %', '6 %', '6.5 %'])
+    (['1 %', '2 %', '5 %', '10 %', '20 %', '50 %', '100 %'], ['6 %', '8 %', '10 %'])
     """
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     every = [[m * 10.0**e for e in decades for m in steps if low <= m * 10.0**e <= high] for steps in DENSITIES]

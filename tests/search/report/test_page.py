@@ -216,7 +216,7 @@ def test_every_view_is_a_click_away(result: Result, tmp_path: Path) -> None:
         """,
     )
     (pressed, close, *_), (also, whole, _, drawn) = ranges
-    assert pressed == also == "true" and whole < close
+    assert pressed == also == "true" and whole <= close  # the same where the front lies close together
     assert whole <= min(100 * t.score for t in result.scored) and drawn >= len(result.scored)
 
 
