@@ -275,7 +275,8 @@ def section(name: str, found: Mapping[str, Any]) -> list[str]:
         for key, what in (("both", "without a refit"), ("layer", "by layers"), ("block", "by blocks"))
         if (each := rows.get(key)) and each.get(str(shares[0]), {}).get("seconds")
     ]
-    return [*lines, "", f"Seconds to find and decompose: {spent}; to make a network: {', '.join(refits)}.", ""]
+    note = known.get("note", "")  # by hand, in the file
+    return [*lines, "", f"Seconds to find and decompose: {spent}; to make a network: {', '.join(refits)}. {note}", ""]
 
 
 def table(runs: Path) -> None:
