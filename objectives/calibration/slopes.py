@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batch import Batch
-from ..data.randomness import fixed_seed
 from ..model.layer import Layer
-from ..model.mode import constant
+from .weight_gradients import gradients_in
 
 
 def weight_gradients(
@@ -32,19 +31,11 @@ def weight_gradients(
         loss: ``loss(model, batch)``, averaged over the batch.
         seed: of what the model draws.
     """
-    weights = {name: layer.module.weight for name, layer in layers.items()}
-    sums = {name: torch.zeros_like(weight, dtype=torch.float32) for name, weight in weights.items()}
+    weights = [layer.module.weight for layer in layers.values()]
+    sums = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights]
     samples = sum(batch.samples for batch in batches)
-    with fixed_seed(seed), constant(model), torch.enable_grad():
-        for weight in weights.values():
-            weight.requires_grad_(True)
-        try:
-            for batch in batches:
-                gradients = torch.autograd.grad(loss(model, batch), list(weights.values()), allow_unused=True)
-                for total, gradient in zip(sums.values(), gradients, strict=True):
-                    if gradient is not None:
-                        total += gradient.float() * (batch.samples / samples)
-        finally:
-            for weight in weights.values():
-                weight.requires_grad_(False)
-    return {name: layers[name].grouped(total.double()) for name, total in sums.items()}
+    for batch, gradients in gradients_in(model, weights, batches, loss, seed):
+        for total, gradient in zip(sums, gradients, strict=True):
+            if gradient is not None:
+                total += gradient.float() * (batch.samples / samples)
+    return {name: layers[name].grouped(total.double()) for name, total in zip(layers, sums, strict=True)}

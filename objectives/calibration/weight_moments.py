@@ -18,15 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batch import Batch
-from ..data.randomness import fixed_seed
 from ..data.structure import apply
-from ..model.mode import constant
 from ..model.stored_layer import StoredLayer
 from ..progress import CountCallback
 from .gradients import LARGEST
 from .moments import Moments
 from .output_metric import DAMPING, OutputMetric
 from .samples import in_training_batches
+from .weight_gradients import gradients_in
 
 PARTS = 64
 """At least so many gradients, where there are as many samples: moments of fewer tell of these samples alone."""
@@ -58,28 +57,23 @@ def weight_moments(
         RuntimeError: torch cannot run the model backward.
     """
     small = {name: layer for name, layer in layers.items() if max(layer.matrices.size[1:]) <= LARGEST}
-    weights = [layer.module.weight for layer in small.values()]
     rows: dict[str, Tensor | float] = dict.fromkeys(small, 0.0)
     columns: dict[str, Tensor | float] = dict.fromkeys(small, 0.0)
     samples = sum(batch.samples for batch in batches)
     parts = in_training_batches(batches, max(1, samples // PARTS))
-    with fixed_seed(seed), constant(model), torch.enable_grad():
-        for weight in weights:
-            weight.requires_grad_(True)
-        try:
-            for done, batch in enumerate(parts, 1):
-                total = scalar(apply(model, batch.inputs), batch.targets)
-                gradients = torch.autograd.grad(total, weights, allow_unused=True)
-                for (name, layer), gradient in zip(small.items(), gradients, strict=True):
-                    if gradient is not None:
-                        matrices = layer.matrices.of(gradient.float())
-                        rows[name] = rows[name] + (matrices @ matrices.mT).double()
-                        columns[name] = columns[name] + (matrices.mT @ matrices).double()
-                if progress is not None:
-                    progress(done, len(parts))
-        finally:
-            for weight in weights:
-                weight.requires_grad_(False)
+
+    def projected(model: nn.Module, batch: Batch) -> Tensor:
+        return scalar(apply(model, batch.inputs), batch.targets)
+
+    found = gradients_in(model, [layer.module.weight for layer in small.values()], parts, projected, seed)
+    for done, (_, gradients) in enumerate(found, 1):
+        for (name, layer), gradient in zip(small.items(), gradients, strict=True):
+            if gradient is not None:
+                matrices = layer.matrices.of(gradient.float())
+                rows[name] = rows[name] + (matrices @ matrices.mT).double()
+                columns[name] = columns[name] + (matrices.mT @ matrices).double()
+        if progress is not None:
+            progress(done, len(parts))
     return {
         name: _moments(of_rows / samples, of_columns / samples, samples)
         for name, of_rows, of_columns in ((name, rows[name], columns[name]) for name in small)

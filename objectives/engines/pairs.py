@@ -31,11 +31,6 @@ class Pairs:
     """The quartiles of these ratios."""
     count: int
 
-    @property
-    def is_sure(self) -> bool:
-        """Whether the quartiles say the same: faster, or slower."""
-        return (self.low > 1) == (self.high > 1)
-
 
 def measure_pairs(
     dense: Callable[[], object],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...objectives.described import shown
 from ...objectives.device_name import check_device_name
 from ...objectives.engines.registry import ENGINES, QUICK, engine_named
 from ...objectives.errors import RankfrontError
-from ...objectives.given import number, text, texts, whole
+from ...objectives.given import folder_path, number, text, texts, whole
 from ..report.progress import Progress
 from ..space.budget import Budget
 from .options import option, read_as
@@ -51,6 +52,22 @@ class Computing:
         from ...objectives.device import choose_device
 
         return choose_device(self.device)
+
+
+@dataclass(frozen=True)
+class OfStudy(Computing):
+    """What is called with a task and the folder of its study, checked."""
+
+    task: Task
+    out: str | Path
+
+    def __post_init__(self) -> None:
+        """Check every argument by itself."""
+        from ...objectives.task import check_task
+
+        check_task(self.task)
+        object.__setattr__(self, "out", folder_path("out", self.out))
+        super().__post_init__()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,13 +13,11 @@ from ...objectives.export.architecture import copy_architecture
 from ...objectives.export.int8 import dequantized
 from ...objectives.export.model_files import load_model, save_weights
 from ...objectives.export.plan_files import REWRITES, model_paths, read_model_files_at, save_plan
-from ...objectives.given import folder_path
 from ...objectives.io.checkpoint import Checkpoint
 from ...objectives.io.files import digest
 from ...objectives.io.fingerprint import fingerprint
 from ...objectives.metrics.values import Metrics
 from ...objectives.objective import Objective
-from ...objectives.task import Task, check_task
 from ...objectives.training.settings import FineTune
 from ..report.format import trial_line
 from ..report.page import write_report
@@ -29,7 +27,7 @@ from ..results.result import Result
 from ..space.budget import Budget
 from ..storage.locks import locks_of
 from ..storage.rewrites import found_in
-from .computing import FinishSettings
+from .computing import FinishSettings, OfStudy
 from .options import called_with
 from .workers import Worker
 
@@ -48,17 +46,8 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class FinishArguments(FinishSettings):
+class FinishArguments(OfStudy, FinishSettings):
     """The arguments of `finish`."""
-
-    task: Task
-    out: str | Path
-
-    def __post_init__(self) -> None:
-        """Check every argument by itself."""
-        check_task(self.task)
-        object.__setattr__(self, "out", folder_path("out", self.out))
-        super().__post_init__()
 
 
 @called_with(FinishArguments)

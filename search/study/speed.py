@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -14,10 +13,9 @@ from ...objectives.engines.engine import Engine, Runner
 from ...objectives.engines.pairs import measure_pairs
 from ...objectives.engines.registry import ENGINES, QUICK, engine_named
 from ...objectives.errors import RankfrontError
-from ...objectives.given import folder_path, texts
+from ...objectives.given import texts
 from ...objectives.model.copying import copied
 from ...objectives.model.mode import in_eval
-from ...objectives.task import Task, check_task
 from ..report.page import write_report
 from ..report.progress import Progress, showing
 from ..results.result import Result
@@ -26,7 +24,7 @@ from ..space.budget import Budget
 from ..storage.locks import locks_of
 from ..storage.manifest import cpu
 from ..storage.trials import Scored
-from .computing import SpeedSettings
+from .computing import OfStudy, SpeedSettings
 from .options import called_with
 
 TOLERANCE = 1e-2
@@ -34,17 +32,8 @@ TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
-class SpeedArguments(SpeedSettings):
+class SpeedArguments(OfStudy, SpeedSettings):
     """The arguments of `speed`."""
-
-    task: Task
-    out: str | Path
-
-    def __post_init__(self) -> None:
-        """Check every argument by itself."""
-        check_task(self.task)
-        object.__setattr__(self, "out", folder_path("out", self.out))
-        super().__post_init__()
 
 
 @called_with(SpeedArguments)

@@ -15,17 +15,16 @@ from ...objectives.described import counted
 from ...objectives.errors import RankfrontError
 from ...objectives.export.int8 import dequantized
 from ...objectives.export.plan_files import model_folders, read_model_files_at
-from ...objectives.given import folder_path
 from ...objectives.metrics.metric import Subject
 from ...objectives.metrics.registry import METRICS
 from ...objectives.objective import Objective
-from ...objectives.task import Task, check_task
+from ...objectives.task import Task
 from ..report.progress import Progress, showing
 from ..results.result import Result
 from ..storage.manifest import machine
 from ..storage.rewrites import found_in
 from ..storage.trials import MACHINE, TEST_MACHINES, Scored
-from .computing import Computing
+from .computing import OfStudy
 from .options import called_with
 
 
@@ -44,22 +43,8 @@ class Check:
         return f"trial {self.trial}: {self.what}: {outcome}"
 
 
-@dataclass(frozen=True)
-class VerifyArguments(Computing):
-    """The arguments of `verify`."""
-
-    task: Task
-    out: str | Path
-
-    def __post_init__(self) -> None:
-        """Check every argument by itself."""
-        check_task(self.task)
-        object.__setattr__(self, "out", folder_path("out", self.out))
-        super().__post_init__()
-
-
-@called_with(VerifyArguments)
-def verify(settings: VerifyArguments) -> list[Check]:  # noqa: D417
+@called_with(OfStudy)
+def verify(settings: OfStudy) -> list[Check]:  # noqa: D417
     """Load, recount and score every model of a study's front again.
 
     Every metric is measured on the network that was loaded (`Metric.measure_shipped`). Scores must be equal on the

@@ -3,12 +3,13 @@
 1. Every proposal aims at a budget fraction: the budget itself or, where costs are objectives, a gap of the front
    (`gaps`).
 2. The first proposals are plans of the allocation rules: of those for that fraction, the one with the best score before
-   fine-tuning.
+   fine-tuning or, where such scores would cost too much, with the least error.
 3. After that, a Bayesian model of the layers' sensitivities is sampled (`sensitivity`), at the temperatures 0.5, 0.25
    and 0 in turn. Candidates for a proposal are the knapsack's plan on the sampled errors (Thompson sampling), the
    rules' plans, and mutations of plans on the front (`mutations`). Those with the best acquisition value are scored
-   before fine-tuning, which improves their predictions (`low_fidelity`), and the best one is proposed. At the budget
-   the acquisition value is the predicted value, in a gap the expected hypervolume improvement (`acquisition`).
+   before fine-tuning, where that is cheap, which improves their predictions (`low_fidelity`). The best is proposed. At
+   the budget the acquisition value is the predicted value, in a gap the expected hypervolume improvement
+   (`acquisition`).
 4. The last trials run the leaders again (`leaders`).
 
 It searches in few, meaningful directions from a strong start: hence its name.
@@ -144,15 +145,18 @@ class Search:
             return -prediction.mean if at_budget else self._improvement(observed, choices, prediction)
 
         scored = self._scored_per_trial
-        if starting and scored < 2:  # nothing is learnt yet
-            return pool[self.candidates.penalised_errors[np.arange(pool.shape[1]), pool].sum(1).argmin()]
-        prediction = predict(self.space, sample, training, pool)
-        value = acquisition(prediction, pool)
-        if scored < 2:
-            return pool[np.lexsort((-prediction.mean, value))[-1]]
-        if not starting or scored < SCORED_BEFORE:
+        if starting:  # nothing is learnt yet: of the rules' plans those of least error
+            errors = self.candidates.penalised_errors[np.arange(pool.shape[1]), pool].sum(1)
+            pool = pool[errors.argsort(kind="stable")][: len(pool) if scored == SCORED_BEFORE else max(1, scored)]
+        else:
+            prediction = predict(self.space, sample, training, pool)
+            value = acquisition(prediction, pool)
+            if scored < 2:
+                return pool[np.lexsort((-prediction.mean, value))[-1]]
             always = (source == 1) | (value == value[source == 0].max(initial=-np.inf))  # Thompson's, the best rule's
             pool = first_distinct(self.space, pool[np.lexsort((prediction.mean, -value, ~always))], scored)
+        if len(pool) == 1:
+            return pool[0]
         prediction = self._scored_before(sample, training, pool)
         return pool[np.lexsort((-prediction.mean, acquisition(prediction, pool)))[-1]]
 
@@ -183,9 +187,7 @@ class Search:
         raise AssertionError("run has checked that some plan keeps the budget")
 
     def _scored_before(self, sample: PosteriorSample, training: TrainingSet, pool: NDArray[np.int64]) -> Prediction:
-        """Return the prediction for plans ``(N, L)``, their networks scored before fine-tuning; a single one is not."""
-        if len(pool) == 1:
-            return predict(self.space, sample, training, pool)
+        """Return the prediction for plans ``(N, L)``, their networks scored before fine-tuning."""
         scores = [self.problem.score_before_finetuning(self.space.plan(choices)) for choices in pool]
         before, _ = self.scale.fitted(self.problem.values(scores))
         predicted = sample.predict(pool)
