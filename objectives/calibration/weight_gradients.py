@@ -14,7 +14,7 @@ from ..model.mode import constant
 
 def gradients_in(
     model: nn.Module,
-    weights: Sequence[nn.Parameter],
+    weights: Sequence[Tensor],
     batches: Iterable[Batch],
     scalar: Callable[[nn.Module, Batch], Tensor],
     seed: int,

@@ -13,107 +13,22 @@ import pytest
 from optuna.trial import TrialState
 
 from rankfront import Plan, RankfrontError
-from rankfront.objectives.metrics.scale import Scale
 from rankfront.objectives.plan import DENSE
-from rankfront.search.allocation.registry import RULES, rule_named
+from rankfront.search.allocation.registry import RULES
 from rankfront.search.samplers.asker import Asker
-from rankfront.search.samplers.directions.sampler import RULE_TRIALS, SCORED_BEFORE, STARTS
-from rankfront.search.samplers.problem import Problem
 from rankfront.search.samplers.registry import SAMPLERS, check_sampler, make_sampler, sampler_name
-from rankfront.search.space.limits import budget_fractions
-from rankfront.search.space.space import Space
-from rankfront.search.storage.slots import SLOT, next_slot
-from rankfront.search.storage.trials import SCORE, SCORE_BEFORE_FINETUNING
-from tests.search.toys import LANDSCAPES, Choices, Landscape, hypervolume, toy_candidates, toy_space
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-SPACES = {
-    "tight": lambda: toy_space(0.35),
-    "loose": lambda: toy_space(0.8),
-    "two limits": lambda: _two_limits(),
-    "no budget": lambda: Space(toy_candidates(), {}),
-}
-DIRECTIONS = {"one": ["maximize"], "two": ["maximize", "minimize"]}
-UNEQUAL = LANDSCAPES["layers weigh unequally"]
-QUICK = [name for name in SAMPLERS if name != "gp"]
-"""`gp` takes seconds a study: it is tried once in each test."""
-
-
-def _two_limits() -> Space:
-    candidates = toy_candidates()
-    return Space(candidates, {"params": 0.5 * candidates.dense["params"], "flops": 0.4 * candidates.dense["flops"]})
-
-
-def crossed(*lists: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every sampler but `gp` × the given lists, and `gp` × the first of each."""
-    product = [()]
-    for names in (QUICK, *lists):
-        product = [(*row, name) for row in product for name in names]
-    return [*product, ("gp", *(names[0] for names in lists))]
-
-
-SCORE_SCALE = Scale("score")
-LOSS_SCALE = Scale("loss", higher_is_better=False)
-
-
-def problem(
-    space: Space,
-    trials: int,
-    seed: int = 0,
-    landscape: Landscape = UNEQUAL,
-    objectives: int = 2,
-    scale: Scale = SCORE_SCALE,
-) -> Problem:
-    """What a sampler is told."""
-
-    def before(plan: Plan) -> float:
-        return _sign(scale) * landscape.before(space.candidates, space.candidates.choices(plan))
-
-    return Problem(space, seed, trials, before, before, scale, 0, ("params",)[: objectives - 1])
-
-
-def _sign(scale: Scale) -> int:
-    return 1 if scale.higher_is_better else -1
-
-
-def drive(
-    study: optuna.Study,
-    space: Space,
-    sampler: object,
-    total: int,
-    seed: int = 0,
-    trials: int = 0,
-    landscape: Landscape = UNEQUAL,
-    scale: Scale = SCORE_SCALE,
-    told: Problem | None = None,
-) -> list[tuple[int, ...]]:
-    """Run a stub study; returns the choices of its trials."""
-    told = told or problem(space, trials or total, seed, landscape, len(study.directions), scale)
-    asker = Asker(study, told, sampler)
-    proposals = []
-    while (slot := next_slot(study)) < total:
-        trial = study.ask()
-        trial.set_user_attr(SLOT, slot)
-        choices = asker.suggest(trial, slot)
-        for metric, violation in space.violations(choices).items():
-            trial.set_constraint(metric, violation)
-        score = _sign(scale) * landscape.score(space.candidates, choices)
-        trial.set_user_attr(SCORE, score)
-        trial.set_user_attr(SCORE_BEFORE_FINETUNING, _sign(scale) * landscape.before(space.candidates, choices))
-        study.tell(trial, [score, space.candidates.costs.of(space.plan(choices)).params][: len(study.directions)])
-        proposals.append(tuple(choices.tolist()))
-    return proposals
-
-
-def ask(asker: Asker, slot: int) -> tuple[int, ...]:
-    """Have one trial proposed, and leave it running."""
-    trial = asker.study.ask()
-    trial.set_user_attr(SLOT, slot)
-    return tuple(asker.suggest(trial, slot).tolist())
-
-
-def new_study(directions: Sequence[str]) -> optuna.Study:
-    return optuna.create_study(directions=list(directions))
+from tests.search.samplers.driving import (
+    DIRECTIONS,
+    LOSS_SCALE,
+    QUICK,
+    SPACES,
+    ask,
+    crossed,
+    drive,
+    new_study,
+    problem,
+)
+from tests.search.toys import toy_candidates, toy_space
 
 
 @pytest.mark.parametrize(("sampler", "space", "objectives"), crossed(list(SPACES), list(DIRECTIONS)))
@@ -189,72 +104,6 @@ def test_a_score_to_be_minimised_is_proposed_for_alike(sampler: str) -> None:
     space = toy_space(0.5)
     maximised = drive(new_study(["maximize", "minimize"]), space, sampler, 14)
     assert drive(new_study(["minimize", "minimize"]), space, sampler, 14, scale=LOSS_SCALE) == maximised
-
-
-@pytest.mark.parametrize("landscape", LANDSCAPES)
-def test_the_default_sampler_beats_random(landscape: str) -> None:
-    """By the hypervolume after 30 trials, in every one of several studies, and clearly on average."""
-    toy = LANDSCAPES[landscape]
-    space = toy_space(0.6)
-
-    def reached(sampler: str, seed: int) -> float:
-        proposals = np.array(drive(new_study(DIRECTIONS["two"]), space, sampler, 30, seed, landscape=toy))
-        exact = replace(toy, noise=0.0)
-        scores = np.array([exact.score(space.candidates, choices) for choices in proposals])
-        smallest = exact.score(space.candidates, np.zeros(len(space.candidates.names), np.int64))
-        return hypervolume(budget_fractions(space, proposals), scores, smallest)
-
-    ours, random = (np.array([reached(sampler, seed) for seed in range(5)]) for sampler in ("directions", "random"))
-    assert (ours > random).all()
-    assert ours.mean() > 1.3 * random.mean()
-
-
-def test_directions_start_with_the_rule_that_scores_best_before_finetuning() -> None:
-    space = toy_space(0.5)
-    found = {name: rule_named(name)(space.candidates, space.limits) for name in STARTS}
-    rules = {name: tuple(choices.tolist()) for name, choices in found.items() if choices is not None}
-    assert len(set(rules.values())) > 1
-    for best in rules.values():
-        told = problem(space, 10, objectives=1)
-        told = replace(told, score_before_finetuning=lambda p, best=best: -float(_tuple(space, p) != best))
-        assert ask(Asker(new_study(DIRECTIONS["one"]), told, "directions"), 0) == best
-
-
-def _tuple(space: Space, plan: Plan) -> tuple[int, ...]:
-    return tuple(space.candidates.choices(plan).tolist())
-
-
-def test_directions_take_networks_without_a_score_before_finetuning() -> None:
-    space, study = toy_space(0.5), new_study(DIRECTIONS["two"])
-    asker = Asker(study, replace(problem(space, 10), score_before_finetuning=lambda plan: None), "directions")
-    assert len({ask(asker, slot) for slot in range(3)}) == 3
-
-
-def test_directions_take_a_budget_that_a_single_plan_keeps() -> None:
-    candidates = toy_candidates()
-    space = Space(candidates, {"params": candidates.smallest["params"]})
-    assert len(set(drive(new_study(DIRECTIONS["two"]), space, "directions", 6))) == 1
-
-
-def test_directions_end_with_the_leaders_again() -> None:
-    space, study = toy_space(0.5), new_study(DIRECTIONS["two"])
-    *others, one, two = drive(study, space, "directions", 30)
-    assert len(set(others)) == 28 and one != two
-    best = sorted(study.trials[:28], key=lambda t: -t.user_attrs[SCORE])[:2]
-    assert [one, two] == [tuple(space.choices(t.params).tolist()) for t in best]
-
-
-def test_directions_find_what_the_knapsack_does_not_know() -> None:
-    """Where the first layer counts 20 times, the search finds out, by the score alone."""
-    space = toy_space(0.35, depth=4)
-
-    def loss(_: object, choices: Choices) -> float:
-        errors = space.candidates.errors[range(len(choices)), choices]
-        return float(20 * errors[0] + errors[1:].sum())
-
-    proposals = drive(new_study(DIRECTIONS["one"]), space, "directions", 40, landscape=Landscape(loss))
-    losses = [loss(None, np.array(choices)) for choices in proposals]
-    assert min(losses) < 0.7 * losses[0]
 
 
 @pytest.mark.parametrize("value", [None, float("inf"), float("nan")])
@@ -369,43 +218,3 @@ def test_names_are_known_without_torch_optuna_and_scipy() -> None:
     root = __file__.rpartition("/tests/")[0]
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
     assert found.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize(("cost", "most"), [(0.0, 4), (0.02, 4), (0.04, 2), (0.06, 0), (3.0, 0)])
-def test_directions_score_before_finetuning_what_a_tenth_of_a_trial_pays_for(cost: float, most: int) -> None:
-    space, study, trials = toy_space(0.5), new_study(DIRECTIONS["two"]), 12
-    told, asked = problem(space, trials), []
-
-    def before(plan: Plan) -> float | None:
-        asked.append(plan)
-        return told.score_before_finetuning(plan)
-
-    told = replace(told, cost_before_finetuning=cost)
-    proposals = drive(study, space, "directions", trials, told=replace(told, score_before_finetuning=before))
-    assert len(set(proposals)) == trials
-    starts = RULE_TRIALS * len(STARTS) if most == SCORED_BEFORE else RULE_TRIALS * most
-    assert len(asked) <= starts + (trials - RULE_TRIALS) * most + 1  # the smallest network once: gains count from it
-    assert not most or len(asked) > most
-
-
-@pytest.mark.parametrize(("wants_front", "least", "most"), [(False, 8, 16), (True, 1, 7)])
-def test_directions_go_where_they_are_wanted(wants_front: bool, least: int, most: int) -> None:
-    """Half of the trials lie at the budget, or the front below it has most of them."""
-    space, study, trials = toy_space(0.5, depth=4), new_study(DIRECTIONS["two"]), 20
-    told = replace(problem(space, trials), wants_front=wants_front)
-    proposals = np.array(drive(study, space, "directions", trials, told=told))
-    assert least <= (budget_fractions(space, proposals) > 0.9).sum() <= most
-
-
-def test_directions_start_with_the_rule_of_least_error_where_no_score_is_paid_for() -> None:
-    """Not with one that is merely uncertain: its plans hold what the errors say they hold."""
-    space, study = toy_space(0.5, depth=4), new_study(DIRECTIONS["two"])
-    told = replace(problem(space, 40), cost_before_finetuning=1.0, wants_front=True)
-    proposals = drive(study, space, "directions", RULE_TRIALS, trials=40, told=told)
-    candidates = space.candidates
-    for choices in map(np.array, proposals):
-        cost = candidates.exact_costs(choices, ["params"])
-        found = [rule_named(rule)(candidates, cost) for rule in STARTS]
-        penalised = candidates.penalised_errors
-        least = min(penalised[range(len(c)), c].sum() for c in found if c is not None)
-        assert penalised[range(len(choices)), choices].sum() <= least + 1e-9
