@@ -43,75 +43,75 @@ LEAST_CALIBRATION = 16
 class Task:
     """A trained model and all that is needed to score a compressed copy of it.
 
-    ``train``, ``validation`` and ``test`` are each a pair of tensors ``(inputs, targets)``, a ``Dataset``, a
-    ``DataLoader`` or whatever else gives batches each time it is looped over; batches are pairs, or mappings with
-    labels. Inputs and targets are any nesting of tensors and containers. The search sees training and validation data
-    only; ``test`` is scored once, for the final front (the dry run tries a few of its samples).
+    >>> import torch
+    >>> x, y = torch.randn(100, 8), torch.randint(3, (100,))
+    >>> Task(nn.Linear(8, 3), train=(x[:80], y[:80]), validation=(x[80:], y[80:]), budget="params=50%")
+    <Task 'model': Linear of 27 parameters, samples: train 80, validation 20, score accuracy>
+
+    The splits are each a pair ``(inputs, targets)`` of tensors ``(N, …)``, a ``Dataset``, a ``DataLoader`` or whatever
+    else gives batches each time it is looped over; batches are pairs, or mappings with labels. Inputs and targets are
+    any nesting of tensors and containers. Loss and score get outputs as the model gives them.
+
+    Args:
+        model: the trained network. On the task without what is around it to run it (`DataParallel` …). Must be given.
+        train: what trials are trained and calibrated on. Must be given, as ``(x, y)`` or ``DataLoader(data, 64)``.
+        validation: what the search is guided by. Must be given, in any form of ``train``.
+        test: scored once, for the final front (the dry run tries a few samples). Default: none. ``test=(xt, yt)``.
+        loss: ``loss(outputs, targets)`` returns the mean over the batch, ``()``; ``"model"``: the model's own. Beside a
+            cross entropy, distillation compares soft targets by KL divergence, beside any other loss by mean squares.
+            Default: cross entropy. ``loss=torch.nn.MSELoss()``.
+        score: a metric object such as those of torchmetrics, a `Score`, or a function of the whole split's outputs and
+            targets, higher is better. On the task a `Score`. Default: accuracy. ``score=torchmetrics.R2Score()``.
+        exclude: name patterns (``fnmatch``) of layers to leave dense. Default: none. ``exclude=("head.*",)``.
+        name: names the study and its folder. Default: ``"model"``. ``name="mine"``.
+        finetune: how long each trial trains. Default: one epoch. ``finetune=rankfront.FineTune(epochs=3, lr=1e-3)``.
+        calibration: how many training samples the layers' statistics are gathered on; positions of padding count as
+            others do. At least 16. Default: 1,024. ``calibration=256``.
+        kinds: the kinds of factorization to choose from. Default: all. ``kinds=("svd", "spatial")``.
+        whiten: decompose by the error of the layers' outputs; ``whiten=False``: of their weights. Default: True.
+        sensitivity: which changes of the outputs layers' errors are measured by: ``"outputs"``, ``"fisher"``, one of
+            the two (``"auto"``), ``"none"`` (each layer's own output), or a function of the outputs that returns a
+            random scalar, ``()``. Default: ``"auto"``. ``sensitivity="none"``.
+        refit: ``"layer"``: solve the last factors anew inside the compressed network; ``"block"``: then also train all
+            factors of each block towards what it gives in the dense one; ``refit=None``: neither. Default: ``"layer"``.
+        fold: fold a weight that is computed from another (weight norm, pruning …). Default: False. ``fold=True``.
+        int8: ship, and score, the Linears' weights as int8 (needs torchao). Default: False. ``int8=True``.
+        files: small files to copy beside every model. Default: none. ``files=("tokenizer.json",)``.
+        trials: the study's total of trials where ``run`` is not told another. Default: 40. ``trials=100``.
+        budget: the budget where ``run`` is not told another. Default: none. ``budget=("params=5%", "flops=30%")``.
+        collate: ``collate(batch)`` returns ``(inputs, targets)``, where a batch is neither a pair nor a mapping with
+            ``labels``, ``label``, ``targets`` or ``target``. Default: none. ``collate=lambda b: (b["x"], b["y"])``.
+        batch_dim: along which dimension inputs, outputs and targets hold their samples, 0 or 1. Default: found from the
+            data. ``batch_dim=1``.
+        eval_batch_size: the largest batch of passes without gradients. Default: that of training, or more where a pass
+            takes very little memory. ``eval_batch_size=512``.
 
     Raises:
         RankfrontError: something is not what it must be.
     """
 
     model: nn.Module
-    """The trained network; on the task without what is around it to run it (`DataParallel`, ``torch.compile`` …)."""
     train: Any
     validation: Any
     test: Any = None
     loss: Loss = None
-    """``loss(outputs, targets)``, averaged over the batch; cross entropy if not given; ``"model"``: the model's own.
-
-    Outputs are those that the model gives in training (see `Criterion`). With a cross entropy the soft targets of
-    distillation are compared by KL divergence, with any other loss by mean squared difference.
-    """
     score: Any = None
-    """A metric object such as those of torchmetrics, a `Score`, or a function; accuracy if not given.
-
-    A function ``score(outputs, targets)`` gets the whole split, higher is better: all its outputs must fit in memory.
-    On the task it always is a `Score`.
-    """
     exclude: tuple[str, ...] = ()
-    """Name patterns (``fnmatch``) of layers to leave dense."""
     name: str = "model"
     finetune: FineTune = field(default_factory=FineTune)
     calibration: int = DEFAULT_CALIBRATION
-    """How many training samples the layers' statistics are gathered on; positions of padding count as others do."""
     kinds: tuple[str, ...] = tuple(KINDS)
-    """The kinds of factorization to choose from; all if not given."""
     whiten: bool = True
-    """Decompose by the error of the layers' outputs; False: by that of their weights (plain SVD)."""
     sensitivity: Sensitivity = "auto"
-    """Which changes of the network's outputs layers' errors are measured by: see `sensitivity`.
-
-    ``"none"``: a layer's error is that of its own output.
-    """
     refit: Literal["layer", "block"] | bool | None = "layer"
-    """``"layer"``: re-solve the last factors inside the compressed network before fine-tuning (see `refit`).
-
-    ``"block"``: then also train all factors of each block together towards what it gives in the dense network (see
-    `block_refit`). None: neither. On the task it always is one of the three.
-    """
     fold: bool = False
-    """Fold a weight that is computed from another (weight norm, pruning …) into one that is stored: see `folded`."""
     int8: bool = False
-    """Ship, and score, the Linears' weights as int8 (needs torchao)."""
     files: tuple[Path, ...] = ()
-    """Small files to copy into every folder that a model is written to, such as a tokenizer's."""
     trials: int = 40
-    """The study's total of trials where ``run`` is not told another."""
     budget: str | tuple[str, ...] = ()
-    """The budget where ``run`` is not told another, such as ``"params=5%"``."""
     collate: Callable[[Any], tuple[Any, Any]] | None = None
-    """``collate(batch)`` returns ``(inputs, targets)`` of whatever the data gives for a batch.
-
-    It is needed where that is neither a pair nor a mapping with ``labels``, ``label``, ``targets`` or ``target``.
-    """
     batch_dim: int | None = None
-    """Along which dimension inputs, outputs and targets hold their samples; found from the data if not given."""
     eval_batch_size: int | None = None
-    """Largest batch of the passes without gradients.
-
-    If not given, it is the training batch size, or more where a pass takes very little memory (see `pass_size`).
-    """
 
     def __post_init__(self) -> None:
         """Read the data splits and check every field."""

@@ -14,9 +14,9 @@ from ...objectives.metrics.amounts import share_shown, shown
 from ...objectives.metrics.registry import LAYER_METRICS, METRICS, SIZE
 from ..results.best import best_or_none
 from ..results.front import best_within, front_of
+from ..results.headline import times
 from ..results.plan_table import plan_rows
 from ..space.budget import Budget
-from .headline import times
 
 if TYPE_CHECKING:
     from ..results.plan_table import PlanRow

@@ -18,6 +18,7 @@ from ...objectives.metrics.amounts import share_shown
 from ...objectives.metrics.registry import LAYER_METRICS, METRICS
 from ...objectives.metrics.values import Metrics
 from ..results.best import best_or_none
+from ..results.headline import headline_of
 from ..results.plots.ranks import MAX_COLUMNS, legend, short_names
 from ..results.plots.style import DARK
 from ..results.result import Result
@@ -26,7 +27,6 @@ from ..storage.dense import left_dense_of
 from ..storage.warnings import warnings_of
 from .budgets import budget_data
 from .format import duration
-from .headline import headline_of
 from .remarks import SHOWN, remarks_of
 
 TITLES = {

@@ -23,6 +23,7 @@ from .best import best_of
 from .finished import FinishedModel, finished_folder, finished_models
 from .front import front_of, retained_of
 from .model_files import checked_weights, write_model
+from .notebook import as_html
 from .opening import described_network, stored_study
 from .seconds import seconds_of
 from .shown import as_text, headline
@@ -47,7 +48,7 @@ class Result:
         self.scale = self.dense.scale
         """How the score reads: its name, direction, interval."""
 
-    __repr__, __str__ = headline, as_text  # pyright: ignore[reportAssignmentType]
+    __repr__, __str__, _repr_html_ = headline, as_text, as_html  # pyright: ignore[reportAssignmentType]
 
     @classmethod
     @outermost
@@ -62,9 +63,9 @@ class Result:
         Raises:
             RankfrontError: there is no study, or it has not got beyond its first trial.
         """
-        if model is not None:
-            from ...objectives.model.is_module import check_model
+        from ...objectives.model.is_module import check_model
 
+        if model is not None:
             check_model(model)
         study, folder = stored_study(path, storage)
         with storage_errors(database_of(folder.path, storage)):
@@ -225,7 +226,7 @@ class Result:
 
     @property
     def int8(self) -> bool:
-        """Whether the study's networks are shipped as int8."""
+        """Whether networks are shipped as int8."""
         return bool(self.identity.get("int8", False))
 
     @property

@@ -23,30 +23,33 @@ WIDTH = 160
 
 def front_shown(result: Result, rows: Sequence[dict[str, Any]], best: int | None) -> Table:
     """Return rows of the front with the dense model below them, in words and units; an arrow at the best trial."""
+    columns, cells = front_cells(result, rows)
+    table = Table(*columns, box=None, pad_edge=False)
+    for column in table.columns:
+        column.justify = "right"
+    for trial, *others in cells:
+        table.add_row(f"→ {trial}" if trial == str(best) else trial, *others)
+    return table
+
+
+def front_cells(result: Result, rows: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Return the columns' names and the cells of rows of the front, and last of the dense model, in words and units."""
     scale, dense = result.scale, result.dense
     tested = f"test_{scale.name}"
     has_test = any(tested in row for row in rows)
-    columns = [
-        "trial",
-        f"validation {scale.name}",
-        *([tested.replace("_", " ")] if has_test else []),
-    ]
-    table = Table(*columns, *dense.costs, box=None, pad_edge=False)
-    for column in table.columns:
-        column.justify = "right"
-    for row in rows:
-        table.add_row(
-            ("→ " if row["trial"] == best else "") + str(int(row["trial"])),
+    columns = ["trial", f"validation {scale.name}", *([tested.replace("_", " ")] if has_test else []), *dense.costs]
+    cells = [
+        [
+            str(int(row["trial"])),
             *(scale.show(row[name]) for name in (scale.name, tested) if name in row),
             *(f"{METRICS[name].show(row[name])}  {row[f'{name}_pct']:5.3g} %" for name in dense.costs),
-        )
+        ]
+        for row in rows
+    ]
     scores = [dense.score, *([result.test_score(None)] if has_test else [])]
-    table.add_row(
-        "dense",
-        *(scale.show(score) for score in scores),
-        *(f"{METRICS[name].show(dense.metrics[name])}    100 %" for name in dense.costs),
-    )
-    return table
+    shown = [scale.show(score) for score in scores]
+    cells.append(["dense", *shown, *(f"{METRICS[name].show(dense.metrics[name])}    100 %" for name in dense.costs)])
+    return columns, cells
 
 
 def speeds_shown(found: Sequence[MeasuredSpeed]) -> Table:

@@ -31,9 +31,11 @@ class Computing:
         RankfrontError: naming what, the rule and the value.
     """
 
-    storage: str | None = option(None, metavar="URL", help="A database in place of DIR/study.db.")
-    device: str = option("auto", metavar="NAME", help="Where to compute: auto, cpu or cuda.")
-    progress: bool | Progress = option(True, hidden=True, help="Whether to show what is going on.")
+    storage: str | None = option(
+        None, metavar="URL", help="A database in place of DIR/study.db.", example='"sqlite:////tmp/study.db"'
+    )
+    device: str = option("auto", metavar="NAME", help="Where to compute: auto, cpu or cuda.", example='"cpu"')
+    progress: bool | Progress = option(True, hidden=True, help="Whether to show what is going on.", example="False")
 
     def __post_init__(self) -> None:
         """Check every option by itself, before anything else is done."""
@@ -74,14 +76,17 @@ class OfStudy(Computing):
 class FinishSettings(Computing):
     """The options of ``finish``, checked."""
 
-    epochs: int = field(metadata=read_as(metavar="N", reader=int, help="Passes over the training data."))
+    epochs: int = field(metadata=read_as(metavar="N", reader=int, help="Passes over the training data.", example="20"))
     budget: str | Sequence[str] | Budget | None = option(
         None,
         metavar="METRIC=AMOUNT",
         reader=list,
         help="Which model: the best within these upper bounds, as for run; none is no bound [default: the study's own]",
+        example='"params=3%"',
     )
-    lr: float | None = option(None, metavar="RATE", reader=float, help="Learning rate [default: the task's]")
+    lr: float | None = option(
+        None, metavar="RATE", reader=float, help="Learning rate [default: the task's]", example="1e-4"
+    )
 
     def __post_init__(self) -> None:
         """Check every option by itself."""
@@ -106,14 +111,18 @@ class SpeedSettings(Computing):
         None,
         metavar="NAMES",
         help=f"Where to measure: any of {', '.join(ENGINES)} [default: {','.join(QUICK)}, if installed]",
+        example='"openvino,onnxruntime"',
     )
-    batch_size: int = option(1, metavar="N", reader=int, help="Samples in a pass.")
-    threads: int | None = option(None, metavar="N", reader=int, help="Threads of the CPU [default: PyTorch's]")
+    batch_size: int = option(1, metavar="N", reader=int, help="Samples in a pass.", example="32")
+    threads: int | None = option(
+        None, metavar="N", reader=int, help="Threads of the CPU [default: PyTorch's]", example="1"
+    )
     budget: str | Sequence[str] | Budget | None = option(
         None,
         metavar="METRIC=AMOUNT",
         reader=list,
         help="Which model: the best within these upper bounds, as for run; none is no bound [default: the study's own]",
+        example='"params=3%"',
     )
 
     def __post_init__(self) -> None:

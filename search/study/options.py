@@ -24,8 +24,8 @@ import functools
 import inspect
 import textwrap
 from collections.abc import Callable
-from dataclasses import Field, dataclass, field, fields, is_dataclass
-from typing import Any, ParamSpec, TypeVar
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from typing import Any, ParamSpec, Required, TypedDict, TypeVar, Unpack
 
 from ...objectives.boundary import outermost
 
@@ -48,16 +48,28 @@ class Reading:
     """``str``, ``int``, ``float``, ``Path`` or ``bool``; ``list`` for texts that may be given several times."""
     hidden: bool = False
     """Whether the command line leaves it out."""
+    example: str = ""
+    """What may be given in Python, as it is written there; for docstrings."""
 
 
-def option(default: Any, *, help: str, metavar: str | None = None, reader: type = str, hidden: bool = False) -> Any:
+class ReadAs(TypedDict, total=False):
+    """The fields of `Reading`, by name."""
+
+    help: Required[str]
+    metavar: str | None
+    reader: type
+    hidden: bool
+    example: str
+
+
+def option(default: Any, **read: Unpack[ReadAs]) -> Any:
     """Return a dataclass field of this default that is also an option of the command line: see `Reading`."""
-    return field(default=default, metadata=read_as(help=help, metavar=metavar, reader=reader, hidden=hidden))
+    return field(default=default, metadata=read_as(**read))
 
 
-def read_as(*, help: str, metavar: str | None = None, reader: type = str, hidden: bool = False) -> dict[str, Reading]:
+def read_as(**read: Unpack[ReadAs]) -> dict[str, Reading]:
     """Return the metadata of a dataclass field that is an option; a field without a default must be given."""
-    return {READING: Reading(help, metavar, reader, hidden)}
+    return {READING: Reading(**read)}
 
 
 def readings(options: type) -> dict[str, tuple[Any, Reading]]:
@@ -90,7 +102,7 @@ def called_with(
 
 def documented(text: str | None, options: Any) -> str:
     """Return a docstring in which the line ``{options}`` is replaced by a line for every option."""
-    lines = [f"{f.name}: {_sentence(reading.help)}" for f, reading in _options(options)]
+    lines = [f"{f.name}: {_explained(f, reading)}" for f, reading in _options(options)]
     indent = " " * 8
     listed = "\n".join(textwrap.fill(line, 110, initial_indent=indent, subsequent_indent=indent * 2) for line in lines)
     return (text or "").replace(f"{indent}{{options}}", listed)
@@ -108,6 +120,15 @@ def _own_fields(options: type) -> list[Field[Any]]:
     return [f for f in fields(options) if f.name in own] if is_dataclass(options) else []
 
 
-def _sentence(help: str) -> str:
-    """Return the help as it reads after a colon: ``Upper bounds.`` → ``upper bounds.``."""
-    return help[0].lower() + help[1:]
+def _explained(own: Field[Any], reading: Reading) -> str:
+    """Return the help as it reads after a colon, with what it is by default and an example.
+
+    >>> from dataclasses import make_dataclass
+    >>> named = fields(make_dataclass("Options", [("trials", int, field(default=40))]))[0]
+    >>> _explained(named, Reading("How many.", example="100"))
+    'how many. Default: 40. Example: ``trials=100``.'
+    """
+    known = "[default:" in reading.help or own.default in (None, MISSING)
+    said = reading.help[0].lower() + reading.help[1:] + ("" if reading.help[-1] in ".]…" else ".")
+    default = "" if known else f" Default: {own.default}."
+    return said + default + (f" Example: ``{own.name}={reading.example}``." if reading.example else "")

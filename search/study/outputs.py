@@ -7,9 +7,9 @@ import shlex
 from ...objectives.errors import RankfrontError
 from ...objectives.io.files import write_whole
 from ..report.format import spent, trial_line
-from ..report.headline import headline_of
 from ..report.page import write_report
 from ..report.progress import Progress
+from ..results.headline import headline_of
 from ..results.result import Result
 from ..storage.trials import Scored
 

@@ -71,10 +71,11 @@ def run(settings: RunArguments) -> Result:  # noqa: D417
     """Search the ranks of a task's model; go on from where an earlier run in the same folder stopped.
 
     An option that is not given is the stored study's own, where the folder holds one; else it is the task's, or the
-    default. ``timeout``, ``device`` and ``progress`` belong to a run, not to the study.
+    default. ``timeout``, ``device`` and ``progress`` belong to a run, not to the study. For example
+    ``result = rankfront.run(task, budget=["params=5%", "flops=30%"], trials=40)``, then ``result.front`` and more.
 
     Args:
-        task: the trained model, its data, loss and score.
+        task: the trained model, its data, loss and score: ``rankfront.Task(model, train=…, validation=…)``.
         {options}
 
     Raises:
@@ -165,8 +166,7 @@ def _run_in(study: Study, objective: Objective, settings: RunSettings, worker: W
                 write()
             raise
     result = write()
-    trials = occupied(study).values()
-    ended = all(t.state.is_finished() for t in trials) and next_slot(study) >= settings.trials
+    ended = next_slot(study) >= settings.trials and all(t.state.is_finished() for t in occupied(study).values())
     if ended and task.test is not None:
         score_on_test(study, objective, folder, worker, progress)
         result = write()

@@ -53,36 +53,46 @@ class Settings(Computing):
         reader=list,
         help="Upper bounds: params=5% (of the dense model, kept), flops=10M, bytes=200KB. params=60%..95%: the "
         "front goes down to 60%. Several may be given; none is no bound. score=99% (of the dense model's) makes the "
-        "best the smallest that is as good.",
+        "best the smallest that is as good [default: the task's, mostly none]",
+        example='["params=5%", "flops=30%"]',
     )
     objectives: str | Iterable[str] | None = option(
         None,
         metavar="NAMES",
         help=f"What the front trades: score and any of {','.join(METRICS)} [default: {','.join(DEFAULT_OBJECTIVES)}]",
+        example='"score,params"',
     )
     trials: int | None = option(
         None,
         metavar="N",
         reader=int,
         help="The study's total of trials, those of earlier runs included [default: the task's, mostly 40]",
+        example="100",
     )
     timeout: str | float | None = option(
-        None, metavar="TIME", help="Begin no further trial after this: 90s, 10m, 2h (a number: seconds)."
+        None,
+        metavar="TIME",
+        help="Begin no further trial after this: 90s, 10m, 2h (a number: seconds) [default: no limit]",
+        example='"10m"',
     )
-    out: str | Path | None = option(None, metavar="DIR", reader=Path, help="The study's folder [default: runs/NAME]")
+    out: str | Path | None = option(
+        None, metavar="DIR", reader=Path, help="The study's folder [default: runs/NAME]", example='"runs/mine"'
+    )
     sampler: str | Sampler | BaseSampler | None = option(
         None,
         metavar="NAME",
         help=f"Who proposes plans: one of {', '.join(SAMPLERS)}; in Python an object, too [default: {DEFAULT}]",
+        example='"knapsack"',
     )
     focus: str | None = option(
         None,
         metavar="NAME",
         help="Where the default sampler proposes: budget (half of the trials at the budget, half below it) or front "
         "(most of them below it) [default: budget]",
+        example='"front"',
     )
     seed: int | None = option(
-        None, metavar="N", reader=int, help=f"The seed of everything random [default: {DEFAULT_SEED}]"
+        None, metavar="N", reader=int, help=f"The seed of everything random [default: {DEFAULT_SEED}]", example="1"
     )
     source: Source | None = option(
         None,

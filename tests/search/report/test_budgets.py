@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from rankfront import Task
 from rankfront.search.report.budgets import budget_data, percent_above
-from rankfront.search.report.headline import headline_of
 from rankfront.search.report.remarks import numbers, remarks_of
+from rankfront.search.results.headline import headline_of
 from rankfront.search.space.budget import Budget
 from rankfront.search.storage.trials import Record
 from tests.conftest import go

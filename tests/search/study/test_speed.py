@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rankfront import RankfrontError, Result, Task, speed
 from rankfront.objectives.engines.pairs import Pairs
-from rankfront.search.report.headline import headline_of
+from rankfront.search.results.headline import headline_of
 from rankfront.search.results.speeds import MeasuredSpeed
 from rankfront.search.study import speed as module
 from tests.conftest import go

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...objectives.metrics.values import Metrics
-from ..results.best import best_or_none
-from ..results.speeds import MeasuredSpeed, speeds_in
+from .best import best_or_none
+from .speeds import MeasuredSpeed, speeds_in
 
 if TYPE_CHECKING:
-    from ..results.result import Result
+    from .result import Result
 
 SAID = {"params": "parameters", "flops": "flops"}
 """The metrics that the sentence names, and how; those that the budget bounds it names, too."""
