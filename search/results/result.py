@@ -142,8 +142,7 @@ class Result:
 
     def check_belongs(self, objective: Objective) -> None:
         """Refuse an objective whose model, data, loss or score are not the study's; raises `RankfrontError`."""
-        asked = {"int8": objective.task.int8, **objective.identity}
-        check_same(identity_in(self.study), asked, str(self.folder.path), None)
+        check_same(self.identity, {"int8": objective.task.int8, **objective.identity}, str(self.folder.path), None)
 
     def test_score(self, trial: int | None) -> float | None:
         """Return a trial's score on the test split (the dense model's for None), once it was taken."""
