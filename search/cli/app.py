@@ -11,7 +11,6 @@ from . import looking, running
 
 app = typer.Typer(
     name="rankfront",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +17,6 @@ from ..study.settings import Settings
 from .options import Debug, Dir, options_of
 
 if TYPE_CHECKING:
-    from ..results.finished import FinishedModel
     from ..results.result import Result
     from ..storage.trials import Scored
 
@@ -35,6 +33,7 @@ def studies(debug: Debug = False) -> None:
 def front(
     folder: Dir,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+    plot: Annotated[bool, typer.Option("--plot", help="Draw it, too.")] = False,
     debug: Debug = False,
     **options: Any,
 ) -> None:
@@ -43,6 +42,7 @@ def front(
     Folder(folder).check_holds_study(options["storage"])
     from rich.console import Console
 
+    from ..results.as_data import as_data
     from ..results.result import Result
     from ..results.shown import WIDTH, front_shown
     from ..results.tables import front_rows
@@ -53,22 +53,14 @@ def front(
     limits = {} if asked is None else asked.limits(result.dense.metrics)
     rows = [row for row in rows if all(row[metric] <= limit for metric, limit in limits.items())]
     if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "study": result.study.study_name,
-                    "budget": str(asked or result.budget),
-                    "dense": {result.scale.name: result.dense.score, **result.dense.metrics},
-                    "best": None if best is None else best.trial,
-                    "front": [_plain(row) for row in rows],
-                    "finished": [_described(result, model) for model in result.finished],
-                },
-                indent=2,
-            )
-        )
+        typer.echo(json.dumps(as_data(result, rows, best, asked), indent=2))
         return
     width = None if sys.stdout.isatty() else WIDTH
     Console(width=width, highlight=False).print(front_shown(result, rows, None if best is None else best.trial))
+    if plot and rows:
+        from ..results.text_plot import text_plot
+
+        typer.echo(f"\n{text_plot(result)}\n")
     if best is not None:
         typer.echo(
             f"best within {asked or result.budget}: trial {best.trial}, validation {result.scale.name} "
@@ -163,22 +155,3 @@ def export(
         )
     for path in paths:
         typer.echo(path)
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row as JSON knows it, which has no NaN; the plan as an object."""
-    known = {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
-    return {**known, "plan": json.loads(row["plan"])}
-
-
-def _described(result: Result, model: FinishedModel) -> dict[str, Any]:
-    """Return a finished model as plain data."""
-    return {
-        "budget": model.budget,
-        "trial": model.trial,
-        "epochs": model.epochs,
-        result.scale.name: model.score,
-        f"test_{result.scale.name}": model.test,
-        **model.metrics,
-        "folder": str(model.folder),
-    }

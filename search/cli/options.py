@@ -12,12 +12,27 @@ from typing import Annotated, Any
 import typer
 
 from ..study.options import Reading, readings
+from .completion import folders, one_of, ready_or_files
 
-Dir = Annotated[Path, typer.Argument(metavar="DIR", help="A study's folder, as `rankfront run` wrote it.")]
+Dir = Annotated[
+    Path,
+    typer.Argument(metavar="DIR", help="A study's folder, as `rankfront run` wrote it.", autocompletion=folders),
+]
+Study = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY", help="A ready study's name, or your own Python file.", autocompletion=ready_or_files
+    ),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show a traceback with an error.")]
 Named = Annotated[
     str | None,
-    typer.Option("--study", metavar="STUDY", help="Load the model and data from this file, not from the study's own."),
+    typer.Option(
+        "--study",
+        metavar="STUDY",
+        help="Load the model and data from this file, not from the study's own.",
+        autocompletion=ready_or_files,
+    ),
 ]
 
 
@@ -71,6 +86,7 @@ def _parameter(name: str, default: Any, reading: Reading) -> inspect.Parameter:
         help=reading.help,
         parser=whole_number if reading.reader is int else None,
         show_default=default is not None,
+        autocompletion=one_of(reading.choices) if reading.choices else None,
     )
     value = list[str] if reading.reader is list else reading.reader
     annotation = Annotated[value | None if default is None else value, option]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ from ..storage.folder import Folder
 from ..study.computing import Computing, FinishSettings, SpeedSettings
 from ..study.loading import Loading, begun, stored_task
 from ..study.settings import Settings
-from .options import Debug, Dir, Named, options_of, part_of
+from .options import Debug, Dir, Named, Study, options_of, part_of
+from .streams import stdout_on_stderr
 
 if TYPE_CHECKING:
     from ...objectives.task import Task
@@ -24,7 +26,11 @@ if TYPE_CHECKING:
 
 @options_of(Settings, Loading)
 def run(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="A ready study's name, or your own Python file.")],
+    study: Study,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Show errors alone; DIR/run.log has every line.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON, and everything else on stderr.")
+    ] = False,
     debug: Debug = False,
     **options: Any,
 ) -> None:
@@ -35,10 +41,20 @@ def run(
     # What is wrong with the options is said before a dense model is trained, or anything heavy imported.
     asked = part_of(Settings, options)
     settings, loading = Settings(**asked), Loading(**part_of(Loading, options))
-    with Progress() as progress, begun(study, settings, loading, progress) as (task, source):
+    with (
+        stdout_on_stderr() if as_json else contextlib.nullcontext(),
+        Progress(shown=not quiet, stderr=as_json) as progress,
+        begun(study, settings, loading, progress) as (task, source),
+    ):
         from ..study.run import run
 
-        run(task, **asked, progress=progress, source=source)
+        result = run(task, **asked, progress=progress, source=source)
+    if as_json:
+        from ..results.as_data import as_data
+        from ..results.best import best_or_none
+        from ..results.tables import front_rows
+
+        typer.echo(json.dumps(as_data(result, front_rows(result), best_or_none(result)), indent=2))
 
 
 @options_of(FinishSettings)

@@ -1,9 +1,10 @@
-"""What the user sees while waiting: a bar in a terminal, now and then a line in a log."""
+"""What the user sees while waiting: a bar in a terminal, now and then a line elsewhere; lines go to a log file, too."""
 
 from __future__ import annotations
 
 import contextlib
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +19,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
+from .log import Log
+
 LOG_INTERVAL_S = 10.0
 TRIALS, SCORING_BEFORE = "trials", "[low fidelity] scoring a network before fine-tuning"
 
@@ -30,8 +33,10 @@ def showing(progress: bool | Progress) -> contextlib.AbstractContextManager[Prog
 class Progress:
     """Lines that stay (``say``) above bars for what is going on (called with what, done, total)."""
 
-    def __init__(self, *, shown: bool = True) -> None:
-        self.console = Console(quiet=not shown, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    def __init__(self, *, shown: bool = True, stderr: bool = False) -> None:
+        self.console = Console(
+            quiet=not shown, stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True
+        )
         self._bar = Bar(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=28),
@@ -44,6 +49,7 @@ class Progress:
         self._tasks: dict[str, TaskID] = {}
         self._logged = ("", 0.0)
         self._said: set[str] = set()
+        self._log_file = Log()
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -59,6 +65,14 @@ class Progress:
     def say(self, line: str = "") -> None:
         """Print a line that stays."""
         self.console.print(line)
+        self._log_file(line)
+        if self._log_file.trouble and "log" not in self._said:
+            self._said.add("log")
+            self.console.print(f"lines are missing from the log: {self._log_file.trouble}")
+
+    def log_to(self, path: Path) -> None:
+        """Append every line that stays to this file, too, shown or not; those said before as well."""
+        self._log_file.open(path)
 
     def say_once(self, topic: str, line: str) -> None:
         """Print a line that stays, the first time that something is said on this topic."""

@@ -30,13 +30,10 @@ LEFT, RIGHT, TOP, BOTTOM, WIDTH, HEIGHT = 48, 700, 12, 250, 712, 300
 def as_html(result: Result) -> str:
     """Return a result as HTML that stands on its own, for IPython's display."""
     from .plots import style
-    from .plots.figures import plotted
-    from .plots.score import score_data
+    from .plots.figures import plotted, score_plot
 
     best = best_or_none(result)
-    metric = plotted(result)[0]
-    limit = result.budget.limits(result.dense.metrics).get(metric)
-    data = score_data(result.scored, metric, result.dense, limit, best, result.finished)
+    data = score_plot(result, plotted(result)[0])
     columns, rows = front_cells(result, front_rows(result))
     marked = [{"cells": cells, "best": best is not None and cells[0] == str(best.trial)} for cells in rows]
     kept = [row for n, row in enumerate(marked) if n < ROWS - 1 or row["best"] or n == len(rows) - 1]

@@ -63,9 +63,9 @@ class Result:
         Raises:
             RankfrontError: there is no study, or it has not got beyond its first trial.
         """
-        from ...objectives.model.is_module import check_model
-
         if model is not None:
+            from ...objectives.model.is_module import check_model
+
             check_model(model)
         study, folder = stored_study(path, storage)
         with storage_errors(database_of(folder.path, storage)):

@@ -65,6 +65,11 @@ class Folder:
         return self.path / "report.html"
 
     @property
+    def log(self) -> Path:
+        """What every run said."""
+        return self.path / "run.log"
+
+    @property
     def manifest(self) -> Path:
         """What is needed to repeat the study."""
         return self.path / "manifest.json"

@@ -34,7 +34,13 @@ class Computing:
     storage: str | None = option(
         None, metavar="URL", help="A database in place of DIR/study.db.", example='"sqlite:////tmp/study.db"'
     )
-    device: str = option("auto", metavar="NAME", help="Where to compute: auto, cpu or cuda.", example='"cpu"')
+    device: str = option(
+        "auto",
+        metavar="NAME",
+        help="Where to compute: auto, cpu or cuda.",
+        example='"cpu"',
+        choices=("auto", "cpu", "cuda"),
+    )
     progress: bool | Progress = option(True, hidden=True, help="Whether to show what is going on.", example="False")
 
     def __post_init__(self) -> None:
@@ -112,6 +118,7 @@ class SpeedSettings(Computing):
         metavar="NAMES",
         help=f"Where to measure: any of {', '.join(ENGINES)} [default: {','.join(QUICK)}, if installed]",
         example='"openvino,onnxruntime"',
+        choices=tuple(ENGINES),
     )
     batch_size: int = option(1, metavar="N", reader=int, help="Samples in a pass.", example="32")
     threads: int | None = option(

@@ -42,19 +42,24 @@ class Loading:
     """
 
     kinds: str | None = option(
-        None, metavar="NAMES", help=f"Kinds of factorization to choose from: any of {','.join(KINDS)}."
+        None,
+        metavar="NAMES",
+        help=f"Kinds of factorization to choose from: any of {','.join(KINDS)}.",
+        choices=tuple(KINDS),
     )
     sensitivity: str | None = option(
         None,
         metavar="NAME",
         help="Which changes of the network's outputs layers' errors are measured by: outputs, fisher, auto (one of the "
         "two) or none (those of each layer's own output).",
+        choices=("auto", "outputs", "fisher", "none"),
     )
     refit: str | None = option(
         None,
         metavar="HOW",
         help="What follows factorizing: layer (last factors are solved anew), block (then all factors of each block "
         "are trained towards what it gives in the dense network) or none.",
+        choices=("layer", "block", "none"),
     )
     fold: bool | None = option(
         None, reader=bool, help="Fold weights that are computed from others: weight norm, spectral norm, pruning …"

@@ -50,6 +50,8 @@ class Reading:
     """Whether the command line leaves it out."""
     example: str = ""
     """What may be given in Python, as it is written there; for docstrings."""
+    choices: tuple[str, ...] = ()
+    """Names that a shell offers."""
 
 
 class ReadAs(TypedDict, total=False):
@@ -60,6 +62,7 @@ class ReadAs(TypedDict, total=False):
     reader: type
     hidden: bool
     example: str
+    choices: tuple[str, ...]
 
 
 def option(default: Any, **read: Unpack[ReadAs]) -> Any:

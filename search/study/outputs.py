@@ -1,8 +1,9 @@
-"""What a study leaves in its folder for people: the front as a table, the best model's files, the page."""
+"""What a study leaves in its folder for people (the front as a table, the best model's files, the page), and says."""
 
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
 from ...objectives.errors import RankfrontError
 from ...objectives.io.files import write_whole
@@ -11,7 +12,12 @@ from ..report.page import write_report
 from ..report.progress import Progress
 from ..results.headline import headline_of
 from ..results.result import Result
+from ..samplers.registry import sampler_name
 from ..storage.trials import Scored
+
+if TYPE_CHECKING:
+    from ...objectives.objective import Objective
+    from .settings import RunSettings
 
 
 def write_outputs(result: Result) -> Result:
@@ -22,6 +28,14 @@ def write_outputs(result: Result) -> Result:
         result.export(result.folder.best, finished=False)
     write_report(result)
     return result
+
+
+def say_what_there_is(objective: Objective, settings: RunSettings, progress: Progress) -> None:
+    """Say what there is to compress."""
+    count = len(objective.decompositions.options)
+    progress.say(f"{count} layers to factorize, budget {settings.budget}, sampler {sampler_name(settings.sampler)}")
+    for line in objective.left_dense.lines():
+        progress.say(line)
 
 
 def say_outputs(result: Result, progress: Progress) -> None:

@@ -27,7 +27,6 @@ from ..report.progress import SCORING_BEFORE, Progress, showing
 from ..results.result import Result
 from ..samplers.asker import Asker
 from ..samplers.problem import Problem
-from ..samplers.registry import sampler_name
 from ..space.budget import check_possible
 from ..space.candidates import Candidates
 from ..space.layer_table import write_layers
@@ -48,7 +47,7 @@ from ..storage.warnings import keep_warnings
 from .final_scores import score_on_test
 from .loop import TrialLoop
 from .options import called_with
-from .outputs import say_outputs, write_outputs
+from .outputs import say_outputs, say_what_there_is, write_outputs
 from .pruning import PRUNER
 from .settings import RunSettings, Settings
 from .workers import Worker
@@ -101,6 +100,7 @@ def run(settings: RunArguments) -> Result:  # noqa: D417
         warnings = [] if ended else DryRun.of(objective).run(folder.path, progress)
         url = database_of(folder.path, ready.storage)
         folder.prepare()
+        progress.log_to(folder.log)
         if (known := folder.study_name()) is not None:
             check_only_study([known], task.name, str(folder.path), ready.caller)
         patience = Patience(url, progress.say)
@@ -187,7 +187,7 @@ def _loop(study: Study, objective: Objective, settings: RunSettings, worker: Wor
         _write_manifest(study, objective, settings)
 
     worker.exclusively(note)
-    _say_what_there_is(objective, settings, progress)
+    say_what_there_is(objective, settings, progress)
     dense_costs, budget = objective.costs.dense, settings.budget
     candidates = Candidates.of(objective)
     with worker.exclusive():
@@ -240,11 +240,3 @@ def _note_dense_model(study: Study, objective: Objective, worker: Worker, progre
     dense = DenseModel.of(study)
     costs = ", ".join(f"{name} {METRICS[name].show(dense.metrics[name])}" for name in dense.costs)
     progress.say(f"dense model: validation {dense.scale.name} {dense.scale.show(dense.score)}, {costs}")
-
-
-def _say_what_there_is(objective: Objective, settings: RunSettings, progress: Progress) -> None:
-    """Say what there is to compress."""
-    count = len(objective.decompositions.options)
-    progress.say(f"{count} layers to factorize, budget {settings.budget}, sampler {sampler_name(settings.sampler)}")
-    for line in objective.left_dense.lines():
-        progress.say(line)

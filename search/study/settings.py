@@ -61,6 +61,7 @@ class Settings(Computing):
         metavar="NAMES",
         help=f"What the front trades: score and any of {','.join(METRICS)} [default: {','.join(DEFAULT_OBJECTIVES)}]",
         example='"score,params"',
+        choices=(SCORE, *METRICS),
     )
     trials: int | None = option(
         None,
@@ -83,6 +84,7 @@ class Settings(Computing):
         metavar="NAME",
         help=f"Who proposes plans: one of {', '.join(SAMPLERS)}; in Python an object, too [default: {DEFAULT}]",
         example='"knapsack"',
+        choices=tuple(SAMPLERS),
     )
     focus: str | None = option(
         None,
@@ -90,6 +92,7 @@ class Settings(Computing):
         help="Where the default sampler proposes: budget (half of the trials at the budget, half below it) or front "
         "(most of them below it) [default: budget]",
         example='"front"',
+        choices=FOCUSES,
     )
     seed: int | None = option(
         None, metavar="N", reader=int, help=f"The seed of everything random [default: {DEFAULT_SEED}]", example="1"

@@ -149,8 +149,8 @@ def _check_taken(name: str, given: Iterable[str], wanted: Container[str]) -> Non
 def _called(study: Callable[..., object], name: str, keywords: Mapping[str, Any]) -> object:
     try:
         return study(**keywords)
-    except RankfrontError:
-        raise
+    except RankfrontError as error:
+        raise _placed(name, error) from error
     except (Exception, SystemExit) as error:
         raise _failed(f"study {name}", error) from error
 
@@ -158,6 +158,12 @@ def _called(study: Callable[..., object], name: str, keywords: Mapping[str, Any]
 def _failed(what: str, error: BaseException) -> RankfrontError:
     where = place(error)
     return RankfrontError(f"{what} must run without an error, but raised {sentence(error)}{where and f' ({where})'}")
+
+
+def _placed(study: str, error: RankfrontError) -> RankfrontError:
+    """Return an error with the line of the user's own file that led to it; one of a ready study as it is."""
+    where = "" if study in ready_studies() else place(error)
+    return RankfrontError(f"{error} ({where})") if where else error
 
 
 def _study_in(path: Path, content: bytes) -> Task | Callable[..., object]:
@@ -172,8 +178,8 @@ def _study_in(path: Path, content: bytes) -> Task | Callable[..., object]:
         sys.modules[path.stem] = module
     try:
         exec(compile(content, str(path), "exec"), module.__dict__)
-    except RankfrontError:
-        raise
+    except RankfrontError as error:
+        raise _placed(str(path), error) from error
     except (Exception, SystemExit) as error:
         raise _failed(str(path), error) from error
     found = getattr(module, "study", None)

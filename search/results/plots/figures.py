@@ -11,7 +11,7 @@ from ..best import best_or_none
 from .hypervolume import draw_volumes, volume_data
 from .phases import draw_phases, phase_data
 from .ranks import draw_ranks, rank_data
-from .score import draw_score, score_data
+from .score import ScorePlot, draw_score, score_data
 from .tested import draw_tested, tested_data
 
 if TYPE_CHECKING:
@@ -24,12 +24,8 @@ def figures_of(result: Result) -> dict[str, go.Figure]:
     One for each of `plotted`; ``ranks``; ``test`` where there is a test split; ``hypervolume``; ``phases`` where the
     study says where its time went.
     """
-    limits = result.budget.limits(result.dense.metrics)
     best = best_or_none(result)
-    figures = {
-        name: draw_score(score_data(result.scored, name, result.dense, limits.get(name), best, result.finished))
-        for name in plotted(result)
-    }
+    figures = {name: draw_score(score_plot(result, name)) for name in plotted(result)}
     by_size = sorted(result.on_front, key=lambda t: t.metrics.get(SIZE, 0))
     figures["ranks"] = draw_ranks(rank_data(by_size, result.dense, None if best is None else best.trial))
     if (tested := tested_data(result, best)) is not None:
@@ -38,6 +34,12 @@ def figures_of(result: Result) -> dict[str, go.Figure]:
     if result.seconds:
         figures["phases"] = draw_phases(phase_data(result.records, result.seconds))
     return figures
+
+
+def score_plot(result: Result, metric: str) -> ScorePlot:
+    """Return the data of the plot of a result's score against one metric."""
+    limit = result.budget.limits(result.dense.metrics).get(metric)
+    return score_data(result.scored, metric, result.dense, limit, best_or_none(result), result.finished)
 
 
 def plotted(result: Result) -> list[str]:
