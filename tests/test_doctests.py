@@ -26,10 +26,3 @@ def modules_with_examples() -> list[str]:
 def test_examples_are_true(name: str) -> None:
     failed, tried = doctest.testmod(importlib.import_module(name))
     assert tried and not failed
-
-
-@pytest.mark.parametrize("page", ["data.md", "scores.md"])
-def test_the_pages_on_data_losses_and_scores_are_true(page: str) -> None:
-    pytest.importorskip("transformers")
-    failed, tried = doctest.testfile(str(ROOT / "docs" / page), module_relative=False)
-    assert tried and not failed
