@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import looking, running
+from . import dashboard, looking, running
 
 app = typer.Typer(
     name="rankfront",
@@ -24,6 +24,7 @@ for command in (
     looking.plan,
     looking.report,
     looking.export,
+    dashboard.dashboard,
 ):
     app.command()(command)
 

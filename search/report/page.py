@@ -33,6 +33,7 @@ TITLES = {
     "ranks": "Kinds and ranks on the front",
     "test": "Validation against test",
     "hypervolume": "Progress",
+    "importance": "Which layers decided",
     "phases": "Where the time went",
 }
 
@@ -42,6 +43,8 @@ NOTES = {
     "test": "The front was chosen by validation, so those scores flatter it. On the line both are equal; "
     "bars are the test scores' 95 % intervals.",
     "hypervolume": "Hypervolume: the area that the front dominates, as a share of all; it only grows.",
+    "importance": "How much a layer's choice decided whether a trial was among the best quarter of those that were run "
+    "(Optuna's PED-ANOVA).",
 }
 
 

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from ....objectives.metrics.registry import SIZE
 from ..best import best_or_none
 from .hypervolume import draw_volumes, volume_data
+from .importance import draw_importances, importance_data
 from .phases import draw_phases, phase_data
 from .ranks import draw_ranks, rank_data
 from .score import ScorePlot, draw_score, score_data
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 def figures_of(result: Result) -> dict[str, go.Figure]:
     """Return all plots of a result, by name.
 
-    One for each of `plotted`; ``ranks``; ``test`` where there is a test split; ``hypervolume``; ``phases`` where the
-    study says where its time went.
+    One for each of `plotted`; ``ranks``; ``test`` where there is a test split; ``hypervolume``;
+    ``importance`` where there are trials enough; ``phases`` where the study says where its time went.
     """
     best = best_or_none(result)
     figures = {name: draw_score(score_plot(result, name)) for name in plotted(result)}
@@ -31,6 +32,9 @@ def figures_of(result: Result) -> dict[str, go.Figure]:
     if (tested := tested_data(result, best)) is not None:
         figures["test"] = draw_tested(tested)
     figures["hypervolume"] = draw_volumes(volume_data(result.scored, plotted(result), result.dense, result.records))
+    layers = len(result.scored[0].plan) if result.scored else 0
+    if (found := importance_data(result.study, result.scale, len(result.scored), layers)) is not None:
+        figures["importance"] = draw_importances(found)
     if result.seconds:
         figures["phases"] = draw_phases(phase_data(result.records, result.seconds))
     return figures
