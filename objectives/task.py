@@ -43,11 +43,6 @@ LEAST_CALIBRATION = 16
 class Task:
     """A trained model and all that is needed to score a compressed copy of it.
 
-    >>> import torch
-    >>> x, y = torch.randn(100, 8), torch.randint(3, (100,))
-    >>> Task(nn.Linear(8, 3), train=(x[:80], y[:80]), validation=(x[80:], y[80:]), budget="params=50%")
-    <Task 'model': Linear of 27 parameters, samples: train 80, validation 20, score accuracy>
-
     The splits are each a pair ``(inputs, targets)`` of tensors ``(N, …)``, a ``Dataset``, a ``DataLoader`` or whatever
     else gives batches each time it is looped over; batches are pairs, or mappings with labels. Inputs and targets are
     any nesting of tensors and containers. Loss and score get outputs as the model gives them.
@@ -88,6 +83,12 @@ class Task:
 
     Raises:
         RankfrontError: something is not what it must be.
+
+    Examples:
+        >>> import torch
+        >>> x, y = torch.randn(100, 8), torch.randint(3, (100,))
+        >>> Task(nn.Linear(8, 3), train=(x[:80], y[:80]), validation=(x[80:], y[80:]), budget="params=50%")
+        <Task 'model': Linear of 27 parameters, samples: train 80, validation 20, score accuracy>
     """
 
     model: nn.Module
