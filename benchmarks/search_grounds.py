@@ -121,9 +121,10 @@ def thinned(candidates: Candidates, count: int) -> Candidates:
     return replace(
         candidates,
         options=tuple(tuple(o[i] for i in row) for o, row in zip(candidates.options, rows, strict=True)),
-        errors=np.stack([candidates.errors[layer, row] for layer, row in enumerate(rows)]),
-        bottleneck_penalties=np.stack([candidates.bottleneck_penalties[layer, row] for layer, row in enumerate(rows)]),
-        changes=np.stack([candidates.changes[layer, row] for layer, row in enumerate(rows)]),
+        **{
+            name: np.stack([getattr(candidates, name)[layer, row] for layer, row in enumerate(rows)])
+            for name in ("errors", "relative_errors", "bottleneck_penalties", "changes")
+        },
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from .calibration.samples import in_training_batches
 from .data.randomness import fixed_seed
 from .data.structure import Inputs
 from .kinds.coverage import Coverage, coverage
@@ -84,11 +85,11 @@ def _plain(task: Task, samples: list[Inputs], found: Found | None) -> tuple[nn.M
 
 
 def _drawn(task: Task) -> tuple[list[Inputs], Inputs]:
-    """Return the inputs of a few training samples: each but the first, and those of the first batch together."""
+    """Return the inputs of a few training samples: each but the first, and some together, as in a training batch."""
     with fixed_seed(0):
         batches = list(task.train.batches(SAMPLES, limit=SAMPLES))
     single = [batch[at : at + 1].inputs for batch in batches if batch.can_cut()[0] for at in range(batch.samples)]
-    return single[1:], batches[0].inputs
+    return single[1:], in_training_batches(batches[:1], task.batch_size)[0].inputs
 
 
 def _excluding(patterns: Iterable[str], model: nn.Module, rewrites: Rewrites) -> list[str]:

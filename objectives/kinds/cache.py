@@ -16,7 +16,7 @@ from ..io.tensors import read_tensors, write_tensors
 from ..model.layer import Layer
 from .kind import Decomposition, Kind
 
-VERSION = "8"
+VERSION = "9"
 """To be raised whenever the same weights and data would decompose into something else."""
 
 

@@ -21,7 +21,7 @@ from .factorize import factorize
 from .kind import Decomposition, Kind
 from .registry import kind_named
 
-MEMORY = 2**31
+MEMORY = 2**30
 """Bytes of moments that are gathered in one pass; a single layer may take more."""
 
 Wanted = Mapping[tuple[str, Statistic], tuple[Layer, Statistic]]

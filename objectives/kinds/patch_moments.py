@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -63,6 +64,17 @@ class PatchMoments:
         seen = inner @ self._pixels  # (r, in)
         gram = seen @ inner.T
         return torch.einsum("oik,ri,rs->osk", self.kernel, seen, torch.linalg.pinv(gram, rtol=SINGULAR, hermitian=True))
+
+    def main_features(self, rank: int) -> Tensor:
+        """Return `features` of the first of the `channels`."""
+        kernel = self._blocks.shape[1]
+        size = rank * kernel
+        blocks = self._features_of_all.view(len(self.channels), kernel, len(self.channels), kernel)
+        return blocks[:rank, :, :rank].reshape(size, size)
+
+    @cached_property
+    def _features_of_all(self) -> Tensor:
+        return self.features(self.channels)
 
     def features(self, inner: Tensor) -> Tensor:
         """Return the moments of patches of the channels ``inner (r, in)``: ``(r · k, r · k)``."""

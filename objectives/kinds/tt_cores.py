@@ -27,8 +27,8 @@ SKETCHED = 512
 POWER_ITERATIONS = 2
 """Passes over the table that sharpen a random projection, as Halko et al. advise for slowly decaying spectra."""
 
-WORK = 1e11
-"""FLOP limit of the exact errors of all ranks: some seconds on a core."""
+WORK = 1e10
+"""FLOP limit of the exact errors of all ranks: half a second on a core."""
 
 PROBES = 64
 """Random signs that an error is estimated by; its standard error is below ``√(2 / PROBES)`` = 18 %, mostly by far."""

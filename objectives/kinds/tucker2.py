@@ -105,7 +105,7 @@ def knobs(patches: PatchMoments) -> list[tuple[int, int]]:
     pairs = []
     for r_in in np.unique(np.geomspace(1, full_in, KNOBS).round().astype(int)).tolist():
         inner = patches.channels[:r_in]
-        lost = patches.error(Factors(inner, patches.on_channels(inner), every_output), patches.features(inner))
+        lost = patches.error(Factors(inner, patches.on_channels(inner), every_output), patches.main_features(r_in))
         r_out = rank_that_leaves(patches.output_tail, lost) if r_in < full_in else full_out
         pairs.append((r_in, min(full_out, max(1, r_out))))
     return pairs
@@ -116,16 +116,13 @@ def hooi(patches: PatchMoments, r_in: int, r_out: int, sweeps: int = SWEEPS) -> 
 
     In a sweep each mode is found anew, given the other.
     """
-
-    def given(inner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        whole, features = patches.on_channels(inner), patches.features(inner)
-        return whole, features, patches.main_outputs(whole, features, r_out)
-
-    inner = patches.channels[:r_in]
-    whole, features, outer = given(inner)
+    inner, features = patches.channels[:r_in], patches.main_features(r_in)
+    whole = patches.on_channels(inner)
+    outer = patches.main_outputs(whole, features, r_out)
     for _ in range(sweeps):
         inner = patches.main_channels(torch.einsum("oik,op->pik", patches.kernel, outer))[:r_in]
-        whole, features, outer = given(inner)
+        whole, features = patches.on_channels(inner), patches.features(inner)
+        outer = patches.main_outputs(whole, features, r_out)
     factors = Factors(inner, torch.einsum("oik,op->pik", whole, outer), outer)
     return factors, features, patches.error(factors, features)
 

@@ -1,4 +1,4 @@
-"""The rule ``energy``: the same relative error in every layer.
+"""The rule ``energy``: the same error in every layer.
 
 The largest error of any layer is what ALDS minimises (Liebenwein et al., NeurIPS 2021), and what thresholds on the kept
 energy of the singular values make equal.
@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..space.arrays import Choices
+from ..space.arrays import Array, Choices
 from ..space.candidates import Candidates
 from .bisection import largest_that_fits
 
@@ -21,17 +20,14 @@ LEAST_LEVEL = 1e-12
 
 def energy(candidates: Candidates, limits: Mapping[str, float]) -> Choices | None:
     """Return the choices whose errors are equal in all layers, the smallest error that fits."""
-    return proportional(candidates, limits, np.ones(len(candidates.names)))
+    return largest_level(candidates, limits, candidates.errors)
 
 
-def proportional(
-    candidates: Candidates, limits: Mapping[str, float], proportions: NDArray[np.float64]
-) -> Choices | None:
-    """Return the choices whose errors are in the given proportions ``(L,)``, the smallest errors that fit."""
+def largest_level(candidates: Candidates, limits: Mapping[str, float], levels: Array) -> Choices | None:
+    """Return the choices whose ``levels (L, K)`` are at most the same in all layers, the smallest level that fits."""
     columns = candidates.columns(limits) or [0]
     dense = np.array([candidates.dense[candidates.metrics[column]] for column in columns], float)
     cost = (candidates.changes[:, :, columns] / dense).sum(2)
-    levels = candidates.errors / proportions[:, None]
     finite = levels[np.isfinite(levels)]
     low, high = np.log(finite[finite > LEAST_LEVEL].min(initial=1.0)), np.log(max(1.0, finite.max()))
 

@@ -1,4 +1,4 @@
-"""The rule ``evbmf``: errors in the proportion of each layer's noise.
+"""The rule ``evbmf``: relative errors in the proportion of each layer's noise.
 
 EVBMF (see `noise`) says which share of a layer's weights is noise, without any budget. The rule keeps its comparison of
 the layers, and scales the errors until the limits are kept.
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..space.arrays import Choices
 from ..space.candidates import Candidates
-from .energy import proportional
+from .energy import largest_level
 
 LEAST_NOISE = 1e-3
 """A layer's noise is taken for at least this share, so that no layer has to stay dense."""
@@ -20,4 +20,5 @@ LEAST_NOISE = 1e-3
 
 def evbmf(candidates: Candidates, limits: Mapping[str, float]) -> Choices | None:
     """Return the choices whose errors are in the proportion of the layers' noise, the smallest errors that fit."""
-    return proportional(candidates, limits, np.maximum(candidates.noise, LEAST_NOISE))
+    noise = np.maximum(candidates.noise, LEAST_NOISE)[:, None]
+    return largest_level(candidates, limits, candidates.relative_errors / noise)

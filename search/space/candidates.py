@@ -23,6 +23,7 @@ from ...objectives.objective import Objective
 from ...objectives.plan import DENSE, Choice, Plan
 from .arrays import Array, Choices
 from .dominance import non_dominated
+from .passed_on import passed_on
 
 BOTTLENECK_WEIGHT = 3.0
 """The relative error that a bottleneck of width 1 counts as; tuned on all models of ``benchmarks/search.py``."""
@@ -44,7 +45,9 @@ class Candidates:
     options: tuple[tuple[Choice, ...], ...]
     """For every layer its options."""
     errors: Array
-    """(L, K): relative squared error of the layer's output before fine-tuning; 0 for dense alone."""
+    """(L, K): what the option costs the network's outputs, as `passed_on` has it; 0 for dense alone."""
+    relative_errors: Array
+    """(L, K): relative squared error of the layer's own output before fine-tuning; 0 for dense alone."""
     bottleneck_penalties: Array
     """(L, K): ``1 / width² - 1 / dense width²`` (see `Kind.width`), 0 for dense."""
     changes: Array
@@ -66,10 +69,10 @@ class Candidates:
             layer = objective.by_name[name]
             importance = objective.decompositions.importance[name]
             is_dense = np.array([option == DENSE for option in every])
-            error = np.array([objective.decompositions.error(layer, option) for option in every]).clip(
+            relative = np.array([objective.decompositions.error(layer, option) for option in every]).clip(
                 max=LARGEST_ERROR
             )
-            error = importance * error
+            error = importance * passed_on(relative)
             change = objective.costs.changes(layer, every)
             widths = np.array([_width(layer, option) for option in every], float)
             penalty = 1 / widths**2 - 1 / layer.width**2
@@ -78,19 +81,22 @@ class Candidates:
             kept = order[non_dominated(np.column_stack((compared, penalty, change))[order])]
             names.append(name)
             options.append(tuple(every[i] for i in kept))
-            rows.append((error[kept], penalty[kept], change[kept]))
+            rows.append((error[kept], relative[kept], penalty[kept], change[kept]))
         width = max(map(len, options))
         errors = np.full((len(names), width), np.inf)
+        relatives = np.full((len(names), width), np.inf)
         penalties = np.zeros((len(names), width))
         changes = np.zeros((len(names), width, len(metrics)))
-        for row, (error, penalty, change) in enumerate(rows):
+        for row, (error, relative, penalty, change) in enumerate(rows):
             errors[row, : len(error)] = error
+            relatives[row, : len(error)] = relative
             penalties[row, : len(error)] = penalty
             changes[row, : len(error)] = change
         return cls(
             tuple(names),
             tuple(options),
             errors,
+            relatives,
             penalties,
             changes,
             metrics,

@@ -157,6 +157,7 @@ def made_up_candidates(
         tuple(f"layer{n}" for n in range(layers)),
         (choices,) * layers,
         errors,
+        errors,
         np.zeros((layers, options)),
         changes,
         names,

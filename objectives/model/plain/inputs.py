@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.jit import ScriptModule
 
-from ...data.structure import Inputs
-from ..same import computed
+from ...data.randomness import fixed_seed
+from ...data.structure import Inputs, apply
+from ..mode import in_mode
 
 
 class Input(NamedTuple):
@@ -41,8 +42,9 @@ def inputs_of(model: nn.Module, modules: Iterable[nn.Module], samples: Sequence[
     plain = [module for module in modules if not isinstance(module, ScriptModule)]  # which takes no hooks
     hooks = [module.register_forward_pre_hook(note, with_kwargs=True) for module in plain]
     try:
-        if hooks:
-            computed(model, samples)
+        with in_mode(model, training=False), fixed_seed(0), torch.no_grad():
+            for sample in samples if hooks else ():
+                apply(model, sample)
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,0 +1,27 @@
+"""What errors count as further on."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankfront.search.space.candidates import LARGEST_ERROR
+from rankfront.search.space.passed_on import passed_on
+
+
+@given(st.lists(st.floats(0, LARGEST_ERROR), min_size=2, max_size=20).map(sorted))
+def test_keeps_the_order_and_is_finite(errors: list[float]) -> None:
+    found = passed_on(np.array(errors))
+    assert np.isfinite(found).all()
+    assert (np.diff(found) >= 0).all()
+    assert (found >= errors).all()
+
+
+@given(st.floats(0, 1e-4))
+def test_small_errors_count_as_they_are(error: float) -> None:
+    assert passed_on(np.array(error)) <= error * (1 + 1e-3)
+
+
+def test_half_of_the_signal_lost_twice_is_worse_than_nearly_none_and_more_than_half() -> None:
+    """The saturation that the quadratic model does not see: one layer near 1 is worth several below a half."""
+    spread, one = passed_on(np.array([0.4, 0.4])).sum(), passed_on(np.array([0.05, 0.75])).sum()
+    assert one > spread
