@@ -38,6 +38,7 @@ from rankfront.objectives.objective import Objective
 from rankfront.objectives.plan import Plan
 from rankfront.objectives.start import Refit
 from rankfront.search.allocation.interpolated import mixtures
+from rankfront.search.allocation.knapsack import knapsack
 from rankfront.search.allocation.registry import rule_named
 from rankfront.search.report.progress import Progress
 from rankfront.search.space.arrays import Choices
@@ -95,6 +96,7 @@ METHODS = {
     "both-tt": Method("both sides, `knapsack`, tt", "both", "knapsack", ("tt",)),
     "input": Method("input side, `knapsack`, all kinds", "input", "knapsack"),
     "both": Method("both sides, `knapsack`, all kinds", "both", "knapsack"),
+    "summed": Method("both sides, `knapsack` on plain sums (see `passed_on`), all kinds", "both", "summed"),
     "both-bottleneck": Method("both sides, `bottleneck`, all kinds", "both", "bottleneck"),
     "layer": Method("both sides, `knapsack`, all kinds, refit by layers", "both", "knapsack", refit="layer"),
     "block": Method("both sides, `knapsack`, all kinds, refit by blocks", "both", "knapsack", refit="block"),
@@ -144,7 +146,12 @@ def plans(method: Method, candidates: Candidates, limits: Mapping[str, float]) -
     """Yield the plans to choose from, one mostly; none where nothing fits."""
     if method.rule == "interpolated":
         yield from (choices for choices in mixtures(candidates, limits) if candidates.fits(choices, limits)[0])
-    elif (choices := rule_named(method.rule)(candidates, limits)) is not None:
+        return
+    if method.rule == "summed":
+        choices = knapsack(candidates, limits, candidates.importance[:, None] * candidates.relative_errors)
+    else:
+        choices = rule_named(method.rule)(candidates, limits)
+    if choices is not None:
         yield choices
 
 

@@ -44,8 +44,8 @@ class Candidates:
     """(L,): the layers' names."""
     options: tuple[tuple[Choice, ...], ...]
     """For every layer its options."""
-    errors: Array
-    """(L, K): what the option costs the network's outputs, as `passed_on` has it; 0 for dense alone."""
+    importance: Array
+    """(L,): what a relative error of each layer's output costs the network's (see `Decompositions.importance`)."""
     relative_errors: Array
     """(L, K): relative squared error of the layer's own output before fine-tuning; 0 for dense alone."""
     bottleneck_penalties: Array
@@ -67,35 +67,31 @@ class Candidates:
         rows: list[tuple[Array, ...]] = []
         for name, every in objective.decompositions.options.items():
             layer = objective.by_name[name]
-            importance = objective.decompositions.importance[name]
             is_dense = np.array([option == DENSE for option in every])
             relative = np.array([objective.decompositions.error(layer, option) for option in every]).clip(
                 max=LARGEST_ERROR
             )
-            error = importance * passed_on(relative)
             change = objective.costs.changes(layer, every)
             widths = np.array([_width(layer, option) for option in every], float)
             penalty = 1 / widths**2 - 1 / layer.width**2
-            order = np.lexsort((error, *(change[:, metrics.index(name)] for name in reversed(LAYER_METRICS))))
-            compared = np.where(is_dense, -1.0, error)  # dense is always an option
+            order = np.lexsort((relative, *(change[:, metrics.index(name)] for name in reversed(LAYER_METRICS))))
+            compared = np.where(is_dense, -1.0, relative)  # dense is always an option
             kept = order[non_dominated(np.column_stack((compared, penalty, change))[order])]
             names.append(name)
             options.append(tuple(every[i] for i in kept))
-            rows.append((error[kept], relative[kept], penalty[kept], change[kept]))
+            rows.append((relative[kept], penalty[kept], change[kept]))
         width = max(map(len, options))
-        errors = np.full((len(names), width), np.inf)
         relatives = np.full((len(names), width), np.inf)
         penalties = np.zeros((len(names), width))
         changes = np.zeros((len(names), width, len(metrics)))
-        for row, (error, relative, penalty, change) in enumerate(rows):
-            errors[row, : len(error)] = error
-            relatives[row, : len(error)] = relative
-            penalties[row, : len(error)] = penalty
-            changes[row, : len(error)] = change
+        for row, (relative, penalty, change) in enumerate(rows):
+            relatives[row, : len(relative)] = relative
+            penalties[row, : len(relative)] = penalty
+            changes[row, : len(relative)] = change
         return cls(
             tuple(names),
             tuple(options),
-            errors,
+            np.array([objective.decompositions.importance[name] for name in names]),
             relatives,
             penalties,
             changes,
@@ -103,6 +99,13 @@ class Candidates:
             objective.costs,
             partial(component_slopes, objective),
         )
+
+    @cached_property
+    def errors(self) -> Array:
+        """(L, K): what every option costs the network's outputs: relative errors as they are `passed_on`, weighed."""
+        known = np.isfinite(self.relative_errors)
+        counted = self.importance[:, None] * passed_on(np.where(known, self.relative_errors, 0.0))
+        return np.where(known, counted, np.inf)
 
     @cached_property
     def penalised_errors(self) -> Array:

@@ -80,7 +80,8 @@ def test_candidates_have_errors_in_one_unit() -> None:
     for row, name in enumerate(candidates.names):
         for place, option in enumerate(candidates.options[row]):
             relative = objective.decompositions.error(objective.by_name[name], option)
-            assert candidates.errors[row, place] == pytest.approx(objective.decompositions.importance[name] * relative)
+            counted = relative / max(1 - relative, 0.01)
+            assert candidates.errors[row, place] == pytest.approx(objective.decompositions.importance[name] * counted)
 
 
 @torch.no_grad()

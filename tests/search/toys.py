@@ -156,7 +156,7 @@ def made_up_candidates(
     return Candidates(
         tuple(f"layer{n}" for n in range(layers)),
         (choices,) * layers,
-        errors,
+        np.ones(layers),
         errors,
         np.zeros((layers, options)),
         changes,

@@ -18,10 +18,9 @@ def test_keeps_the_order_and_is_finite(errors: list[float]) -> None:
 
 @given(st.floats(0, 1e-4))
 def test_small_errors_count_as_they_are(error: float) -> None:
-    assert passed_on(np.array(error)) <= error * (1 + 1e-3)
+    assert passed_on(np.array(error)) <= error * (1 + 1e-3) + 1e-300
 
 
-def test_half_of_the_signal_lost_twice_is_worse_than_nearly_none_and_more_than_half() -> None:
-    """The saturation that the quadratic model does not see: one layer near 1 is worth several below a half."""
-    spread, one = passed_on(np.array([0.4, 0.4])).sum(), passed_on(np.array([0.05, 0.75])).sum()
-    assert one > spread
+def test_two_layers_that_halve_the_signal_are_better_than_one_that_leaves_little() -> None:
+    """Of the same sum."""
+    assert passed_on(np.array([0.45, 0.45])).sum() < passed_on(np.array([0.05, 0.85])).sum()
