@@ -123,7 +123,7 @@ def thinned(candidates: Candidates, count: int) -> Candidates:
         options=tuple(tuple(o[i] for i in row) for o, row in zip(candidates.options, rows, strict=True)),
         **{
             name: np.stack([getattr(candidates, name)[layer, row] for layer, row in enumerate(rows)])
-            for name in ("relative_errors", "bottleneck_penalties", "changes")
+            for name in ("importance", "relative_errors", "bottleneck_penalties", "changes")
         },
     )
 

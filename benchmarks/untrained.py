@@ -20,20 +20,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 from where_and_when import where_and_when
 
 from rankfront import RankfrontError, Task
 from rankfront.objectives.calibration.calibrate import calibrate
 from rankfront.objectives.calibration.moments import Moments, Statistic
+from rankfront.objectives.calibration.sensitivity import change
 from rankfront.objectives.data.structure import apply
 from rankfront.objectives.io.files import read_json, write_json, write_text
 from rankfront.objectives.kinds.cache import DecompositionCache
 from rankfront.objectives.kinds.decompositions import Decompositions, Wanted
 from rankfront.objectives.model.mode import in_mode
-from rankfront.objectives.model.outputs import main_output
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.plan import Plan
 from rankfront.objectives.start import Refit
@@ -96,7 +96,8 @@ METHODS = {
     "both-tt": Method("both sides, `knapsack`, tt", "both", "knapsack", ("tt",)),
     "input": Method("input side, `knapsack`, all kinds", "input", "knapsack"),
     "both": Method("both sides, `knapsack`, all kinds", "both", "knapsack"),
-    "summed": Method("both sides, `knapsack` on plain sums (see `passed_on`), all kinds", "both", "summed"),
+    "summed": Method("both sides, `knapsack` on predicted errors alone, all kinds", "both", "summed"),
+    "measured": Method("both sides, `knapsack` on measured errors, plain sums, all kinds", "both", "measured"),
     "both-bottleneck": Method("both sides, `bottleneck`, all kinds", "both", "bottleneck"),
     "layer": Method("both sides, `knapsack`, all kinds, refit by layers", "both", "knapsack", refit="layer"),
     "block": Method("both sides, `knapsack`, all kinds, refit by blocks", "both", "knapsack", refit="block"),
@@ -142,13 +143,18 @@ def scaled(objective: Objective) -> Callable[[Wanted], dict[tuple[str, Statistic
     return gather
 
 
-def plans(method: Method, candidates: Candidates, limits: Mapping[str, float]) -> Iterator[Choices]:
+def plans(
+    method: Method, objective: Objective, candidates: Candidates, limits: Mapping[str, float]
+) -> Iterator[Choices]:
     """Yield the plans to choose from, one mostly; none where nothing fits."""
     if method.rule == "interpolated":
         yield from (choices for choices in mixtures(candidates, limits) if candidates.fits(choices, limits)[0])
         return
     if method.rule == "summed":
-        choices = knapsack(candidates, limits, candidates.importance[:, None] * candidates.relative_errors)
+        predicted = [objective.decompositions.importance[name] for name in candidates.names]
+        choices = knapsack(candidates, limits, np.array(predicted)[:, None] * candidates.relative_errors)
+    elif method.rule == "measured":
+        choices = knapsack(candidates, limits, candidates.importance * candidates.relative_errors)
     else:
         choices = rule_named(method.rule)(candidates, limits)
     if choices is not None:
@@ -161,7 +167,7 @@ def row(objective: Objective, candidates: Candidates, method: Method, share: flo
     if candidates.smallest["params"] > limits["params"]:
         return {"score": None}
     begun = time.perf_counter()
-    choices = list(plans(method, candidates, limits))
+    choices = list(plans(method, objective, candidates, limits))
     if not choices:
         return {"score": None}
     turned = objective.task.score.scale.minimised
@@ -194,25 +200,14 @@ def predicted(objective: Objective, plan: Plan) -> float:
 
 @torch.no_grad()
 def measured(objective: Objective, model: nn.Module) -> float:
-    """Return that change as it is, on held-out samples: of centred logits, or twice the divergence of positions."""
-    total, samples = 0.0, 0
+    """Return that change as it is, on held-out samples (see `sensitivity.change`)."""
+    samples, total = objective.samples.held_out, 0.0
     with in_mode(model, training=False):
-        for batch in objective.samples.held_out:
-            ours, dense = (main_output(apply(m, batch.inputs)) for m in (model, objective.dense))
-            assert ours is not None and dense is not None
-            total += float(_divergence(ours.float(), dense.float()))
-            samples += batch.samples
-    return total / samples
-
-
-def _divergence(ours: Tensor, dense: Tensor) -> Tensor:
-    if ours.ndim == 2:
-        change = ours - dense
-        return (change - change.mean(1, keepdim=True)).square().sum()
-    total = ours.new_zeros(())
-    for a, b in zip(ours, dense, strict=True):  # a sample at a time: a vocabulary is large
-        total += 2 * functional.kl_div(a.log_softmax(-1), b.log_softmax(-1), reduction="sum", log_target=True)
-    return total
+        for batch in samples:
+            ours, dense = (apply(m, batch.inputs) for m in (model, objective.dense))
+            classifies = objective.task.criterion.classifies(dense, batch.targets)
+            total += float(change("auto", ours, dense, batch.targets, classifies=classifies))
+    return total / sum(batch.samples for batch in samples)
 
 
 def run(name: str, data: Path, runs: Path, methods: Sequence[str], shares: Sequence[float]) -> None:

@@ -65,9 +65,7 @@ class Objective:
         cache: Path | None = None,
         found: Found | None = None,
     ) -> None:
-        self.task = task
-        self.device = device
-        self.seed = seed
+        self.task, self.device, self.seed = task, device, seed
         self.example = task.train.example()
         dense = dense_of(task, self.example, found)
         self.dense, self.found, self.layers, self.left_dense = dense.model, dense.found, dense.layers, dense.left
@@ -106,9 +104,11 @@ class Objective:
         statistics = Statistics(self.task, self.dense, self.samples.calibration, self.seed, tell, self.notes)
         self._scalar = statistics.scalar
         key = key_of(self.dense, self.samples.calibration, self.task.whiten, statistics.key)
-        cache, decomposing = DecompositionCache(self._cache, key), functools.partial(tell, "decomposing")
-        self.decompositions.fill(cache, statistics.gather, decomposing)
-        self.sensitivity = statistics.chosen() if self.decompositions.mean_importance else "none"
+        cache = DecompositionCache(self._cache, key)
+        self.decompositions.fill(cache, statistics.gather, functools.partial(tell, "decomposing"))
+        if self.decompositions.mean_importance:
+            self.sensitivity = statistics.chosen()
+            statistics.respond(self.decompositions, self.samples.held_out, self._cache, key)
 
     def factorize(self, plan: Plan) -> nn.Module:
         """Return the dense model factorized by the plan, without any training."""

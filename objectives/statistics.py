@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -15,17 +16,19 @@ from .calibration.calibrate import calibrate
 from .calibration.gradients import output_metrics
 from .calibration.moments import Moments, Statistic
 from .calibration.output_metric import PLAIN
+from .calibration.response import Response
 from .calibration.samples import in_training_batches
-from .calibration.sensitivity import chosen, name_of, scalar_of
+from .calibration.sensitivity import change, chosen, name_of, scalar_of
 from .calibration.weight_moments import weight_moments
 from .data.batch import Batch
 from .data.randomness import fixed_seed
 from .data.structure import apply
-from .kinds.decompositions import Wanted
+from .kinds.decompositions import Decompositions, Wanted
 from .model.layer import Layer
 from .model.mode import constant
 from .model.stored_layer import StoredLayer
 from .progress import WorkCallback
+from .responses import kept_responses, responses
 from .task import Task
 
 Found = TypeVar("Found")
@@ -72,6 +75,20 @@ class Statistics:
         """Return the scalar of a batch whose gradient tells what errors cost, ``()`` (see `sensitivity`)."""
         classifies = self.task.criterion.classifies(outputs, targets)
         return scalar_of(self.task.sensitivity, outputs, targets, classifies=classifies)
+
+    def change(self, ours: Any, dense: Any, targets: Any) -> Tensor:
+        """Return what the change of a batch's outputs from the dense model's is, in the unit of errors, ``()``."""
+        classifies = self.task.criterion.classifies(dense, targets)
+        return change(self.task.sensitivity, ours, dense, targets, classifies=classifies)
+
+    def respond(self, decompositions: Decompositions, held_out: Sequence[Batch], folder: Path | None, key: str) -> None:
+        """Measure what errors of each layer change; with a folder, once for all the same statistics (``key``)."""
+
+        def measure() -> dict[str, Response]:
+            tell = functools.partial(self.tell, "measuring what errors change")
+            return responses(self.dense, decompositions, held_out, self.change, self.task.calibration, tell)
+
+        decompositions.responses = kept_responses(folder, key, decompositions, measure)
 
     def gather(self, wanted: Wanted) -> dict[tuple[str, Statistic], Moments]:
         """Return the moments wanted; none where the task decomposes layers by the error of their weights."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..boundary import in_users_code
+from ..data.randomness import fixed_seed
 from ..data.structure import tensors_of
 from ..described import shown
 from ..errors import RankfrontError
@@ -44,16 +45,34 @@ def scalar_of(sensitivity: Sensitivity, outputs: Any, targets: Any, *, classifie
     if not isinstance(sensitivity, str):
         with in_users_code("the sensitivity", outputs):
             return sensitivity(outputs)
-    main = main_output(outputs)
-    if main is None or not main.is_floating_point():
-        return _projected([tensor for tensor in tensors_of(outputs) if tensor.is_floating_point()])
-    if not classifies or main.ndim < 2:
-        return _projected([main])
-    logits = main.float().movedim(class_dimension(outputs, targets), -1)
     if chosen(sensitivity, outputs, classifies=classifies) == "fisher":
-        rows = logits.flatten(0, -2)
+        rows = _logits(outputs, targets).flatten(0, -2)
         return functional.cross_entropy(rows, _drawn(rows.detach()), reduction="sum")
-    return _projected([logits - logits.mean(-1, keepdim=True)])
+    return _projected(_counted(outputs, targets, classifies=classifies))
+
+
+def change(sensitivity: Sensitivity, ours: Any, dense: Any, targets: Any, *, classifies: bool) -> Tensor:
+    """Return what errors cost a batch, ``()``: the expected square of its scalar's change, summed over samples.
+
+    Args:
+        sensitivity: as of `scalar_of`.
+        ours: outputs of a network with errors.
+        dense: those of the dense one.
+        targets: of the batch.
+        classifies: as of `scalar_of`.
+    """
+    if not isinstance(sensitivity, str):
+        with in_users_code("the sensitivity", ours):
+            scalars = []
+            for outputs in (ours, dense):
+                with fixed_seed(0):  # the same random signs
+                    scalars.append(sensitivity(outputs))
+            return (scalars[0] - scalars[1]).square()
+    if chosen(sensitivity, dense, classifies=classifies) == "fisher":
+        pairs = zip(_logits(ours, targets), _logits(dense, targets), strict=True)  # one by one: a vocabulary is large
+        return torch.stack([2 * _divergence(sample, theirs) for sample, theirs in pairs]).sum()
+    both = (_counted(outputs, targets, classifies=classifies) for outputs in (ours, dense))
+    return torch.stack([(a - b).square().sum() for a, b in zip(*both, strict=True)]).sum()
 
 
 def chosen(sensitivity: Sensitivity | str, outputs: Any, *, classifies: bool) -> str:
@@ -81,6 +100,28 @@ def name_of(sensitivity: Sensitivity | str) -> str:
         if isinstance(sensitivity, str)
         else getattr(sensitivity, "__qualname__", type(sensitivity).__name__)
     )
+
+
+def _logits(outputs: Any, targets: Any) -> Tensor:
+    """Return the main output ``(…, classes)``."""
+    main = main_output(outputs)
+    assert main is not None
+    return main.float().movedim(class_dimension(outputs, targets), -1)
+
+
+def _counted(outputs: Any, targets: Any, *, classifies: bool) -> list[Tensor]:
+    """Return ``z`` of the sensitivity ``outputs``."""
+    main = main_output(outputs)
+    if main is None or not main.is_floating_point():
+        return [tensor for tensor in tensors_of(outputs) if tensor.is_floating_point()]
+    if not classifies or main.ndim < 2:
+        return [main]
+    logits = _logits(outputs, targets)
+    return [logits - logits.mean(-1, keepdim=True)]
+
+
+def _divergence(ours: Tensor, dense: Tensor) -> Tensor:
+    return functional.kl_div(ours.log_softmax(-1), dense.log_softmax(-1), reduction="sum", log_target=True)
 
 
 def _drawn(logits: Tensor) -> Tensor:

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from statistics import fmean
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from ..calibration.gradients import LARGEST
 from ..calibration.importance import importance_of
 from ..calibration.moments import Moments, Statistic
+from ..calibration.response import Response
 from ..model.layer import Layer
 from ..model.replace import replaced
 from ..plan import DENSE, Choice, Plan
@@ -36,6 +39,8 @@ class Decompositions:
         self.kinds = kinds
         self._known: dict[tuple[str, str], Decomposition] = {}
         self._importance: dict[str, float] = {}
+        self.responses: Mapping[str, Response] = {}
+        """By how much more errors of a layer change the outputs than its importance says, where that was measured."""
 
     def fill(
         self,
@@ -130,6 +135,11 @@ class Decompositions:
     def mean_importance(self) -> float:
         """The expected squared change of the network's outputs that `importance` 1 stands for; 0 if not known."""
         return fmean(self._importance.values()) if self._importance else 0.0
+
+    def importance_at(self, name: str, errors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what relative errors of a layer's output, of any shape, cost the network's, as multiples of them."""
+        response = self.responses.get(name)
+        return self.importance[name] * (np.ones_like(errors) if response is None else response.factor(errors))
 
     def factors(self, layer: Layer, choice: Choice) -> nn.Module:
         """Return the layer's plain factors, as its kind's base has them."""

@@ -45,7 +45,7 @@ class Candidates:
     options: tuple[tuple[Choice, ...], ...]
     """For every layer its options."""
     importance: Array
-    """(L,): what a relative error of each layer's output costs the network's (see `Decompositions.importance`)."""
+    """(L, K): what an option's error costs the network's outputs, as a multiple of it (see `importance_at`)."""
     relative_errors: Array
     """(L, K): relative squared error of the layer's own output before fine-tuning; 0 for dense alone."""
     bottleneck_penalties: Array
@@ -84,14 +84,16 @@ class Candidates:
         relatives = np.full((len(names), width), np.inf)
         penalties = np.zeros((len(names), width))
         changes = np.zeros((len(names), width, len(metrics)))
+        importance = np.ones((len(names), width))
         for row, (relative, penalty, change) in enumerate(rows):
+            importance[row, : len(relative)] = objective.decompositions.importance_at(names[row], relative)
             relatives[row, : len(relative)] = relative
             penalties[row, : len(relative)] = penalty
             changes[row, : len(relative)] = change
         return cls(
             tuple(names),
             tuple(options),
-            np.array([objective.decompositions.importance[name] for name in names]),
+            importance,
             relatives,
             penalties,
             changes,
@@ -104,7 +106,7 @@ class Candidates:
     def errors(self) -> Array:
         """(L, K): what every option costs the network's outputs: relative errors as they are `passed_on`, weighed."""
         known = np.isfinite(self.relative_errors)
-        counted = self.importance[:, None] * passed_on(np.where(known, self.relative_errors, 0.0))
+        counted = self.importance * passed_on(np.where(known, self.relative_errors, 0.0))
         return np.where(known, counted, np.inf)
 
     @cached_property

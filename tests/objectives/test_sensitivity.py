@@ -79,9 +79,10 @@ def test_candidates_have_errors_in_one_unit() -> None:
     candidates = Candidates.of(objective)
     for row, name in enumerate(candidates.names):
         for place, option in enumerate(candidates.options[row]):
-            relative = objective.decompositions.error(objective.by_name[name], option)
-            counted = relative / max(1 - relative, 0.01)
-            assert candidates.errors[row, place] == pytest.approx(objective.decompositions.importance[name] * counted)
+            relative = np.array(objective.decompositions.error(objective.by_name[name], option))
+            counted = relative / max(1 - float(relative), 0.01)
+            expected = objective.decompositions.importance_at(name, relative) * counted
+            assert candidates.errors[row, place] == pytest.approx(float(expected))
 
 
 @torch.no_grad()

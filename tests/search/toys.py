@@ -156,7 +156,7 @@ def made_up_candidates(
     return Candidates(
         tuple(f"layer{n}" for n in range(layers)),
         (choices,) * layers,
-        np.ones(layers),
+        np.ones((layers, options)),
         errors,
         np.zeros((layers, options)),
         changes,
