@@ -29,7 +29,18 @@ ROOMS = {
     "search": ["storage", "space", "allocation", "samplers", "results", "report", "study", "cli"],
 }  # fmt: skip
 CHECKS = {"checks", "loss_check", "dry_run", "warnings"}
-ABOVE = {"task", "objective", "outcome", "statistics", "start", "identity", "dense", "passes", "component_slopes"}
+ABOVE = {
+    "task",
+    "objective",
+    "outcome",
+    "statistics",
+    "responses",
+    "start",
+    "identity",
+    "dense",
+    "passes",
+    "component_slopes",
+}
 TOP = {"objectives": ABOVE | CHECKS}
 """Files beside the rooms that stand above them all."""
 

@@ -22,9 +22,10 @@ SAMPLES = 16
 
 
 TRUST = 0.5
-"""The power of a ratio that is believed: it is measured on few samples, and in a network that is dense but for one layer.
+"""The power of a ratio that is believed, which few samples tell, in a network that is dense but for one layer.
 
-Among 0, 0.33, 0.5, 0.67 and 1 on digits, EfficientNet-lite0 and the perceptron ``truth``, 0.5 was never worse than 0.
+Chosen among 0, 0.33, 0.5, 0.67 and 1: the networks' measured changes were least on EfficientNet-lite0 (25 and 15 % of
+the parameters), and below those at 0 on digits (15 to 6 %).
 """
 
 
