@@ -54,6 +54,8 @@ def scalar_of(sensitivity: Sensitivity, outputs: Any, targets: Any, *, classifie
 def change(sensitivity: Sensitivity, ours: Any, dense: Any, targets: Any, *, classifies: bool) -> Tensor:
     """Return what errors cost a batch, ``()``: the expected square of its scalar's change, summed over samples.
 
+    NaN where the two networks' outputs cannot be compared, such as other numbers of boxes found in an image.
+
     Args:
         sensitivity: as of `scalar_of`.
         ours: outputs of a network with errors.
@@ -71,8 +73,10 @@ def change(sensitivity: Sensitivity, ours: Any, dense: Any, targets: Any, *, cla
     if chosen(sensitivity, dense, classifies=classifies) == "fisher":
         pairs = zip(_logits(ours, targets), _logits(dense, targets), strict=True)  # one by one: a vocabulary is large
         return torch.stack([2 * _divergence(sample, theirs) for sample, theirs in pairs]).sum()
-    both = (_counted(outputs, targets, classifies=classifies) for outputs in (ours, dense))
-    return torch.stack([(a - b).square().sum() for a, b in zip(*both, strict=True)]).sum()
+    counted, theirs = (_counted(outputs, targets, classifies=classifies) for outputs in (ours, dense))
+    if [tensor.shape for tensor in counted] != [tensor.shape for tensor in theirs]:
+        return torch.tensor(torch.nan)
+    return torch.stack([(a - b).square().sum() for a, b in zip(counted, theirs, strict=True)]).sum()
 
 
 def chosen(sensitivity: Sensitivity | str, outputs: Any, *, classifies: bool) -> str:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from rankfront import FineTune, Task
 from rankfront.objectives import responses as module
+from rankfront.objectives.calibration.sensitivity import change
+from rankfront.objectives.data.batch import Batch
 from rankfront.objectives.objective import Objective
 
 PLACES = 8
@@ -76,3 +78,27 @@ def test_they_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     kept.write_text("[1, 2")
     assert prepared(alike=True, cache=tmp_path).decompositions.responses == first
     assert asked
+
+
+class Picky(Shared):
+    """Gives as many rows as it finds good ones, which small errors change."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        found = super().forward(x)
+        return found if self.training else found[found[:, 0] > found[:, 1]]
+
+
+def test_outputs_of_another_shape_tell_nothing() -> None:
+    objective = prepared(alike=False)
+    x = torch.randn(64, PLACES, 12)
+    picky = Picky().eval()
+    assert len(picky(x)) != len(x)
+    found = module.responses(
+        picky,
+        objective.decompositions,
+        [Batch(x, torch.zeros(64))],
+        lambda ours, dense, targets: change("outputs", ours, dense, targets, classifies=False),
+        1000,
+        lambda done, total: None,
+    )
+    assert all(len(each.errors) < 3 for each in found.values())
