@@ -99,6 +99,9 @@ METHODS = {
     "summed": Method("both sides, `knapsack` on predicted errors alone, all kinds", "both", "summed"),
     "measured": Method("both sides, `knapsack` on measured errors, plain sums, all kinds", "both", "measured"),
     "both-bottleneck": Method("both sides, `bottleneck`, all kinds", "both", "bottleneck"),
+    "summed-block": Method(
+        "both sides, `knapsack` on predicted errors alone, all kinds, refit by blocks", "both", "summed", refit="block"
+    ),
     "layer": Method("both sides, `knapsack`, all kinds, refit by layers", "both", "knapsack", refit="layer"),
     "block": Method("both sides, `knapsack`, all kinds, refit by blocks", "both", "knapsack", refit="block"),
 }
@@ -271,14 +274,19 @@ def section(name: str, found: Mapping[str, Any]) -> list[str]:
         for kind in ("predicted", "measured"):
             values = [f"{value:.3g}" if (value := each.get(kind)) is not None else "–" for each in both]
             lines.append(f"| {kind} | " + " | ".join(values) + " |")
-    spent = ", ".join(f"{what} {seconds:.0f} s" for what, seconds in found["preparing"].items())
+    prepared_in = ", ".join(f"{what} {seconds:.0f} s" for what, seconds in found["preparing"].items())
     refits = [
-        f"{what} {each[str(shares[0])]['seconds']['network']:.0f} s"
+        f"{what} {spent[0]:.0f} s"
         for key, what in (("both", "without a refit"), ("layer", "by layers"), ("block", "by blocks"))
-        if (each := rows.get(key)) and each.get(str(shares[0]), {}).get("seconds")
+        if (spent := [each["seconds"]["network"] for each in rows.get(key, {}).values() if "seconds" in each])
     ]
     note = known.get("note", "")  # by hand, in the file
-    return [*lines, "", f"Seconds to find and decompose: {spent}; to make a network: {', '.join(refits)}. {note}", ""]
+    return [
+        *lines,
+        "",
+        f"Seconds to find and decompose: {prepared_in}; to make a network: {', '.join(refits)}. {note}",
+        "",
+    ]
 
 
 def table(runs: Path) -> None:
