@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from .device import to_device
 from .errors import RankfrontError
 from .io.files import read_json, write_json
 from .io.fingerprint import fingerprint
+from .kinds.cache import VERSION
 from .kinds.decompositions import Decompositions
 from .kinds.error import FLOOR, rounded
 from .model.mode import constant
@@ -61,22 +63,31 @@ def responses(
     for done, name in enumerate(names):
         progress(done, len(names))
         layer, whole = decompositions.layers[name], decompositions.mean_importance * decompositions.importance[name]
-        points: dict[float, float] = {}
+        changes: dict[float, float] = {}
         for choice in _near(near, decompositions, name):
             model = to_device(decompositions.in_place(dense, Plan({name: choice})), layer.module.weight.device)
             total = sum(
                 float(change(_outputs(model, batch), theirs, batch.targets))
                 for batch, theirs in zip(few, expected, strict=True)
             )
-            error = decompositions.error(layer, choice)
-            ratio = total / sum(batch.samples for batch in few) / (whole * error)
-            if math.isfinite(ratio):
-                points[error] = rounded(min(max(ratio, BOUNDS[0]), BOUNDS[1]))
-        if points:
-            errors = sorted(points)
-            found[name] = Response(tuple(errors), tuple(points[error] for error in errors))
+            measured = total / sum(batch.samples for batch in few) / whole
+            if math.isfinite(measured):
+                changes[decompositions.error(layer, choice)] = measured
+        if changes:
+            found[name] = response_of(changes)
     progress(len(names), len(names))
     return found
+
+
+def response_of(changes: Mapping[float, float]) -> Response:
+    """Return the response of changes by the error that they were measured at, whose predictions are the errors.
+
+    A larger error never changes less: where few samples say so, the change at the smaller one is taken.
+    """
+    errors = sorted(changes)
+    grown = itertools.accumulate((changes[error] for error in errors), max)
+    ratios = (change / error for error, change in zip(errors, grown, strict=True))
+    return Response(tuple(errors), tuple(rounded(min(max(ratio, BOUNDS[0]), BOUNDS[1])) for ratio in ratios))
 
 
 def kept_responses(
@@ -86,7 +97,7 @@ def kept_responses(
     if folder is None:
         return measure()
     options = [[name, *map(str, of)] for name, of in decompositions.options.items()]
-    path = folder / f"responses-{fingerprint({}, key, options)[:24]}.json"
+    path = folder / f"responses-{fingerprint({}, VERSION, key, options)[:24]}.json"
     try:
         return {name: Response(*map(tuple, kept)) for name, kept in read_json(path).items()}
     except (RankfrontError, TypeError, OSError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +11,13 @@ import pandas
 import pytest
 import torch
 import torchmetrics
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
 import rankfront
-from rankfront import FineTune, RankfrontError, Result, Task
-from rankfront.search.storage.folder import Folder
-from rankfront.search.study.computing import FinishSettings
-from rankfront.search.study.settings import Settings
-from tests.conftest import blobs, go, perceptron
-
-LONGEST = 300
-DATA = blobs(64, 1)
-FORBIDDEN = ("Traceback", "unexpected", "positional argument", "object has no attribute", "\n")
-"""What no sentence to a user may say."""
-
-
-def refused(call: Callable[[], object]) -> str:
-    """Return the sentence that a call ends in."""
-    with pytest.raises(RankfrontError) as caught:
-        call()
-    said = str(caught.value)
-    assert len(said) < LONGEST and not any(word in said for word in FORBIDDEN), said
-    return said
-
-
-class Net(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x
+from rankfront import FineTune, Result, Task
+from tests.conftest import perceptron
+from tests.refusals import DATA, Net, refused, task
 
 
 def r2_score(y_true: Any, y_pred: Any) -> float:
@@ -194,10 +170,6 @@ FINE_TUNES: list[tuple[str, Any, str]] = [
 ]
 
 
-def task(**changes: Any) -> Task:
-    return Task(**{"model": perceptron(), "train": DATA, "validation": DATA, **changes})
-
-
 @pytest.mark.parametrize(("wrong", "said"), MODELS)
 def test_a_model_that_is_none(wrong: Any, said: str) -> None:
     assert said in refused(lambda: task(model=wrong))
@@ -314,105 +286,3 @@ def test_nothing_given(call: Callable[[], object]) -> None:
 def test_a_folder_that_is_none(wrong: Any) -> None:
     refused(lambda: Result.open(wrong))
     refused(lambda: rankfront.load(wrong, perceptron()))
-
-
-ODD = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=9),
-    st.binary(max_size=3),
-    st.lists(st.integers() | st.text(max_size=3), max_size=3),
-    st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
-    st.sampled_from([Net, perceptron, np.float32(1), np.int64(3), torch.tensor(3.0), object(), 1j]),
-)
-TASK_FIELDS = [f.name for f in fields(Task)]
-ODD_SETTINGS = settings(
-    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
-
-
-def taken_or_refused(call: Callable[[], object]) -> None:
-    try:
-        call()
-    except RankfrontError as error:
-        assert len(str(error)) < LONGEST and "unexpected" not in str(error) and "\n" not in str(error), error
-
-
-@ODD_SETTINGS
-@given(field=st.sampled_from(TASK_FIELDS), value=ODD)
-def test_odd_values_of_a_task(field: str, value: Any) -> None:
-    taken_or_refused(lambda: task(**{field: value}))
-
-
-@ODD_SETTINGS
-@given(field=st.sampled_from([f.name for f in fields(FineTune)]), value=ODD)
-def test_odd_values_of_a_fine_tune(field: str, value: Any) -> None:
-    taken_or_refused(lambda: FineTune(**{field: value}))
-
-
-@ODD_SETTINGS
-@given(field=st.sampled_from([f.name for f in fields(Settings)]), value=ODD)
-def test_odd_values_of_runs_options(field: str, value: Any) -> None:
-    def read() -> None:
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(Folder, "check", lambda self: None)  # which folders can be written is no matter here
-            rankfront.search.study.run.RunArguments(task(), **{field: value})  # pyright: ignore
-
-    taken_or_refused(read)
-
-
-@ODD_SETTINGS
-@given(field=st.sampled_from([f.name for f in fields(FinishSettings)]), value=ODD)
-def test_odd_values_of_finishs_options(field: str, value: Any) -> None:
-    taken_or_refused(lambda: FinishSettings(**{"epochs": 1, field: value}))
-
-
-class Bad(RuntimeError):
-    pass
-
-
-def fails(*_: Any) -> Any:
-    raise Bad("a mistake\nof the user's")
-
-
-class BadNet(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.net = perceptron()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return fails(self.net(x))
-
-
-class BadData(Dataset[tuple[Tensor, Tensor]]):
-    def __len__(self) -> int:
-        return 64
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return fails()
-
-
-@pytest.mark.parametrize(
-    ("change", "what"),
-    [
-        ({"model": BadNet()}, "model"),
-        ({"loss": fails}, "loss"),
-        ({"score": fails}, "score"),
-        ({"train": BadData()}, "data"),
-        ({"validation": BadData()}, "data"),
-        ({"train": rankfront.Split(DATA, transform=fails)}, "transform"),
-    ],
-    ids=lambda value: None,
-)
-def test_what_the_users_own_code_raises(tmp_path: Path, change: Any, what: str) -> None:
-    with pytest.raises(RankfrontError) as caught:
-        go(task(**change), tmp_path / "out", trials=1)
-    said = str(caught.value)
-    assert what in said and "Bad" in said and "a mistake of the user's" in said
-    assert len(said) < LONGEST and "\n" not in said
-    cause: BaseException | None = caught.value
-    while cause is not None and not isinstance(cause, Bad):
-        cause = cause.__cause__
-    assert cause is not None, "the exception is chained"

@@ -20,7 +20,6 @@ ERRORS = (0.05, 0.2, 0.5)
 SAMPLES = 16
 """Samples at most that a layer is tried on."""
 
-
 TRUST = 0.5
 """The power of a ratio that is believed, which few samples tell, in a network that is dense but for one layer.
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from rankfront import FineTune, Task
@@ -65,6 +68,13 @@ def test_errors_that_all_places_share_add_up() -> None:
     """The oracle: the square of a sum of ``PLACES`` equal errors against the sum of their squares."""
     apart, alike = ratios(prepared(alike=False)), ratios(prepared(alike=True))
     assert [a / b for a, b in zip(alike, apart, strict=True)] == pytest.approx([PLACES] * len(alike), rel=0.6)
+
+
+@given(st.dictionaries(st.floats(1e-6, 1.0), st.floats(0, 1e6), min_size=1, max_size=4), st.data())
+def test_a_larger_error_never_counts_less(changes: dict[float, float], data: st.DataObject) -> None:
+    errors = np.array(sorted(data.draw(st.lists(st.floats(1e-9, 2.0), min_size=2, max_size=9))))
+    counted = errors * module.response_of(changes).factor(errors)
+    assert (counted[1:] >= counted[:-1] * (1 - 1e-5)).all()  # ratios are rounded
 
 
 def test_they_are_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,17 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from rankfront import DENSE, Choice, Plan, RankfrontError, Task
-from rankfront.objectives.objective import Objective
 from rankfront.search.space.candidates import Candidates
 from tests.conftest import blobs
-
-CPU = torch.device("cpu")
-
-
-def prepared(task: Task, cache: Path | None = None) -> Objective:
-    objective = Objective(task, device=CPU, cache=cache)
-    objective.prepare()
-    return objective
+from tests.objectives.preparing import prepared
 
 
 class Net(nn.Module):
