@@ -27,9 +27,9 @@ def dashboard(
     debug: Debug = False,
     **options: Any,
 ) -> None:
-    """Serve Optuna's dashboard of a study, with our front, until Ctrl-C.
+    """Serve Optuna's dashboard of a study, with our front.
 
-    Only this machine reaches it (pip install 'rankfront[dashboard]').
+    Ctrl-C ends it. Only this machine reaches it (pip install 'rankfront[dashboard]').
     """
     Folder(folder).check_holds_study(options["storage"])
     try:
