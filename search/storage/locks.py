@@ -57,6 +57,10 @@ class Locks(Protocol):
         """Return which of these workers live: a process holds the liveness lock."""
         ...
 
+    def epoch(self) -> str:
+        """Return what all the locks were taken in; when it changes, every lock was lost at once, whoever lives."""
+        ...
+
     def remove_dead(self) -> int:
         """Remove what is left of dead workers' liveness locks; return how many workers live.
 

@@ -80,6 +80,13 @@ class PostgresLocks:
         named = {self._key("worker", worker): worker for worker in workers}
         return {named[key] for key in self._session.held(named)} if named else set()
 
+    def epoch(self) -> str:
+        """Return when the server started: all locks are lost where it starts anew, or another takes its place.
+
+        A worker that lives takes its liveness lock again when it next uses its session.
+        """
+        return self._session.server()
+
     def remove_dead(self) -> int:
         """Return how many workers live; the server has freed the locks of the others."""
         return len(self._session.held([self._key("workers")]))

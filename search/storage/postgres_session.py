@@ -62,6 +62,7 @@ _LOCK, _LOCK_SHARED, _TRY_LOCK, _UNLOCK, _UNLOCK_SHARED = (
         "advisory_unlock_shared",
     )
 )
+_STARTED = text("SELECT extract(epoch FROM pg_postmaster_start_time())")
 _SET = text("SELECT set_config(name, :value, false) FROM pg_settings WHERE name = :name")
 _HELD = text(
     "SELECT key FROM (SELECT (classid::bigint << 32) | objid::bigint AS key FROM pg_locks"
@@ -148,6 +149,11 @@ class Session:
         """Return which of these locks are held, each as often as there are sessions that hold it."""
         with self._used():
             return self._do(lambda connection: list(connection.execute(_HELD, {"keys": list(keys)}).scalars()))
+
+    def server(self) -> str:
+        """Return when the server started: to the microsecond, so another server's start differs."""
+        with self._used():
+            return self._do(lambda connection: str(connection.execute(_STARTED).scalar_one()))
 
     @contextlib.contextmanager
     def _used(self) -> Iterator[None]:

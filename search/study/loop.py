@@ -28,7 +28,7 @@ from ..space.space import Space
 from ..storage.dense import DenseModel
 from ..storage.errors import LockLost
 from ..storage.manifest import machine
-from ..storage.slots import SLOT, next_slot, seed_for
+from ..storage.slots import next_slot, seed_for
 from ..storage.trials import (
     DIGEST,
     INTERVAL,
@@ -48,7 +48,7 @@ from ..storage.trials import (
 from .pruning import watcher
 from .settings import RunSettings
 from .storing import interrupt, store_result
-from .workers import WORKER, Worker
+from .workers import Worker
 
 FIRST_FAILURES = 3
 """So many failures before anything else happened mean that the study itself is broken."""
@@ -82,7 +82,7 @@ class TrialLoop:
         while True:
             over = timeout_s is not None and time.monotonic() - began > timeout_s
             if over and (slot := next_slot(self.study)) < total:
-                self.progress.say(f"time is over after {slot} of {total} trials; the same command goes on from here")
+                self.progress.say_once("time", f"time is over after {slot} of {total} trials; the same command goes on")
                 return
             try:
                 asked = self._ask()
@@ -115,13 +115,11 @@ class TrialLoop:
         trial = None
         try:
             with self.phases(PROPOSING), self.worker.exclusive():
-                self.worker.free_dead(self.study)
-                slot = next_slot(self.study)
-                if slot >= self.settings.trials:
+                slot = self.worker.free_slot(self.study, self.settings.trials)
+                if slot is None:
                     return None
                 trial = self.study.ask()
-                trial.set_user_attr(WORKER, self.worker.name)
-                trial.set_user_attr(SLOT, slot)
+                self.worker.claim(trial, slot)
                 return trial, slot, self.asker.suggest(trial, slot)
         except BaseException:
             if trial is not None:

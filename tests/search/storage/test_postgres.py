@@ -237,6 +237,23 @@ def test_a_server_that_stays_away_is_given_up(postgres: Server, database: str, m
     assert len(said) == 1 and PASSWORD not in said[0] + str(caught.value)
 
 
+def test_a_database_that_is_away_for_half_a_minute_is_tried_seldom(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+
+    def use() -> str:
+        if sum(pauses) < 30:
+            raise OperationalError("", {}, OSError("refused"))
+        return "found"
+
+    assert Patience(database, said.append)(use) == "found"
+    assert 5 < len(pauses) < 15 and pauses == sorted(pauses)
+    assert [line.endswith("is back") for line in said] == [False, True]
+
+
 def test_whoever_stops_the_waiting_waits_no_more(database: str) -> None:
     def away() -> None:
         raise OperationalError("", {}, OSError("refused"))
