@@ -81,7 +81,7 @@ def main() -> None:
             return super().__call__(plan, seed, **keywords)
 
     Asker.suggest = timed(Asker.suggest, proposals)
-    import_module("rankfront.search.study.run").__dict__["Objective"] = Watched
+    import_module("rankfront.search.study.opening").__dict__["Objective"] = Watched
     with tempfile.TemporaryDirectory() as folder:
         result = run(
             task, budget="params=50%", trials=arguments.trials, out=Path(folder) / "out", device="cpu", progress=False

@@ -26,7 +26,7 @@ ROOMS = {
         "engines",
         "training",
     ],
-    "search": ["storage", "space", "allocation", "samplers", "results", "report", "study", "cli"],
+    "search": ["storage", "space", "allocation", "samplers", "results", "report", "parallel", "study", "cli"],
 }  # fmt: skip
 CHECKS = {"checks", "loss_check", "dry_run", "warnings"}
 ABOVE = {

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from ...objectives.errors import RankfrontError
-from ...objectives.io.files import read_json
 from .database import database_of, open_storage
 from .errors import shown_url, storage_errors
 from .folder import Folder
@@ -51,9 +49,8 @@ def read_stored(folder: Folder, storage: str | None) -> ExistingStudy | None:
     Raises:
         RankfrontError: the database cannot be read, or the folder's study lies in another database.
     """
+    folder.check_storage(storage)
     if not folder.path.exists() or (storage is None and not folder.database.exists()):
-        if storage is None and folder.manifest.exists() and (there := read_json(folder.manifest).get("storage")):
-            raise RankfrontError(f"{folder.path} holds a study whose database is {there}; give --storage")
         return None
     name = folder.study_name()
     url = database_of(folder.path, storage)

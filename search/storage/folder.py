@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ...objectives.errors import RankfrontError
 from ...objectives.io.files import disk_error, read_json, why
+from .errors import shown_url
 
 
 def folder_name(name: str) -> str:
@@ -125,6 +126,24 @@ class Folder:
     def study_name(self) -> str | None:
         """Return the name of the study here, as its manifest says; None where there is no manifest."""
         return read_json(self.manifest).get("study") if self.manifest.exists() else None
+
+    def check_storage(self, storage: str | None) -> None:
+        """Raise `RankfrontError` where the study here lies in another database than this one; None: the folder's."""
+        if not self.manifest.exists():
+            return
+        there, asked = self._elsewhere(read_json(self.manifest).get("storage")), self._elsewhere(storage)
+        if there and not asked:
+            raise RankfrontError(f"{self.path} holds a study whose database is {there}; give --storage")
+        if asked and not there and self.database.exists():
+            raise RankfrontError(
+                f"{self.path} holds a study whose database is its own, not {asked}: leave --storage out, or take the "
+                f"study there: rankfront move {self.path} --storage URL"
+            )
+
+    def _elsewhere(self, storage: str | None) -> str | None:
+        """Return what is shown of a database's URL; None for the folder's own."""
+        shown = None if storage is None else shown_url(storage)
+        return None if shown is None or Path(shown).resolve() == self.database.resolve() else shown
 
     def check_holds_study(self, storage: str | None) -> None:
         """Raise `RankfrontError` where there is no database here, and none is given."""

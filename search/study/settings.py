@@ -6,7 +6,6 @@ has a default.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from ..storage.folder import Folder, folder_name
 from ..storage.identity import SCORE, Caller
 from ..storage.source import Source
 from .computing import Computing
+from .duration import seconds
 from .options import option
 
 if TYPE_CHECKING:
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 DEFAULT_OBJECTIVES = (SCORE, "params", "flops")
 DEFAULT_SEED = 0
 
+AUTO = "auto"
+
 FOCUSES = ("budget", "front")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,13 @@ class Settings(Computing):
     seed: int | None = option(
         None, metavar="N", reader=int, help=f"The seed of everything random [default: {DEFAULT_SEED}]", example="1"
     )
+    workers: int | str = option(
+        1,
+        metavar="K",
+        help="How many processes of this machine run trials, each with a GPU where there are some, else with its part "
+        "of the CPU's threads; auto is one for each GPU, else one for each core if memory suffices",
+        example="4",
+    )
     source: Source | None = option(
         None,
         hidden=True,
@@ -119,6 +127,7 @@ class Settings(Computing):
             "budget": None if self.budget is None else Budget.of(self.budget),
             "objectives": None if self.objectives is None else _objectives(self.objectives),
             "out": None if self.out is None else folder_path("out", self.out),
+            "workers": _workers(self.workers),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -167,6 +176,7 @@ class Settings(Computing):
             focus=self.focus or known.get("focus", FOCUSES[0] if stored is None else FOCUSES[1]),
             seed=known.get("seed", DEFAULT_SEED) if self.seed is None else self.seed,
             source=self.source,
+            workers=self.workers,
         )
 
 
@@ -186,6 +196,8 @@ class RunSettings:
     focus: str
     seed: int
     source: Source | None
+    workers: int | str
+    """How many processes run trials; `AUTO` for as many as suit the machine."""
 
     @property
     def caller(self) -> Caller:
@@ -209,18 +221,13 @@ class RunSettings:
         }
 
 
-def seconds(timeout: str | float | None) -> float | None:
-    """Return a duration in seconds: ``600``, ``"600"``, ``"90s"``, ``"10m"``, ``"1.5h"``.
-
-    >>> seconds("10m")
-    600.0
-    """
-    if timeout is None:
-        return None
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)\s*", str(timeout))
-    if match is None or float(match[1]) == 0:
-        raise RankfrontError(f"timeout must be a duration such as 90s, 10m or 2h, but got {shown(timeout)}")
-    return float(match[1]) * _SECONDS[match[2] or "s"]
+def _workers(count: int | str) -> int | str:
+    """Return the number of processes, or `AUTO`; the command line gives either as text."""
+    if isinstance(count, str):
+        if count == AUTO:
+            return AUTO
+        count = int(count) if count.isdecimal() else count
+    return whole("workers", count, least=1, why=f" (or {AUTO})")
 
 
 def _known_sampler(name: str) -> str:

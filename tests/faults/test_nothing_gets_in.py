@@ -25,7 +25,7 @@ from rankfront.objectives.io.files import read_json
 from rankfront.objectives.io.tensors import read_checkpoint, read_tensors
 from rankfront.search.space.budget import Budget
 from rankfront.search.storage.folder import folder_name
-from rankfront.search.study.settings import seconds
+from rankfront.search.study.duration import seconds
 from tests.conftest import blobs
 
 many = settings(

@@ -1,0 +1,5 @@
+"""Several processes of one machine as workers on one study: started, watched, shown as one."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
