@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import dashboard, looking, running
+from . import cluster, dashboard, looking, running
 
 app = typer.Typer(
     name="rankfront",
@@ -19,11 +19,14 @@ for command in (
     running.finish,
     running.verify,
     running.speed,
+    cluster.worker,
+    cluster.status,
     looking.studies,
     looking.front,
     looking.plan,
     looking.report,
     looking.export,
+    cluster.move,
     dashboard.dashboard,
 ):
     app.command()(command)

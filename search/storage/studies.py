@@ -77,9 +77,8 @@ def load_existing(url: str, name: str | None) -> Study:
     if name is None and len(names) == 1:
         name = names[0]
     if name not in names:
-        raise RankfrontError(
-            f"storage {shown_url(url)} must hold study {name!r}, but holds {', '.join(names) or 'none'}"
-        )
+        wanted = "one study, or the one wanted must be named" if name is None else f"study {name!r}"
+        raise RankfrontError(f"storage {shown_url(url)} must hold {wanted}, but holds {', '.join(names) or 'none'}")
     study = optuna.load_study(study_name=name, storage=storage)
     identity_in(study)
     return study
