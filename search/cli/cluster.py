@@ -30,7 +30,7 @@ Name = Annotated[
 ]
 
 
-@options_of(Settings, only=("storage", "device", "timeout"))
+@options_of(Settings, only=("storage", "files", "device", "timeout"))
 def worker(
     folder: MaybeDir = None,
     name: Name = None,

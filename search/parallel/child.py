@@ -63,11 +63,6 @@ class Child:
             thread.start()
         threading.Thread(target=self._wait, daemon=True).start()
 
-    @property
-    def pid(self) -> int:
-        """The process's number."""
-        return self._process.pid
-
     def stop(self) -> None:
         """Ask it to end: it frees its trial first."""
         self._process.terminate()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from .database import database_of, open_storage
+from .database import database_of, is_postgres, open_storage
 from .errors import shown_url, storage_errors
 from .folder import Folder
 from .identity import IDENTITY, identity_in
@@ -43,16 +43,23 @@ class ExistingStudy:
     """The names of its layers, once it has a trial."""
 
 
-def read_stored(folder: Folder, storage: str | None) -> ExistingStudy | None:
+def read_stored(folder: Folder, storage: str | None, name: str | None = None) -> ExistingStudy | None:
     """Return the options of the study that lies in a folder; None where there is none yet. Nothing is written.
+
+    Args:
+        folder: the study's; it need not be there where the database has locks of its own.
+        storage: the database's URL where it is not the folder's own.
+        name: the study's, where the folder does not say it.
 
     Raises:
         RankfrontError: the database cannot be read, or the folder's study lies in another database.
     """
     folder.check_storage(storage)
-    if not folder.path.exists() or (storage is None and not folder.database.exists()):
+    if storage is None and not folder.database.exists():
         return None
-    name = folder.study_name()
+    if not folder.path.exists() and not (storage is not None and is_postgres(storage)):
+        return None
+    name = folder.study_name() or name
     url = database_of(folder.path, storage)
     # Under the study lock: another worker may be creating the database's tables (PostgreSQL's have their own lock).
     with storage_errors(url), locks_of(folder, storage, name or "").study():

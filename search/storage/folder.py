@@ -11,7 +11,6 @@ from pathlib import Path
 
 from ...objectives.errors import RankfrontError
 from ...objectives.io.files import disk_error, read_json, why
-from .errors import shown_url
 
 
 def folder_name(name: str) -> str:
@@ -142,6 +141,8 @@ class Folder:
 
     def _elsewhere(self, storage: str | None) -> str | None:
         """Return what is shown of a database's URL; None for the folder's own."""
+        from .errors import shown_url  # SQLAlchemy takes a moment to import, and most commands need none of it
+
         shown = None if storage is None else shown_url(storage)
         return None if shown is None or Path(shown).resolve() == self.database.resolve() else shown
 

@@ -90,8 +90,9 @@ def _copy(folder: Folder, old: Study, storage: RDBStorage, target: str | None) -
     copy = optuna.load_study(study_name=passing, storage=storage)
     identity = {key: value for key, value in old.user_attrs[IDENTITY].items() if key != "out"}
     # A database elsewhere can be reached from any folder, but the weights lie in one.
-    copy.set_user_attr(IDENTITY, identity | ({} if target is None else {"out": str(folder.path.resolve())}))
-    copy = optuna.load_study(study_name=passing, storage=open_storage(database_of(folder.path, target)))
+    shared = target is None or "files" in identity
+    copy.set_user_attr(IDENTITY, identity | ({} if shared else {"out": str(folder.path.resolve())}))
+    copy = optuna.load_study(study_name=passing, storage=storage)  # what was stored, not what is remembered
     if not (_continues(copy, old) and _continues(old, copy)):
         raise RankfrontError(f"the copy of study {old.study_name!r} differs from the study: nothing was moved")
     _rename(storage, passing, old.study_name)

@@ -9,7 +9,7 @@ from optuna.study import Study
 from ...objectives.errors import RankfrontError
 from .database import database_of
 from .errors import storage_errors
-from .folder import Folder
+from .folder import Folder, folder_name
 from .identity import identity_in
 from .studies import load_existing
 
@@ -35,7 +35,9 @@ def located(folder: Path | None, storage: str | None, name: str | None) -> tuple
     with storage_errors(url):
         study = load_existing(url, name)
         identity = identity_in(study)
-    if folder is None:
+    if folder is None and "files" in identity:  # every machine has a folder of its own
+        folder = Path("runs") / folder_name(study.study_name)
+    elif folder is None:
         folder = Path(str(identity.get("out", "")))
         if "out" not in identity:
             raise RankfrontError(f"study {study.study_name!r} does not say where its folder is: give DIR, too")

@@ -4,7 +4,7 @@ from .loading import stored_task as stored_task
 from .loop import TrialLoop as TrialLoop
 from .ready import ready_studies as ready_studies
 from .ready import summary as summary
-from .settings import RunSettings as RunSettings
+from .run_settings import RunSettings as RunSettings
 from .settings import Settings as Settings
 from .study_file import load_task as load_task
 from .workers import Worker as Worker

@@ -178,7 +178,7 @@ def stored_task(study: Study, folder: Folder, named: str | None, device: str, pr
 def _stored(settings: Settings, name: str) -> ExistingStudy | None:
     from ..storage.existing import read_stored
 
-    return read_stored(settings.folder(name), settings.storage)
+    return read_stored(settings.folder(name), settings.storage, name)
 
 
 def _check_options(stored: ExistingStudy | None, settings: Settings, loading: Loading, name: str) -> None:

@@ -28,6 +28,7 @@ from ..space.space import Space
 from ..storage.dense import DenseModel
 from ..storage.errors import LockLost
 from ..storage.manifest import machine
+from ..storage.remote_files import RemoteFiles
 from ..storage.slots import next_slot, seed_for
 from ..storage.trials import (
     DIGEST,
@@ -46,7 +47,8 @@ from ..storage.trials import (
     scored,
 )
 from .pruning import watcher
-from .settings import RunSettings
+from .run_settings import RunSettings
+from .shared_files import weights_name
 from .storing import interrupt, store_result
 from .workers import Worker
 
@@ -68,6 +70,8 @@ class TrialLoop:
     dense: DenseModel
     phases: Phases
     """Notes where each trial's time goes."""
+    files: RemoteFiles | None = None
+    """Where other machines find weights."""
 
     def run(self) -> None:
         """Run trials until the study has ``settings.trials`` of them or the time is over.
@@ -171,6 +175,8 @@ class TrialLoop:
             weights = self.settings.folder.weights(trial.number)
             save_weights(weights, outcome.model, int8=self.objective.task.int8)
             found[DIGEST] = digest(weights)
+            if self.files is not None:
+                self.files.push(weights, weights_name(found[DIGEST]))
         found |= self._spent()
         self._tell(trial, found, TrialState.COMPLETE)
         line = trial_line(outcome.score, outcome.metrics, self.dense)

@@ -23,12 +23,15 @@ from ..storage.existing import TRIALS, read_stored
 from ..storage.locks import locks_of
 from ..storage.manifest import manifest_of
 from ..storage.patience import Patience
+from ..storage.remote_files import RemoteFiles
 from ..storage.rewrites import found_before, keep_rewrites
 from ..storage.source import keep_source, source_of
 from ..storage.studies import check_only_study, create_or_resume
 from ..storage.trials import COLUMNS
 from ..storage.warnings import keep_warnings
-from .settings import RunSettings, Settings
+from .run_settings import RunSettings
+from .settings import Settings
+from .shared_files import fetch_decompositions
 from .workers import Worker
 
 
@@ -41,6 +44,8 @@ class Opened:
     settings: RunSettings
     worker: Worker
     progress: Progress
+    files: RemoteFiles | None
+    """What machines without a common folder share."""
 
     def warn(self, warnings: list[str]) -> None:
         """Say warnings, and keep them with the study."""
@@ -71,10 +76,12 @@ def opened(task: Task, settings: Settings, progress: Progress, *, first: bool = 
     if (name := task.score.scale.name) in COLUMNS:
         raise RankfrontError(f"a score's name must not be a column's of the tables, but got {name!r}")
     folder.check()
-    stored = read_stored(folder, settings.storage)
+    stored = read_stored(folder, settings.storage, task.name)
     if stored is not None and "sensitivity" not in stored.identity:
         task = replace(task, sensitivity="none")  # begun before there was any other
     ready = settings.for_task(task, stored)
+    if stored is not None:
+        ready.check_place(stored.identity)
     found = stored and found_before(stored.rewrites, stored.reasons, stored.layers, task.model)
     if ready.budget.floor is not None:
         ready.budget.floor.check(task.score.scale)
@@ -86,6 +93,8 @@ def opened(task: Task, settings: Settings, progress: Progress, *, first: bool = 
     url = database_of(folder.path, ready.storage)
     folder.prepare()
     progress.log_to(folder.log)
+    if (files := None if ready.files is None else RemoteFiles(ready.files, task.name)) is not None:
+        fetch_decompositions(files, folder)
     if (known := folder.study_name()) is not None:
         check_only_study([known], task.name, str(folder.path), ready.caller)
     patience = Patience(url, progress.say)
@@ -95,7 +104,7 @@ def opened(task: Task, settings: Settings, progress: Progress, *, first: bool = 
         folder.check_storage(ready.storage)  # the study may have been moved meanwhile
         study = _created(open_storage(url, patience), url, objective, ready)
         worker.free_dead(study, doubtful=worker.is_alone())
-        made = Opened(study, objective, ready, worker, progress)
+        made = Opened(study, objective, ready, worker, progress, files)
         made.write_manifest()
         return made
 

@@ -17,7 +17,7 @@ from ..storage.trials import Scored
 
 if TYPE_CHECKING:
     from ...objectives.objective import Objective
-    from .settings import RunSettings
+    from .run_settings import RunSettings
 
 
 def write_outputs(result: Result) -> Result:

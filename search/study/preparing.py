@@ -27,6 +27,7 @@ from .loop import TrialLoop
 from .opening import Opened
 from .outputs import say_what_there_is
 from .pruning import PRUNER
+from .shared_files import push_decompositions
 
 
 def prepared(opened: Opened) -> TrialLoop:
@@ -39,6 +40,8 @@ def prepared(opened: Opened) -> TrialLoop:
     worker, progress = opened.worker, opened.progress
     _note_dense_model(opened)
     objective.prepare(progress)
+    if opened.files is not None:
+        push_decompositions(opened.files, settings.folder)
     opened.warn(objective.notes)
 
     def note() -> None:
@@ -84,7 +87,7 @@ def prepared(opened: Opened) -> TrialLoop:
         settings.focus == "front",
     )
     asker = Asker(study, problem, settings.sampler)
-    return TrialLoop(study, space, asker, objective, settings, worker, progress, dense, phases)
+    return TrialLoop(study, space, asker, objective, settings, worker, progress, dense, phases, opened.files)
 
 
 def _note_dense_model(opened: Opened) -> None:

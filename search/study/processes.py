@@ -56,6 +56,7 @@ def packed(opened: Opened, timeout_s: float | None = None) -> bytes:
         study=opened.study.study_name,
         folder=settings.folder,
         storage=settings.storage,
+        files=settings.files,
         device=settings.device.type,
         timeout_s=timeout_s,
         task=None if settings.source is not None else opened.objective.task,

@@ -20,6 +20,7 @@ from .outputs import say_outputs, write_outputs
 from .preparing import prepared
 from .processes import in_processes, packed
 from .settings import Settings
+from .shared_files import fetch_weights, push_outputs
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,17 @@ def _searched(opened: Opened) -> Result:
     worker, progress = opened.worker, opened.progress
 
     def write() -> Result:
-        return worker.exclusively(lambda: write_outputs(Result(study, folder, task.model)))
+        if opened.files is not None:
+            fetch_weights(opened.files, Result(study, folder))  # most of them, while others go on
+        return worker.exclusively(written)
+
+    def written() -> Result:
+        result = Result(study, folder, task.model)
+        if opened.files is None:
+            return write_outputs(result)
+        fetch_weights(opened.files, result)
+        push_outputs(opened.files, write_outputs(result))
+        return result
 
     done = len(occupied(study))
     if next_slot(study) >= settings.trials:

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 
 from ...objectives.described import shown
 from ...objectives.errors import RankfrontError
-from ...objectives.given import folder_path, texts, whole
+from ...objectives.given import folder_path, text, texts, whole
 from ...objectives.metrics.registry import METRICS
 from ..samplers.registry import DEFAULT, SAMPLERS, check_sampler, sampler_name
 from ..space.budget import Budget
 from ..storage.folder import Folder, folder_name
-from ..storage.identity import SCORE, Caller
+from ..storage.identity import SCORE
 from ..storage.source import Source
 from .computing import Computing
 from .duration import seconds
 from .options import option
+from .run_settings import RunSettings
 
 if TYPE_CHECKING:
-    import torch
     from optuna.samplers import BaseSampler
 
     from ...objectives.task import Task
@@ -98,6 +98,13 @@ class Settings(Computing):
     seed: int | None = option(
         None, metavar="N", reader=int, help=f"The seed of everything random [default: {DEFAULT_SEED}]", example="1"
     )
+    files: str | None = option(
+        None,
+        metavar="URL",
+        help="Where machines without a common folder share the study's files: s3://bucket/folder or another URL that "
+        "fsspec opens; the study must lie in a PostgreSQL --storage",
+        example='"s3://bucket/studies"',
+    )
     workers: int | str = option(
         1,
         metavar="K",
@@ -121,6 +128,8 @@ class Settings(Computing):
         if self.focus is not None and self.focus not in FOCUSES:
             raise RankfrontError(f"focus must be {' or '.join(FOCUSES)}, but got {shown(self.focus)}")
         seconds(self.timeout)
+        if self.files is not None:
+            self._check_files()
         checked = {
             "trials": None if self.trials is None else whole("trials", self.trials, least=1),
             "seed": None if self.seed is None else whole("seed", self.seed, least=0, most=2**32 - 1),
@@ -133,6 +142,14 @@ class Settings(Computing):
             object.__setattr__(self, name, value)
         if self.out is not None:
             Folder(Path(self.out)).check()
+
+    def _check_files(self) -> None:
+        from ..storage.database import is_postgres
+        from ..storage.remote_files import check_files
+
+        check_files(text("files", self.files, "a URL such as s3://bucket/folder"))
+        if self.storage is None or not is_postgres(self.storage):
+            raise RankfrontError("files needs a database that all machines reach: storage postgresql+psycopg://…")
 
     def folder(self, name: str) -> Folder:
         """Return the folder of the study of that name."""
@@ -177,48 +194,8 @@ class Settings(Computing):
             seed=known.get("seed", DEFAULT_SEED) if self.seed is None else self.seed,
             source=self.source,
             workers=self.workers,
+            files=self.files,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """What one ``run`` of one task does."""
-
-    budget: Budget
-    objectives: tuple[str, ...]
-    """`SCORE`, then any of the metrics."""
-    trials: int
-    timeout_s: float | None
-    folder: Folder
-    storage: str | None
-    sampler: str | Sampler | BaseSampler
-    device: torch.device
-    focus: str
-    seed: int
-    source: Source | None
-    workers: int | str
-    """How many processes run trials; `AUTO` for as many as suit the machine."""
-
-    @property
-    def caller(self) -> Caller:
-        """Who runs it: see `Caller`."""
-        return Caller(self.folder.path, from_command=self.source is not None)
-
-    def identity(self, task: Task) -> dict[str, Any]:
-        """Return what must stay the same when a study is resumed, besides model and data; flat."""
-        own = task.settings()
-        finetune = {f"finetune {name}": value for name, value in own.pop("finetune").items()}
-        return {
-            "budget": str(self.budget),
-            "objectives": ", ".join(self.objectives),
-            "sampler": sampler_name(self.sampler),
-            "focus": self.focus,
-            "seed": self.seed,
-            **own,
-            **finetune,
-            # A database elsewhere can be reached from any folder, but the weights lie in one.
-            **({} if self.storage is None else {"out": str(self.folder.path.resolve())}),
-        }
 
 
 def _workers(count: int | str) -> int | str:

@@ -41,6 +41,7 @@ class Job:
     study: str
     folder: Folder
     storage: str | None
+    files: str | None
     device: str
     timeout_s: float | None
     task: Task | None
@@ -75,6 +76,7 @@ def work(job: Job, channel: Channel) -> None:
         settings = Settings(
             out=job.folder.path,
             storage=job.storage,
+            files=job.files,
             device=job.device,
             timeout=job.timeout_s,
             sampler=job.sampler,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import IntDistribution
+from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage
 from optuna.study import Study
 from optuna.trial import TrialState, create_trial
@@ -62,8 +63,15 @@ def add(study: Study, number: int) -> None:
     study.add_trial(trial)
 
 
+@functools.cache
+def opened(storage: str) -> RDBStorage:
+    """Return a server's database: to open it takes longer than to read it."""
+    return open_storage(storage)
+
+
 def study_in(folder: Folder, storage: str | None) -> Study:
-    return optuna.load_study(study_name=NAME, storage=open_storage(database_of(folder.path, storage)))
+    own = open_storage(database_of(folder.path, None)) if storage is None else opened(storage)
+    return optuna.load_study(study_name=NAME, storage=own)
 
 
 def contents(study: Study) -> tuple[Any, ...]:
@@ -74,7 +82,7 @@ def contents(study: Study) -> tuple[Any, ...]:
 
 
 def names_in(storage: str) -> list[str]:
-    return optuna.get_all_study_names(open_storage(storage))
+    return optuna.get_all_study_names(opened(storage))
 
 
 def test_there_and_back_nothing_is_lost(folder: Folder, database: str) -> None:
@@ -97,55 +105,52 @@ def test_there_and_back_nothing_is_lost(folder: Folder, database: str) -> None:
     assert read_stored(folder, None) is not None
 
 
-STEPS = ["copy_study", "_copy", "_rename", "_write_manifest", "_take_away"]
+STEPS = [
+    ("create_new_trial", True),
+    ("_rename", False),
+    ("_rename", True),
+    ("_write_manifest", True),
+    ("_take_away", True),
+]
+"""Where a move is interrupted: before or after these; the first after the third of four trials."""
 
 
-def interrupted(step: str, after: bool) -> Callable[[pytest.MonkeyPatch], None]:
-    """Interrupt a move before or after one of its steps; where a half of the trials are copied, after one of them."""
+def interrupted(monkeypatch: pytest.MonkeyPatch, step: str, after: bool) -> None:
+    """Interrupt a move before or after one of its steps."""
+    where = (moving, step) if step.startswith("_") else (_CachedStorage, step)
+    original, calls = getattr(*where), 0
 
-    def patch(monkeypatch: pytest.MonkeyPatch) -> None:
-        where = (_CachedStorage, "create_new_trial") if step == "copy_study" else (moving, step)
-        original, calls = getattr(*where), 0
-
-        def stopped(*args: Any, **kwargs: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if step == "copy_study" and calls < 3:
-                return original(*args, **kwargs)
-            if after:
-                original(*args, **kwargs)
+    def stopped(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        found = original(*args, **kwargs) if after else None
+        if step.startswith("_") or calls == 3:
             raise KeyboardInterrupt
+        return found
 
-        monkeypatch.setattr(*where, stopped)
-
-    return patch
+    monkeypatch.setattr(*where, stopped)
 
 
-@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize(("step", "after"), STEPS)
 def test_the_same_command_goes_on_wherever_it_was_interrupted(
-    folder: Folder, database: str, back: bool, monkeypatch: pytest.MonkeyPatch
+    folder: Folder, database: str, step: str, after: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(study_in(folder, None))
-    for step in STEPS:
-        for after in (False, True):
-            if back:
-                move(folder, database, back=False)
-            with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-                interrupted(step, after)(patched)
-                move(folder, database, back=back)
+    for back in (False, True):
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            interrupted(patched, step, after)
             move(folder, database, back=back)
-            assert contents(study_in(folder, None if back else database)) == before, (step, after)
-            assert names_in(database) == ([] if back else [NAME])
-            assert folder.database.exists() == back
-            if not back:
-                move(folder, database, back=True)
+        move(folder, database, back=back)
+        assert contents(study_in(folder, None if back else database)) == before
+        assert names_in(database) == ([] if back else [NAME])
+        assert folder.database.exists() == back
 
 
 def test_a_copy_is_made_again_where_the_original_went_on(
     folder: Folder, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        interrupted("_write_manifest", False)(patched)
+        interrupted(patched, "_write_manifest", False)
         move(folder, database, back=False)
     add(study_in(folder, None), 4)
     before = contents(study_in(folder, None))
@@ -155,7 +160,7 @@ def test_a_copy_is_made_again_where_the_original_went_on(
 
 def test_two_that_both_went_on_are_both_kept(folder: Folder, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        interrupted("_write_manifest", False)(patched)
+        interrupted(patched, "_write_manifest", False)
         move(folder, database, back=False)
     add(study_in(folder, None), 3)
     add(study_in(folder, database), 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -33,8 +34,9 @@ def study(storage: str | None, tmp_path: Path) -> Study:
 
 
 @pytest.fixture
-def locks(storage: str | None, tmp_path: Path) -> Locks:
-    return locks_of(Folder(tmp_path), storage, "blobs")
+def new(storage: str | None, tmp_path: Path) -> Callable[[], Locks]:
+    """Makes the study's locks as another process would."""
+    return lambda: locks_of(Folder(tmp_path), storage, "blobs")
 
 
 def add(study: Study, state: TrialState, **attributes: object) -> None:
@@ -45,7 +47,7 @@ def add(study: Study, state: TrialState, **attributes: object) -> None:
     study.add_trial(trial)
 
 
-def test_a_study_under_way(study: Study, locks: Locks, tmp_path: Path) -> None:
+def test_a_study_under_way(study: Study, new: Callable[[], Locks], tmp_path: Path) -> None:
     for state in (*[TrialState.COMPLETE] * 5, TrialState.PRUNED, TrialState.FAIL):
         add(study, state)
     add(study, TrialState.FAIL, **{INTERRUPTED: True})
@@ -53,8 +55,8 @@ def test_a_study_under_way(study: Study, locks: Locks, tmp_path: Path) -> None:
         study.ask().set_user_attr(WORKER, worker)
     with ExitStack() as living:
         for worker in ("me", "you"):
-            living.enter_context(locks.living(worker))
-        status = Status.of(study, Folder(tmp_path), locks)
+            living.enter_context(new().living(worker))
+        status = Status.of(study, Folder(tmp_path), new())
     assert status.as_data() == {
         "study": "blobs",
         "folder": str(tmp_path),
@@ -72,11 +74,11 @@ def test_a_study_under_way(study: Study, locks: Locks, tmp_path: Path) -> None:
     ]
 
 
-def test_a_study_that_has_not_begun_or_has_ended(study: Study, locks: Locks, tmp_path: Path) -> None:
+def test_a_study_that_has_not_begun_or_has_ended(study: Study, new: Callable[[], Locks], tmp_path: Path) -> None:
     def status() -> Status:
-        return Status.of(study, Folder(tmp_path), locks)
+        return Status.of(study, Folder(tmp_path), new())
 
-    with locks.living("me"):
+    with new().living("me"):
         assert (status().rate, status().seconds_left) == (None, None)
     add(study, TrialState.COMPLETE)
     assert (status().rate, status().seconds_left) == (None, None), "nobody is at work"
