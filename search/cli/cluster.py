@@ -39,10 +39,10 @@ def worker(
     debug: Debug = False,
     **options: Any,
 ) -> None:
-    """Work on a study that was begun, as one of its workers, until no trial is left.
+    """Join a study that was begun, as one more worker.
 
-    Everything else is the study's own. Batch systems start it as often as they like, on any machine that reaches the
-    study's folder and database.
+    It runs trials until none is left. Everything else is the study's own. Batch systems start it as often as they like,
+    on any machine that reaches the study's folder and database.
     """
     asked = Settings(**options)
     from ..storage.source import source_of
@@ -66,7 +66,7 @@ def status(
     debug: Debug = False,
     **options: Any,
 ) -> None:
-    """Print how far a study is: workers alive, trials, rate, time left."""
+    """Print how far a study is, and who is at work."""
     storage = Settings(**options).storage
     from ..storage.database import database_of
     from ..storage.errors import storage_errors
@@ -87,9 +87,10 @@ def move(
     debug: Debug = False,
     **options: Any,
 ) -> None:
-    """Take a study from DIR/study.db to the database --storage, or back.
+    """Take a study to another database, or back.
 
-    The folder stays the place of its files. No worker may be alive. The same command goes on where it was stopped.
+    From DIR/study.db to --storage. The folder stays the place of its files. No worker may be alive. The same command
+    goes on where it was stopped.
     """
     storage = Settings(**options).storage
     if storage is None:
