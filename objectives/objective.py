@@ -141,7 +141,8 @@ class Objective:
         model, helped = self.started(plan, read_refit(self.task.refit), phases)
         by = finetune_by or self.task.finetune
         outcome = self.finetuned(model, by, seed, progress=progress, stop=stop, phases=phases)
-        return replace(outcome, batchnorm_reestimated=helped)
+        metrics = self.costs.completed(outcome.metrics, plan)
+        return replace(outcome, batchnorm_reestimated=helped, metrics=metrics)
 
     def score_before_finetuning(self, plan: Plan) -> float | None:
         """Return the validation score that a trial's network has before fine-tuning; None where there is none.

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from ..data.calling import Inputs, apply
 from ..data.structure import tensors_of
-from .engine import Runner
+from .engine import InPyTorch, Runner
 
 
 @final
-class Eager:
+class Eager(InPyTorch):
     """Runs the modules one by one."""
 
     name = "eager"

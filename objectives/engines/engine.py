@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -28,6 +29,10 @@ class Engine(Protocol):
         """What it is called in sentences."""
         ...
 
+    def check(self) -> None:
+        """Raise `RankfrontError`, naming the install command, where a package that it needs is missing."""
+        ...
+
     def runner(self, model: nn.Module, inputs: Inputs, threads: int) -> Runner:
         """Return what runs the network on these inputs.
 
@@ -40,6 +45,25 @@ class Engine(Protocol):
             RankfrontError: the engine is not installed, or does not take this network.
         """
         ...
+
+    def runners(self, modules: Sequence[nn.Module], inputs: Sequence[Tensor], threads: int) -> list[Runner]:
+        """Return what runs each of many small networks by itself, each on its own tensor; else as `runner`."""
+        ...
+
+
+class InPyTorch(ABC):
+    """An engine that is PyTorch's own: nothing is to be installed, and networks are made ready one by one."""
+
+    def check(self) -> None:  # noqa: B027
+        """Nothing is missing."""
+
+    @abstractmethod
+    def runner(self, model: nn.Module, inputs: Inputs, threads: int) -> Runner:
+        """Return what runs the network on these inputs."""
+
+    def runners(self, modules: Sequence[nn.Module], inputs: Sequence[Tensor], threads: int) -> list[Runner]:
+        """Return what runs each module."""
+        return [self.runner(module, given, threads) for module, given in zip(modules, inputs, strict=True)]
 
 
 def check_installed(engine: str, *modules: str) -> None:

@@ -11,11 +11,11 @@ from ..boundary import sentence
 from ..data.calling import Inputs, apply
 from ..errors import RankfrontError
 from .eager import outputs_of
-from .engine import Runner
+from .engine import InPyTorch, Runner
 
 
 @final
-class Inductor:
+class Inductor(InPyTorch):
     """Runs kernels that ``torch.compile`` made for these inputs."""
 
     name = "inductor"

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..boundary import sentence
-from ..data.calling import Inputs
-from ..errors import RankfrontError
-from .engine import Runner, check_installed
-from .onnx_file import write_onnx
+from .from_onnx import FromOnnx, Session
 
 
 @final
-class OpenVino:
+class OpenVino(FromOnnx):
     """Runs the network's ONNX file, compiled for latency, in the precision that it has."""
 
     name = "openvino"
     label = "OpenVINO"
 
-    def runner(self, model: nn.Module, inputs: Inputs, threads: int) -> Runner:
+    def opened(self, path: Path, taken: Sequence[Tensor], threads: int) -> Session:
         """Return what runs a compiled model."""
-        check_installed(self.name, "openvino")
         import openvino
 
         settings = {
@@ -33,21 +27,10 @@ class OpenVino:
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": "f32",
         }
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.onnx"
-            taken = write_onnx(model, inputs, path, self.name)
-            try:
-                compiled: Any = openvino.Core().compile_model(str(path), "CPU", settings)
-            except Exception as error:  # whatever the compiler raises
-                raise RankfrontError(f"OpenVINO does not take this network: {sentence(error)}") from error
+        compiled: Any = openvino.Core().compile_model(str(path), "CPU", settings)
         request = compiled.create_infer_request()
         feed = [tensor.numpy() for tensor in taken]
-
-        def run() -> list[Tensor]:
-            found = (torch.from_numpy(output) for output in request.infer(feed).to_tuple())
-            return [tensor for tensor in found if tensor.is_floating_point()]
-
-        return run
+        return lambda: request.infer(feed).to_tuple()
 
 
 ENGINE = OpenVino()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-WARM_UP = 3
-"""Runs of each before any counts: caches fill, engines choose kernels."""
+from .timing import WARM_UP, now, timed
 
 LEAST_PAIRS, MOST_PAIRS = 20, 400
 
@@ -37,7 +35,7 @@ def measure_pairs(
     other: Callable[[], object],
     *,
     seconds: float = SECONDS,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Callable[[], float] | None = None,
 ) -> Pairs:
     """Run two networks in turn, each first every other time, and compare.
 
@@ -45,8 +43,9 @@ def measure_pairs(
         dense: runs the first network once.
         other: runs the second.
         seconds: about how long to measure.
-        clock: returns the time in seconds.
+        clock: returns the time in seconds; `now` if not given.
     """
+    clock = clock or now
     for _ in range(WARM_UP):
         dense()
         other()
@@ -54,16 +53,10 @@ def measure_pairs(
     began = clock()
     while len(took) < LEAST_PAIRS or (len(took) < MOST_PAIRS and clock() - began < seconds):
         first_is_dense = len(took) % 2 == 0
-        times = [_timed(run, clock) for run in ((dense, other) if first_is_dense else (other, dense))]
+        times = [timed(run, clock) for run in ((dense, other) if first_is_dense else (other, dense))]
         took.append((times[0], times[1]) if first_is_dense else (times[1], times[0]))
     ratios = [a / max(b, 1e-9) for a, b in took]
     low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
     return Pairs(
         statistics.median(a for a, _ in took), statistics.median(b for _, b in took), middle, low, high, len(took)
     )
-
-
-def _timed(run: Callable[[], object], clock: Callable[[], float]) -> float:
-    began = clock()
-    run()
-    return clock() - began

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from ..described import did_you_mean
@@ -29,3 +30,12 @@ def engine_named(name: str) -> Engine:
             f"engine must be one of {', '.join(ENGINES)}, but got {name!r:.60}{did_you_mean(name, ENGINES)}"
         )
     return ENGINES[name]
+
+
+def default_engine() -> Engine:
+    """Return the first of the quick engines that is installed; eager PyTorch always is."""
+    for name in QUICK:
+        with contextlib.suppress(RankfrontError):
+            ENGINES[name].check()
+            return ENGINES[name]
+    raise AssertionError("eager needs nothing")

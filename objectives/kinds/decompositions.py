@@ -147,6 +147,11 @@ class Decompositions:
         assert choice.rank is not None
         return self._known[layer.name, kind.base].factors(kind.inner(choice.rank))
 
+    def module(self, layer: Layer, choice: Choice) -> nn.Module:
+        """Return the factorized layer as a network without any training has it; a singular one raises LinAlgError."""
+        assert choice.rank is not None
+        return kind_named(choice.kind).condense(layer, choice.rank, self.factors(layer, choice))
+
     def in_place(self, model: nn.Module, plan: Plan) -> nn.Module:
         """Return a copy of the dense ``model`` with every layer's plain factors."""
         return factorize(model, self.layers, plan, self.factors)

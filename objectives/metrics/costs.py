@@ -15,8 +15,8 @@ from ..model.finding import Layers
 from ..model.layer import Layer
 from ..model.trace import Several
 from ..plan import Choice, Plan
-from .metric import Subject
-from .registry import METRICS, SIZE, measure
+from .metric import Predictor, Subject
+from .registry import SIZE, counted, measure
 from .values import Metrics
 
 
@@ -30,10 +30,23 @@ class Costs:
         self.saved: Callable[[nn.Module], Sequence[Entry]] = entries_of_quantized if int8 else entries
         """Returns the tensors that the file of a network holds."""
         subject = Subject(model, example, self.saved)
-        predictors = {name: metric.predictor(subject, self.layers) for name, metric in METRICS.items()}
-        self._predictors = {name: predictor for name, predictor in predictors.items() if predictor is not None}
+        predictors = {name: metric.predictor(subject, self.layers) for name, metric in counted().items()}
+        self._predictors: dict[str, Predictor] = {
+            name: predictor for name, predictor in predictors.items() if predictor is not None
+        }
         self.start = self.of(Plan({}))
         """Of the plan that leaves every layer dense: fewer bytes than the dense model where it ships as int8."""
+
+    def predict(self, name: str, dense: float, predictor: Predictor) -> None:
+        """Let a metric be known that no network is measured in by itself: the dense model's amount, and all plans'."""
+        self._predictors[name] = predictor
+        self.dense = Metrics({**self.dense, name: dense})
+        self.start = self.of(Plan({}))
+
+    def completed(self, measured: Metrics, plan: Plan) -> Metrics:
+        """Return what was measured on a plan's network, and beside it what is only predicted."""
+        more = {name: self.amount(name, plan) for name in self._predictors if name not in measured}
+        return Metrics({**measured, **more})
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -56,21 +56,54 @@ class Predictor(Protocol):
         ...
 
 
-class Metric(ABC):
-    """One metric; less is better."""
+class Quantity(ABC):
+    """What a metric is called, and how its amounts are written; less is better."""
 
     name: ClassVar[str]
     """In budgets, tables and files: letters and underscores."""
+    said: ClassVar[str] = ""
+    """What it is called in tables and sentences, where that is not its name."""
     label: ClassVar[str]
     """What a plot's axis says."""
     unit: ClassVar[str] = ""
     """Shown after an amount."""
     units: ClassVar[Mapping[str, float]]
-    """Unit (in capitals) → its size. With ``""`` an amount without a unit is accepted."""
+    """Unit, in whatever case → its size. With ``""`` an amount without a unit is accepted."""
     example: ClassVar[str]
     """A budget that shows how an amount is written."""
     note: ClassVar[str] = ""
     """A sentence on how it is counted, which the page shows under its tables."""
+
+    def parse(self, text: str) -> float:
+        """Return the amount that a text such as ``200K`` means.
+
+        Raises:
+            ValueError: it is no number with one of the metric's units; the message says what it has instead.
+        """
+        match = _AMOUNT.fullmatch(text.strip())
+        if match is None:
+            raise ValueError("no number")
+        factor = {unit.upper(): size for unit, size in self.units.items()}.get(match[2].upper())
+        if factor is None:
+            raise ValueError(f"unit {match[2]!r:.20}" if match[2] else "no unit")
+        return float(match[1]) * factor
+
+    def show(self, amount: float) -> str:
+        """Return an amount with its unit, in three digits: ``5.01 M``."""
+        return shown(amount, self.unit)
+
+    def exact(self, amount: float) -> str:
+        """Return an amount in all its digits: ``5,010,000``."""
+        return f"{amount:,.0f}"
+
+    @property
+    def title(self) -> str:
+        """What it is called in tables and sentences."""
+        return self.said or self.name
+
+
+class Metric(Quantity):
+    """A metric that is counted or measured on every network."""
 
     @abstractmethod
     def measure(self, subject: Subject) -> float:
@@ -93,21 +126,3 @@ class Metric(ABC):
             layers: those that can be factorized, by name.
         """
         return None
-
-    def parse(self, text: str) -> float:
-        """Return the amount that a text such as ``200K`` means.
-
-        Raises:
-            ValueError: it is no number with one of the metric's units; the message says what it has instead.
-        """
-        match = _AMOUNT.fullmatch(text.strip())
-        if match is None:
-            raise ValueError("no number")
-        factor = self.units.get(match[2].upper())
-        if factor is None:
-            raise ValueError(f"unit {match[2]!r:.20}" if match[2] else "no unit")
-        return float(match[1]) * factor
-
-    def show(self, amount: float) -> str:
-        """Return an amount with its unit, in three digits: ``5.01 M``."""
-        return shown(amount, self.unit)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from ..errors import RankfrontError
 from .bytes import BYTES
 from .flops import FLOPS
-from .metric import Metric, Subject
+from .latency import LATENCY
+from .metric import Metric, Quantity, Subject
 from .params import PARAMS
 from .values import Metrics
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ..io.saved import Entry
     from ..model.trace import Several
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (PARAMS, FLOPS, BYTES)}
+METRICS: dict[str, Quantity] = {metric.name: metric for metric in (PARAMS, FLOPS, BYTES, LATENCY)}
 
 SIZE = PARAMS.name
 """The metric by which layers and plans are called small or large: of a layer's plot, of the smallest plan."""
@@ -28,7 +29,12 @@ LAYER_METRICS = (PARAMS.name, FLOPS.name)
 """The metrics that a `Layer` has of its own, under these names; in this order a layer's options are sorted."""
 
 
-def metric_named(name: str) -> Metric:
+def counted() -> dict[str, Metric]:
+    """Return the metrics that every network is counted or measured in; the others a study has where it asks."""
+    return {name: metric for name, metric in METRICS.items() if isinstance(metric, Metric)}
+
+
+def metric_named(name: str) -> Quantity:
     """Return the metric of that name; raises `RankfrontError` for an unknown one."""
     if name not in METRICS:
         raise RankfrontError(f"a metric must be one of {', '.join(METRICS)}, but got {name!r:.60}")
@@ -38,7 +44,7 @@ def metric_named(name: str) -> Metric:
 def measure(
     model: nn.Module, example: Inputs | Several, saved: Callable[[nn.Module], Sequence[Entry]] | None = None
 ) -> Metrics:
-    """Return every metric's amount of a network.
+    """Return the amounts that a network is counted or measured in.
 
     Args:
         model: the network.
@@ -52,4 +58,4 @@ def measure(
     if saved is None:
         from ..io.saved import entries as saved
     subject = Subject(model, example, saved)
-    return Metrics({name: metric.measure(subject) for name, metric in METRICS.items()})
+    return Metrics({name: metric.measure(subject) for name, metric in counted().items()})

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from ...objectives.metrics.amounts import share_shown
+from ...objectives.metrics.registry import METRICS
 from ...objectives.metrics.values import Metrics
 from ...objectives.plan import Plan
 from ..storage.dense import DenseModel
@@ -52,5 +53,6 @@ def duration(seconds: float) -> str:
 
 def trial_line(score: float, metrics: Metrics, dense: DenseModel) -> str:
     """Return a score and the share of the dense model's costs that is left, in columns."""
-    shares = (f"{name} {share_shown(metrics[name], dense.metrics[name]):>6}" for name in dense.costs if name in metrics)
+    known = [name for name in dense.costs if name in metrics]
+    shares = (f"{METRICS[name].title} {share_shown(metrics[name], dense.metrics[name]):>6}" for name in known)
     return "   ".join([f"{dense.scale.name} {dense.scale.show(score):>8}", *shares])

@@ -19,9 +19,11 @@ from ...objectives.metrics.registry import LAYER_METRICS, METRICS
 from ...objectives.metrics.values import Metrics
 from ..results.best import best_or_none
 from ..results.headline import headline_of
+from ..results.measured import measured_shown, setting_of, speeds_of
 from ..results.plots.ranks import MAX_COLUMNS, legend, short_names
 from ..results.plots.style import DARK
 from ..results.result import Result
+from ..results.speeds import MeasuredSpeed
 from ..results.tables import front_rows
 from ..storage.dense import left_dense_of
 from ..storage.warnings import warnings_of
@@ -92,7 +94,9 @@ def _content(result: Result) -> dict[str, Any]:
         "samples": dense.samples,
         "intervals": result.has_intervals,
         "int8": result.int8,
-        "front": [_row(result, row) for row in rows],
+        "front": [_row(result, row, speeds_of(result)) for row in rows],
+        "titles": {name: METRICS[name].title for name in dense.costs},
+        "measured": setting_of(result),
         "finished": {model.trial for model in result.finished},
         "warnings": warnings_of(result.study),
         "remarks": len(remarks),
@@ -153,7 +157,7 @@ def _model(
     }
 
 
-def _row(result: Result, row: Mapping[str, float]) -> dict[str, Any]:
+def _row(result: Result, row: Mapping[str, float], speeds: Mapping[int, MeasuredSpeed]) -> dict[str, Any]:
     """Return one line of the front's table."""
     score, dense = result.scale.name, result.dense.metrics
     return {
@@ -164,6 +168,7 @@ def _row(result: Result, row: Mapping[str, float]) -> dict[str, Any]:
             {"amount": METRICS[name].show(row[name]), "share": share_shown(row[name], dense[name])}
             for name in result.dense.costs
         ],
+        "measured": measured_shown(speeds.get(int(row["trial"]))),
     }
 
 

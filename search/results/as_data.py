@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .headline import headline_of
+from .measured import setting_of
 
 if TYPE_CHECKING:
     from ..space.budget import Budget
@@ -34,6 +35,7 @@ def as_data(
         "trials": len(result.records),
         "headline": None if headline is None else headline.sentence,
         "budget": str(budget or result.budget),
+        **({} if (setting := setting_of(result)) is None else setting.plain()),
         "dense": {result.scale.name: result.dense.score, **result.dense.metrics},
         "best": None if best is None else best.trial,
         "front": [_plain(row) for row in rows],

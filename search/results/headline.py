@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...objectives.metrics.latency import LATENCY
 from ...objectives.metrics.values import Metrics
 from .best import best_or_none
+from .measured import speeds_of
 from .speeds import MeasuredSpeed, speeds_in
 
 if TYPE_CHECKING:
@@ -68,7 +70,9 @@ def headline_of(result: Result) -> Headline | None:
 
 
 def _speed(result: Result, trial: int) -> MeasuredSpeed | None:
-    """Return the speed that the headline names: of the engine in which the dense network is fastest."""
+    """Return the speed that the headline names: in its engine, or that in which the dense one is fastest."""
+    if (own := speeds_of(result).get(trial)) is not None:
+        return own
     known = [speed for speed in speeds_in(result.study) if speed.trial == trial]
     return min(known, key=lambda speed: (speed.batch_size, speed.dense_ms), default=None)
 
@@ -88,8 +92,8 @@ def times(before: float, after: float) -> str:
 
 def _times(result: Result, name: str, metrics: Metrics) -> str:
     bounded = {bound.metric for bound in result.budget.bounds}
-    if name not in metrics or (name not in SAID and name not in bounded):
-        return ""
+    if name not in metrics or name == LATENCY.name or (name not in SAID and name not in bounded):
+        return ""  # what is predicted is no claim
     return f"{times(result.dense.metrics[name], metrics[name])} {SAID.get(name, name)}"
 
 

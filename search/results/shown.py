@@ -11,6 +11,7 @@ from rich.table import Table
 from ...objectives.described import counted
 from ...objectives.metrics.registry import METRICS
 from .best import best_or_none
+from .measured import measured_shown, setting_of, speeds_of
 from .speeds import MeasuredSpeed
 from .tables import front_rows
 
@@ -37,18 +38,29 @@ def front_cells(result: Result, rows: Sequence[dict[str, Any]]) -> tuple[list[st
     scale, dense = result.scale, result.dense
     tested = f"test_{scale.name}"
     has_test = any(tested in row for row in rows)
-    columns = ["trial", f"validation {scale.name}", *([tested.replace("_", " ")] if has_test else []), *dense.costs]
+    titles = [METRICS[name].title for name in dense.costs]
+    measured = [] if setting_of(result) is None else ["measured latency"]
+    speeds = speeds_of(result)
+    columns = [
+        "trial",
+        f"validation {scale.name}",
+        *([tested.replace("_", " ")] if has_test else []),
+        *titles,
+        *measured,
+    ]
     cells = [
         [
             str(int(row["trial"])),
             *(scale.show(row[name]) for name in (scale.name, tested) if name in row),
             *(f"{METRICS[name].show(row[name])}  {row[f'{name}_pct']:5.3g} %" for name in dense.costs),
+            *(measured_shown(speeds.get(int(row["trial"]))) for _ in measured),
         ]
         for row in rows
     ]
     scores = [dense.score, *([result.test_score(None)] if has_test else [])]
     shown = [scale.show(score) for score in scores]
-    cells.append(["dense", *shown, *(f"{METRICS[name].show(dense.metrics[name])}    100 %" for name in dense.costs)])
+    whole = [f"{METRICS[name].show(dense.metrics[name])}    100 %" for name in dense.costs]
+    cells.append(["dense", *shown, *whole, *("" for _ in measured)])
     return columns, cells
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..storage.trials import TEST, Interval, Record
+from .measured import measured_columns, setting_of, speeds_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,12 +28,14 @@ def front_rows(result: Result) -> list[dict[str, Any]]:
     """Return the rows of `front_table`, column → value: the plan is JSON, what a trial does not have is NaN."""
     score, dense = result.scale.name, result.dense
     tested = TEST in result.study.user_attrs
+    setting, speeds = setting_of(result), speeds_of(result)
     rows = []
     for t in result.on_front:
         costs = {name: t.metrics.get(name, math.nan) for name in dense.costs}
         row: dict[str, Any] = {"trial": t.trial, score: t.score, **costs}
         row[f"{score}_pct"] = 100 * t.score / dense.score if dense.score else math.nan
         row |= {f"{m}_pct": 100 * v / dense.metrics[m] if dense.metrics[m] else math.nan for m, v in costs.items()}
+        row |= {} if setting is None else measured_columns(speeds.get(t.trial))
         row |= _ends(result, score, result.interval(t))
         average = result.scale.minimised(t.corrected)  # turns the sign back
         row |= {"runs": t.runs, f"{score}_mean": average if t.runs > 1 else math.nan}

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 from ...objectives.described import did_you_mean, shown
+from ...objectives.engines.registry import engine_named
 from ...objectives.errors import RankfrontError
+from ...objectives.metrics.latency import LATENCY
 from ...objectives.metrics.registry import METRICS
 from ...objectives.metrics.values import Metrics
 from ..storage.identity import SCORE
@@ -29,8 +31,11 @@ from .floor import NAMES, Floor, read_floor
 NONE = "none"
 """What a budget without a bound is called."""
 
-TIMES = ("latency", "time", "ms", "seconds", "speed", "throughput")
-"""What people ask for and is not measured."""
+TIMES = ("time", "ms", "seconds", "speed", "throughput")
+"""What people call latency."""
+
+HOW = ": it is measured in a study that bounds it, or is given an engine"
+"""How a study gets latencies."""
 
 _AMOUNT = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zA-Z%]*)\s*"
 _COMMA = re.compile(r"\d\s*,\s*\d")
@@ -47,6 +52,8 @@ class Bound:
     absolute: float | None
     down_to: Bound | None = None
     """The smallest amount that is worth a trial, where the user gave one."""
+    engine: str | None = None
+    """The engine in which latency is bounded, where it was named: ``latency@openvino=60%``."""
 
     def limit(self, dense: Metrics) -> float:
         """Return the bound as an amount of the metric."""
@@ -100,6 +107,15 @@ class Budget:
                 raise RankfrontError(f"budget must bound a metric once, but bounds {name} {names.count(name)} times")
         return cls(tuple(bounds), floors[0] if floors else None)
 
+    @property
+    def engine(self) -> str | None:
+        """The engine that a bound on latency names."""
+        return next((bound.engine for bound in self.bounds if bound.engine is not None), None)
+
+    def on(self, metrics: Container[str]) -> Budget:
+        """Return the bounds on these metrics alone."""
+        return replace(self, bounds=tuple(bound for bound in self.bounds if bound.metric in metrics))
+
     def limits(self, dense: Metrics) -> dict[str, float]:
         """Return metric → upper bound, given what the dense model costs.
 
@@ -110,7 +126,7 @@ class Budget:
             if bound.metric not in dense:
                 raise RankfrontError(
                     f"budget {self} must be on metrics that the study measured ({', '.join(dense)}), "
-                    f"but it has no {bound.metric}"
+                    f"but it has no {bound.metric}" + (HOW if bound.metric == LATENCY.name else "")
                 )
         return {bound.metric: bound.limit(dense) for bound in self.bounds}
 
@@ -132,14 +148,19 @@ class Budget:
 
 
 def _bound(text: str) -> Bound:
+    named, _, given = (part.strip() for part in text.partition("="))
+    name, at, engine = (part.strip() for part in named.partition("@"))
+    if at and name == LATENCY.name:
+        return replace(_bound(f"{name}={given}"), engine=engine_named(engine).name)
     match = _FORM.fullmatch(text)
-    name, _, given = (part.strip() for part in text.partition("="))
+    if at:
+        raise RankfrontError(f"budget may name an engine for latency alone, but got {text.strip()!r:.60}")
     if not name.isidentifier() or not given:
         raise RankfrontError(f"budget must read METRIC=AMOUNT, such as params=5%, but got {text.strip()!r:.60}")
     if name in NAMES:
         raise RankfrontError(f"budget on the score must be one amount, such as score=99%, but got {text.strip()!r:.60}")
     if name not in METRICS:
-        hint = ": time is not measured" if name in TIMES else did_you_mean(name, (*METRICS, *NAMES))
+        hint = ": time is called latency" if name in TIMES else did_you_mean(name, (*METRICS, *NAMES))
         raise RankfrontError(f"budget must be on one of {', '.join(METRICS)} or score, but got {name!r:.60}{hint}")
     if match is None:
         raise RankfrontError(
@@ -188,9 +209,10 @@ def check_possible(budget: Budget, dense: Metrics, smallest: Metrics, left: obje
     for name, limit in budget.limits(dense).items():
         least = smallest.get(name, 0)  # a metric without a predictor has no least amount yet
         if limit < least:
+            exact = METRICS[name].exact
             share = math.ceil(10_000 * least / dense[name]) / 10_000
             raise RankfrontError(
-                f"budget {budget} is below the smallest possible plan: {name} can be at least {least:,.0f} "
-                f"({share:.2%} of the dense model's {dense[name]:,.0f}), but must be at most {limit:,.0f}"
+                f"budget {budget} is below the smallest possible plan: {name} can be at least {exact(least)} "
+                f"({share:.2%} of the dense model's {exact(dense[name])}), but must be at most {exact(limit)}"
                 + (f"; {left}" if left else "")
             )

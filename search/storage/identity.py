@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...objectives.engines.setting import ENGINE, NONE
 from ...objectives.errors import RankfrontError
 from ...objectives.export.plan_files import REWRITES
 from ...objectives.identity_keys import CONTENT, KEYS
@@ -64,6 +65,7 @@ def identity_in(study: Study) -> dict[str, Any]:
         identity["objectives"] = ", ".join([SCORE, *costs])
     if REWRITES not in known and identity.get("kinds") == list(FORMER_KINDS):
         identity["kinds"] = list(KINDS)  # no parameter was rewritten to be stored there, so the choices are the same
+    identity.setdefault(ENGINE, NONE)  # older studies knew of no latency
     return identity | ({CONTENT: known[CONTENT]} if CONTENT in known else {})
 
 

@@ -108,7 +108,7 @@ def _finished(settings: FinishArguments, result: Result, finetune: FineTune, pro
             "key": key,
             "budget": str(asked),
             "epochs": finetune.epochs,
-            "metrics": {result.scale.name: outcome.score, **outcome.metrics},
+            "metrics": {result.scale.name: outcome.score, **chosen.metrics, **outcome.metrics},
             "before": {result.scale.name: chosen.score},
             "test": test,
             "dense": {result.scale.name: result.dense.score, **result.dense.metrics},

@@ -86,8 +86,9 @@ def opened(task: Task, settings: Settings, progress: Progress, *, first: bool = 
     if ready.budget.floor is not None:
         ready.budget.floor.check(task.score.scale)
     objective = Objective(task, device=ready.device, seed=ready.seed, cache=folder.cache, found=found)
-    check_possible(ready.budget, objective.costs.dense, objective.smallest, objective.left_dense)
-    ready.budget.down_to(objective.costs.dense)
+    known_yet = ready.budget.on(objective.costs.dense)  # latency is not, before layers are measured
+    check_possible(known_yet, objective.costs.dense, objective.smallest, objective.left_dense)
+    known_yet.down_to(objective.costs.dense)
     ended = stored is not None and stored.next_slot >= ready.trials
     warnings = [] if ended or not first else DryRun.of(objective).run(folder.path, progress)
     url = database_of(folder.path, ready.storage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from typing import TYPE_CHECKING
 
 from ...objectives.errors import RankfrontError
@@ -26,6 +27,8 @@ def write_outputs(result: Result) -> Result:
     write_whole(result.folder.front, lambda temporary: front.to_csv(temporary, index=False))
     if _best(result)[0] is not None:
         result.export(result.folder.best, finished=False)
+    else:  # what was the best before its latency was measured is none
+        shutil.rmtree(result.folder.best, ignore_errors=True)
     write_report(result)
     return result
 

@@ -23,6 +23,7 @@ from ..space.layer_table import write_layers
 from ..space.space import Space
 from ..storage.dense import DenseModel, is_noted, note_left_dense
 from ..storage.manifest import SENSITIVITY
+from .latency import predict_latency
 from .loop import TrialLoop
 from .opening import Opened
 from .outputs import say_what_there_is
@@ -50,6 +51,8 @@ def prepared(opened: Opened) -> TrialLoop:
 
     worker.exclusively(note)
     say_what_there_is(objective, settings, progress)
+    if settings.engine is not None:
+        predict_latency(study, objective, settings.engine, settings.budget, worker, progress)
     dense_costs, budget = objective.costs.dense, settings.budget
     candidates = Candidates.of(objective)
     with worker.exclusive():

@@ -14,6 +14,7 @@ from ..storage.database import warnings_only
 from ..storage.patience import DatabaseAway
 from ..storage.slots import next_slot, occupied
 from .final_scores import score_on_test
+from .measuring import measure_front
 from .opening import Opened, opened
 from .options import called_with
 from .outputs import say_outputs, write_outputs
@@ -97,6 +98,9 @@ def _searched(opened: Opened) -> Result:
     ended = next_slot(study) >= settings.trials and all(t.state.is_finished() for t in occupied(study).values())
     if ended and task.test is not None:
         score_on_test(study, opened.objective, folder, worker, progress)
+        result = write()
+    if ended and settings.engine is not None:
+        measure_front(result, task, settings.engine, worker, progress)
         result = write()
     say_outputs(result, progress)
     if result.records and not result.scored:

@@ -13,11 +13,13 @@ from ..storage.folder import Folder
 from ..storage.identity import Caller
 from ..storage.remote_files import shown_files
 from ..storage.source import Source
+from .engine import engine_identity
 
 if TYPE_CHECKING:
     import torch
     from optuna.samplers import BaseSampler
 
+    from ...objectives.engines.setting import EngineSetting
     from ...objectives.task import Task
     from ..samplers.sampler import Sampler
 
@@ -41,6 +43,8 @@ class RunSettings:
     workers: int | str
     """How many processes run trials; ``auto`` for as many as suit the machine."""
     files: str | None
+    engine: EngineSetting | None
+    """Where latency is measured; None where it is not."""
 
     @property
     def caller(self) -> Caller:
@@ -59,6 +63,7 @@ class RunSettings:
             "seed": self.seed,
             **own,
             **finetune,
+            **engine_identity(self.engine, task),
             **self._place(),
         }
 

@@ -20,8 +20,8 @@ from ..space.budget import Budget
 from ..storage.folder import Folder, folder_name
 from ..storage.identity import SCORE
 from ..storage.source import Source
-from .computing import Computing
 from .duration import seconds
+from .engine import EngineOptions
 from .options import option
 from .run_settings import RunSettings
 
@@ -41,7 +41,7 @@ FOCUSES = ("budget", "front")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Computing):
+class Settings(EngineOptions):
     """The options of ``run``, checked.
 
     Raises:
@@ -163,6 +163,7 @@ class Settings(Computing):
             "sampler": None if self.sampler is None else sampler_name(self.sampler),
             "focus": self.focus,
             "seed": self.seed,
+            **self.engine_asked(None if self.budget is None else Budget.of(self.budget)),
         }
         return {name: value for name, value in given.items() if value is not None}
 
@@ -179,11 +180,14 @@ class Settings(Computing):
             RankfrontError: the stored study's sampler is an object of the user's own, and none is given.
         """
         known = {} if stored is None else stored.identity
-        budget = task.budget if self.budget is None and "budget" not in known else self.budget
+        given = task.budget if self.budget is None and "budget" not in known else self.budget
+        budget = Budget.of(known["budget"] if given is None else given)
+        objectives = self._objectives_of(task, str(known.get("objectives", ",".join(DEFAULT_OBJECTIVES))))
         trials = self.trials or (stored and stored.trials) or task.trials
         return RunSettings(
-            budget=Budget.of(known["budget"] if budget is None else budget),
-            objectives=self._objectives_of(task, str(known.get("objectives", ",".join(DEFAULT_OBJECTIVES)))),
+            budget=budget,
+            objectives=objectives,
+            engine=self.engine_setting(budget, objectives, known),
             trials=trials,
             timeout_s=seconds(self.timeout),
             folder=self.folder(task.name),

@@ -15,12 +15,16 @@ from ...objectives.described import counted
 from ...objectives.errors import RankfrontError
 from ...objectives.export.int8 import dequantized
 from ...objectives.export.plan_files import model_folders, read_model_files_at
-from ...objectives.metrics.metric import Subject
+from ...objectives.metrics.latency import LATENCY
+from ...objectives.metrics.latency_table import PredictedLatency
+from ...objectives.metrics.metric import Metric, Subject
 from ...objectives.metrics.registry import METRICS
 from ...objectives.objective import Objective
 from ...objectives.task import Task
 from ..report.progress import Progress, showing
+from ..results.best import best_or_none
 from ..results.result import Result
+from ..storage.latency import latency_table_of
 from ..storage.manifest import machine
 from ..storage.rewrites import found_in
 from ..storage.trials import MACHINE, TEST_MACHINES, Scored
@@ -75,6 +79,8 @@ def _checked(task: Task, result: Result, device: torch.device, progress: Progres
         )
     objective = Objective(task, device=device, found=found_in(result.study, task.model))
     result.check_belongs(objective)
+    if (table := latency_table_of(result.study)) is not None:
+        objective.costs.predict(LATENCY.name, table.dense, PredictedLatency(table, objective.by_name))
     here = machine(objective.device)
     checks: list[Check] = []
     for done, trial in enumerate(trials):
@@ -85,10 +91,10 @@ def _checked(task: Task, result: Result, device: torch.device, progress: Progres
         progress.say(f"[{done + 1}/{len(trials)}] trial {trial.trial}  {outcome}")
         checks += found
     progress("verifying the front", len(trials), len(trials))
-    # Where no trial has the score that the budget asks for, none was written as the best.
-    written = result.budget.floor is None or result.folder.best.exists()
-    chosen = result.best_trial().trial if written else trials[0].trial
-    folders = [*([result.folder.best] if written else []), *model_folders(result.folder.finished)]
+    # Where no trial has the score that the budget asks for, or is as fast, none was written as the best.
+    best = best_or_none(result)
+    chosen = trials[0].trial if best is None else best.trial
+    folders = [*([] if best is None else [result.folder.best]), *model_folders(result.folder.finished)]
     return [*checks, *(_shipped(result, folder, chosen) for folder in folders)]
 
 
@@ -113,9 +119,12 @@ def _checks_of(trial: Scored, result: Result, objective: Objective, here: dict[s
     measured = dequantized(model, objective.dense, trial.plan) if result.int8 else model
     subject = Subject(measured, objective.layers.example, objective.costs.saved)
     for name in result.dense.costs:
-        stored = trial.metrics.get(name)
+        stored, metric = trial.metrics.get(name), METRICS[name]
         if stored is not None:
-            amount = METRICS[name].measure_shipped(weights, subject)
+            if isinstance(metric, Metric):
+                amount = metric.measure_shipped(weights, subject)
+            else:
+                amount = objective.costs.amount(name, trial.plan)
             checks.append(Check(trial.trial, name, f"{stored:,}", f"{amount:,}", amount == stored))
     scores = {"validation": trial.score, "test": result.test_score(trial.trial)}
     machines = _machines(result, trial.trial)

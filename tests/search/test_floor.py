@@ -81,8 +81,8 @@ def test_a_budget_with_a_score_reads_as_it_is_written(text: str) -> None:
     ("text", "said"),
     [
         ("score=99%,accuracy=98%", "bounds score 2 times"),
-        ("latency=2ms", "one of params, flops, bytes or score, but got 'latency': time is not measured"),
-        ("time=50%", "time is not measured"),
+        ("speed=2ms", "one of params, flops, bytes, latency or score, but got 'speed': time is called latency"),
+        ("time=50%", "time is called latency"),
         ("mse=90%", "or score, but got"),
     ],
 )

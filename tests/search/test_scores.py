@@ -94,7 +94,7 @@ def test_the_score_among_the_objectives(task: Task, tmp_path: Path, word: str) -
     result = go(own, tmp_path / "out", trials=2, objectives=(word, "bytes"))
     assert result.objectives == ["score", "bytes"]
     with pytest.raises(
-        RankfrontError, match=r"objectives must be surprise and any of params, flops, bytes, but got 'acc"
+        RankfrontError, match=r"objectives must be surprise and any of params, flops, bytes, latency, but"
     ):
         go(own, tmp_path / "other", trials=2, objectives="accuracy,bytes")
     with pytest.raises(RankfrontError, match="its objectives is 'score, bytes', not 'score, params'"):

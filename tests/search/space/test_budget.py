@@ -45,7 +45,13 @@ def test_reads(text: str | list[str] | Budget, limits: dict[str, float]) -> None
         ("params=5", "must carry % or one of K, M, G, T .* has no unit"),
         ("params=5KB", "has unit 'KB'"),
         ("bytes=5", "has no unit"),
-        ("speed=5%", "one of params, flops, bytes or score, but got 'speed'"),
+        ("speed=5%", "one of params, flops, bytes, latency or score, but got 'speed'"),
+        ("latency=5", "must carry % or one of s, ms, us .* has no unit"),
+        ("latency=5ns", "has unit 'ns'"),
+        ("latency@=5%", "engine must be one of"),
+        ("latency@openvin=5%", "did you mean openvino"),
+        ("params@openvino=5%", "may name an engine for latency alone"),
+        ("latency=5%,latency@eager=6%", "bounds latency 2 times"),
         ("params=0%", "must be positive"),
         ("params=101%", "at most 100%"),
         ("params=5%..", "or LEAST..MOST, but got '5%..'"),
@@ -73,6 +79,25 @@ def test_reads(text: str | list[str] | Budget, limits: dict[str, float]) -> None
 def test_refuses(text: Any, said: str) -> None:
     with pytest.raises(RankfrontError, match=said):
         Budget.of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "engine"),
+    [
+        ("latency=60%", 1_800_000, None),
+        ("latency=2ms", 2_000_000, None),
+        ("latency = 1500 us", 1_500_000, None),
+        ("latency@eager=.001S", 1_000_000, "eager"),
+        ("latency@openvino = 10%", 300_000, "openvino"),
+    ],
+)
+def test_reads_latencies_in_nanoseconds(text: str, limit: float, engine: str | None) -> None:
+    budget = Budget.of(["params=50%", text])
+    assert budget.limits(Metrics({**DENSE, "latency": 3_000_000}))["latency"] == pytest.approx(limit)
+    assert budget.engine == engine
+    assert [bound.metric for bound in budget.on(("latency",)).bounds] == ["latency"]
+    assert budget.on(DENSE).limits(DENSE) == Budget.of("params=50%").limits(DENSE)
+    assert "@" not in str(budget) and str(Budget.of(str(budget))) == str(budget)
 
 
 @given(st.text(max_size=40))

@@ -12,6 +12,7 @@ from rankfront import RankfrontError, Result, Task, speed
 from rankfront.objectives.engines.pairs import Pairs
 from rankfront.search.results.headline import headline_of
 from rankfront.search.results.speeds import MeasuredSpeed
+from rankfront.search.study import measuring
 from rankfront.search.study import speed as module
 from tests.conftest import go
 
@@ -23,11 +24,11 @@ def studied(task: Task, tmp_path: Path) -> tuple[Task, Path]:
 
 
 def told(monkeypatch: pytest.MonkeyPatch, pairs: Pairs) -> None:
-    def measure(dense: Callable[[], list[Tensor]], other: Callable[[], list[Tensor]]) -> Pairs:
+    def measure(dense: Callable[[], list[Tensor]], other: Callable[[], list[Tensor]], *, seconds: float) -> Pairs:
         assert [t.shape for t in dense()] == [t.shape for t in other()]
         return pairs
 
-    monkeypatch.setattr(module, "measure_pairs", measure)
+    monkeypatch.setattr(measuring, "measure_pairs", measure)
 
 
 def test_it_is_measured_and_kept(studied: tuple[Task, Path]) -> None:

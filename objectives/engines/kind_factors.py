@@ -1,0 +1,53 @@
+"""How much longer layers of a kind take within the network than by themselves: a whole network for each kind tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from ..kinds.decompositions import Decompositions
+from ..kinds.registry import kind_named
+from ..metrics.latency_table import LatencyTable
+from ..model.layer import Layer
+from ..plan import DENSE, Choice, Plan
+
+PART = 0.25
+"""Where between its least and most flops by the kind each layer is, in the network that is measured."""
+
+
+def with_factors(
+    table: LatencyTable, decompositions: Decompositions, added: Callable[[Plan], float | None]
+) -> LatencyTable:
+    """Return the table with each kind's factor (see `LatencyTable.factor`).
+
+    Args:
+        table: of layers by themselves.
+        decompositions: the layers and their options.
+        added: returns what a plan's network takes more than the one with all layers dense, in seconds; None where it
+            cannot be made or measured.
+    """
+    factors: dict[str, float] = {}
+    for kind, options in _of_each_kind(table, decompositions):
+        plan = Plan(dict.fromkeys(decompositions.options, DENSE) | {name: o for name, (_, o) in options.items()})
+        if (measured := added(plan)) is not None:
+            factors[kind] = table.factor(kind, options, measured)
+    return replace(table, factors=factors)
+
+
+def _of_each_kind(
+    table: LatencyTable, decompositions: Decompositions
+) -> Iterator[tuple[str, dict[str, tuple[Layer, Choice]]]]:
+    """Yield each kind, and an option of it for all layers that were measured by it."""
+    kinds = dict.fromkeys(name for shape in table.shapes for name in shape.kinds)
+    for kind in kinds:
+        chosen: dict[str, tuple[Layer, Choice]] = {}
+        for name, options in decompositions.options.items():
+            found = [option for option in options if option.kind == kind]
+            if found and kind in table.shapes[table.layers[name]].kinds:
+                layer = decompositions.layers[name]
+                flops = np.array([kind_named(kind).cost(layer, o.rank).flops for o in found if o.rank is not None])
+                wanted = flops.min() + PART * (flops.max() - flops.min())
+                chosen[name] = layer, found[int(np.abs(flops - wanted).argmin())]
+        yield kind, chosen

@@ -1,0 +1,162 @@
+"""What a pass takes, predicted: the dense network's time, and what each layer's options add, from times of layers.
+
+A layer's options were measured by themselves at a few ranks; between them their times are interpolated over their
+flops. What is no layer, and a layer that stays dense, take what they take in the dense network, so the prediction for
+that is what was measured. All times are integers, in nanoseconds: sums are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from ..kinds.registry import kind_named
+
+if TYPE_CHECKING:
+    from ..model.layer import Layer
+    from ..plan import Choice, Plan, Rank
+
+FACTORS = 0.5, 2.0
+"""Factors of kinds lie between these: what is further away is noise."""
+
+
+@dataclass(frozen=True)
+class KindTimes:
+    """What a layer of one shape takes, factorized by one kind."""
+
+    flops: tuple[float, ...]
+    """Of the ranks that were measured, ascending."""
+    ns: tuple[int, ...]
+    """What they take, ascending."""
+    step: int = 1
+    """A rank takes as long as the next multiple of this, as measured; 1 where there are no such steps."""
+
+    @classmethod
+    def of(cls, measured: Sequence[tuple[float, float]], step: int = 1) -> KindTimes:
+        """Take pairs of flops and seconds; where more flops took less time, both take the mean."""
+        flops, seconds = np.array(sorted(measured), float).T
+        rising = np.maximum.accumulate(seconds), np.minimum.accumulate(seconds[::-1])[::-1]
+        return cls(tuple(flops.tolist()), tuple(round(1e9 * each) for each in np.add(*rising) / 2), step)
+
+    def at(self, layer: Layer, choice: Choice) -> int:
+        """Return what an option takes, in nanoseconds."""
+        return round(np.interp(flops_on_step(layer, choice, self.step), self.flops, self.ns))
+
+
+def flops_on_step(layer: Layer, choice: Choice, step: int) -> float:
+    """Return the flops of an option's rank on the next step, where the layer can have that; else of its own rank."""
+    assert choice.rank is not None
+    kind = kind_named(choice.kind)
+    rank: Rank = choice.rank
+    if isinstance(rank, int):
+        above = -(-rank // step) * step
+        rank = above if kind.accepts(layer, above)[0] else rank
+    return kind.cost(layer, rank).flops
+
+
+@dataclass(frozen=True)
+class LayerTimes:
+    """What a layer of one shape takes: dense, and by kind; in nanoseconds."""
+
+    dense: int
+    kinds: Mapping[str, KindTimes]
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """The times of a network and of its layers, in one engine on one machine."""
+
+    dense: int
+    """The user's network, in nanoseconds."""
+    start: int
+    """The network with every layer dense, as it is saved: what was rewritten in it may take another time."""
+    shapes: Sequence[LayerTimes]
+    """Layers of one shape are measured once."""
+    layers: Mapping[str, int]
+    """Layer → the place of its shape."""
+    factors: Mapping[str, float] = field(default_factory=dict)
+    """Kind → how much longer its layers take within the network than by themselves, measured on whole networks."""
+
+    scale: float = 1.0
+    """How much of what plans at the budget save by this table they really save."""
+
+    def change(self, layer: Layer, choice: Choice) -> int:
+        """Return what an option adds to a pass, in nanoseconds; a kind that was not measured adds nothing."""
+        times = self.shapes[self.layers[layer.name]]
+        if choice.rank is None or choice.kind not in times.kinds:
+            return 0
+        taken = self.factors.get(choice.kind, 1.0) * times.kinds[choice.kind].at(layer, choice)
+        return round(self.scale * (taken - times.dense))
+
+    def factor(self, kind: str, options: Mapping[str, tuple[Layer, Choice]], measured: float) -> float:
+        """Return the factor of a kind that a whole network tells, in which layers have options of it.
+
+        Args:
+            kind: the kind.
+            options: layer → itself and its option.
+            measured: what the network takes more than the one with all layers dense, in seconds (negative: less).
+        """
+        times = [(self.shapes[self.layers[name]], layer, choice) for name, (layer, choice) in options.items()]
+        dense = sum(each.dense for each, _, _ in times)
+        alone = sum(each.kinds[kind].at(layer, choice) for each, layer, choice in times)
+        least, most = FACTORS
+        return min(most, max(least, (1e9 * measured + dense) / alone))
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON knows it."""
+        shapes = [
+            {
+                "dense": shape.dense,
+                "kinds": {
+                    name: {"flops": times.flops, "ns": times.ns, "step": times.step}
+                    for name, times in shape.kinds.items()
+                },
+            }
+            for shape in self.shapes
+        ]
+        return {
+            "dense": self.dense,
+            "start": self.start,
+            "shapes": shapes,
+            "layers": dict(self.layers),
+            "factors": dict(self.factors),
+            "scale": self.scale,
+        }
+
+    @classmethod
+    def read(cls, plain: Mapping[str, Any]) -> LatencyTable:
+        """Return what `plain` made plain; raises KeyError, TypeError or ValueError where it is damaged."""
+        shapes = [
+            LayerTimes(
+                int(shape["dense"]),
+                {
+                    name: KindTimes(tuple(times["flops"]), tuple(times["ns"]), int(times["step"]))
+                    for name, times in shape["kinds"].items()
+                },
+            )
+            for shape in plain["shapes"]
+        ]
+        sizes = int(plain["dense"]), int(plain["start"])
+        return cls(*sizes, shapes, dict(plain["layers"]), dict(plain["factors"]), float(plain["scale"]))
+
+
+@final
+class PredictedLatency:
+    """What a pass of every plan's network takes, in nanoseconds: a `Predictor`."""
+
+    additive = True
+
+    def __init__(self, table: LatencyTable, layers: Mapping[str, Layer]) -> None:
+        self.table = table
+        self.layers = layers
+
+    def of(self, plan: Plan) -> int:
+        """Return what the network that the plan makes takes."""
+        return self.table.start + sum(self.table.change(self.layers[name], choice) for name, choice in plan.items())
+
+    def changes(self, layer: Layer, choices: Sequence[Choice]) -> list[float]:
+        """Return what each choice adds."""
+        return [self.table.change(layer, choice) for choice in choices]

@@ -1,0 +1,141 @@
+"""Before the first trial: how long the dense network and its layers take, from which every plan's latency is predicted.
+
+It is measured once, by one worker while no other trains, and stored with the study.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from optuna.study import Study
+
+from ...objectives.engines.kind_factors import with_factors
+from ...objectives.engines.layer_times import LayerMeter, calls_of
+from ...objectives.engines.pairs import measure_pairs
+from ...objectives.engines.setting import EngineSetting
+from ...objectives.engines.timing import least_seconds
+from ...objectives.errors import RankfrontError
+from ...objectives.metrics.latency import LATENCY
+from ...objectives.metrics.latency_table import LatencyTable, PredictedLatency
+from ...objectives.metrics.params import count_params
+from ...objectives.model.copying import copied
+from ...objectives.model.mode import in_eval
+from ...objectives.objective import Objective
+from ...objectives.plan import Plan
+from ..allocation.knapsack import knapsack
+from ..report.progress import Progress
+from ..space.budget import Budget, check_possible
+from ..space.candidates import Candidates
+from ..space.space import Space
+from ..storage.errors import LockLost
+from ..storage.latency import keep_latency_table, latency_table_of
+from .measuring import inputs_of, threads_kept
+from .workers import Worker
+
+MEASURING = "measuring layers in {}"
+
+NOISY = 0.25
+"""Two passes of one network whose times' ratio varies by more, between its quartiles, are too unsure to rely on."""
+
+NOISE_SECONDS = 1.0
+"""How long that is looked at."""
+
+
+ROUNDS, LEAST_SCALE = 3, 0.5
+"""How often the table is scaled, and to how little at the least: less is noise."""
+
+NO_BOUND = Budget()
+
+
+def predict_latency(
+    study: Study, objective: Objective, setting: EngineSetting, budget: Budget, worker: Worker, progress: Progress
+) -> None:
+    """Let the objective know every plan's latency. Not to be called under the study lock.
+
+    Raises:
+        RankfrontError: the engine does not take the network, or no plan is as fast as the budget wants.
+    """
+    table = None
+    while table is None:
+        # The test lock: whoever holds it measures or scores alone; without a table no other worker trains.
+        with contextlib.suppress(LockLost), worker.testing():
+            table = latency_table_of(study)
+            if table is None:
+                with threads_kept():
+                    table = latency_table(objective, setting, progress, budget)
+                worker.exclusively(functools.partial(keep_latency_table, study, table))
+    costs = objective.costs
+    costs.predict(LATENCY.name, table.dense, PredictedLatency(table, objective.by_name))
+    fastest = costs.smallest(objective.decompositions.options)[LATENCY.name]
+    progress.say(
+        f"latency is that in {setting}: {LATENCY.show(table.dense)} dense, {LATENCY.show(fastest)} the fastest plan, "
+        "as predicted from its layers; the front is measured at the end"
+    )
+    check_possible(budget.on((LATENCY.name,)), costs.dense, costs.smallest(objective.decompositions.options))
+
+
+def latency_table(
+    objective: Objective, setting: EngineSetting, progress: Progress, budget: Budget = NO_BOUND
+) -> LatencyTable:
+    """Measure a prepared objective's network and its layers; raises `RankfrontError` where the engine refuses them."""
+    engine, threads, task = setting.engine, setting.threads, objective.task
+    inputs = inputs_of(task, setting.batch_size)
+    dense = in_eval(copied(objective.dense).cpu())
+    progress(what := MEASURING.format(engine.label), 0, 1)
+    own = engine.runner(in_eval(copied(task.model).cpu()), inputs, threads)
+    start = engine.runner(dense, inputs, threads) if objective.found.rewrites else own
+    noise = measure_pairs(own, own, seconds=NOISE_SECONDS)
+    if noise.high - noise.low > NOISY:
+        progress.say(
+            f"warning: two passes of the same network take {noise.low:.2f} to {noise.high:.2f} times as long as each "
+            "other: this machine does other work, and latencies are unsure"
+        )
+    numbers = count_params(dense)
+    meter = LayerMeter(engine, threads, objective.decompositions, numbers, calls_of(dense, objective.layers, inputs))
+    whole, begun = least_seconds([own, start])
+    table = meter.table(whole, begun, functools.partial(progress, what))
+
+    def added(plan: Plan) -> float | None:
+        """Return what a plan's network takes more than the dense one, in seconds; None where it cannot run."""
+        try:
+            runner = engine.runner(in_eval(objective.factorize(plan).cpu()), inputs, threads)
+        except (RankfrontError, np.linalg.LinAlgError):
+            return None
+        before, after = least_seconds([start, runner])
+        return after - before
+
+    found = at_budget(with_factors(table, objective.decompositions, added), objective, budget, added)
+    progress.finish(what)
+    return found
+
+
+def at_budget(
+    table: LatencyTable, objective: Objective, budget: Budget, added: Callable[[Plan], float | None]
+) -> LatencyTable:
+    """Return the table scaled so that the knapsack's plan at a budget on latency keeps it as measured.
+
+    Who looks for the fastest plans finds those whose layers were measured too fast, so such plans save less than the
+    table says. What the one at the budget saves less, all are taken to.
+
+    Args:
+        table: not scaled.
+        objective: prepared; it is left with the last table's predictions.
+        budget: one that does not bound latency leaves the table as it is.
+        added: see `with_factors`.
+    """
+    costs = objective.costs
+    for _ in range(ROUNDS if budget.on((LATENCY.name,)).bounds else 0):
+        costs.predict(LATENCY.name, table.dense, PredictedLatency(table, objective.by_name))
+        space = Space(candidates := Candidates.of(objective), budget.limits(costs.dense))
+        if (choices := knapsack(candidates, space.limits)) is None:
+            break
+        predicted = candidates.exact_costs(choices, [LATENCY.name])[LATENCY.name] - table.start
+        measured = added(candidates.plan(choices))
+        if measured is None or predicted >= 0 or 1e9 * measured <= predicted:
+            break
+        table = replace(table, scale=max(LEAST_SCALE, table.scale * 1e9 * measured / predicted))
+    return table
