@@ -226,7 +226,11 @@ def run(name: str, data: Path, runs: Path, methods: Sequence[str], shares: Seque
             if not missing or not set(METHODS[key].kinds or task.kinds) & set(task.kinds):
                 continue
             begun = time.perf_counter()
-            objective = prepared(task, METHODS[key], runs / f"{name}-decompositions", progress)
+            try:
+                objective = prepared(task, METHODS[key], runs / f"{name}-decompositions", progress)
+            except RankfrontError as error:  # such as a kind for kernels in a model without any
+                progress.say(f"{name}, {METHODS[key].title}: left out, {error}")
+                continue
             candidates = Candidates.of(objective)
             if "dense" not in found:
                 found["dense"] = objective.score(objective.dense, "test")

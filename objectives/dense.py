@@ -17,7 +17,7 @@ from .kinds.coverage import Coverage, coverage
 from .kinds.kind import Kind
 from .kinds.left_dense import LeftDense
 from .kinds.probe import without_inapplicable, without_unreplaceable
-from .kinds.registry import kinds_named
+from .kinds.registry import kind_named, kinds_named
 from .kinds.why_dense import left_dense
 from .model.finding import Layers, find_layers
 from .model.independent import check_independent
@@ -52,13 +52,14 @@ class Dense:
         return coverage(self.model, self.layers)
 
 
-def dense_of(task: Task, example: Inputs, found: Found | None = None) -> Dense:
+def dense_of(task: Task, example: Inputs, found: Found | None = None, *, nested: bool = False) -> Dense:
     """Return a task's model in plain modules, and its layers.
 
     Args:
         task: whose model, ``kinds`` and ``exclude`` are read; the model stays as it is.
         example: inputs of one sample.
         found: that of a study that goes on, which is made again; None: whatever can be rewritten is.
+        nested: whether each layer has only the kinds of which factors at one rank are part of those at another.
 
     Raises:
         RankfrontError: the model cannot be copied, or refuses its data.
@@ -72,7 +73,12 @@ def dense_of(task: Task, example: Inputs, found: Found | None = None) -> Dense:
     layers = without_inapplicable(find_layers(model, example, exclude, singles, together), kinds)
     layers = without_unreplaceable(model, layers, example, kinds)
     layers = replace(layers, left_dense={**layers.left_dense, **made.reasons})
-    taking = {layer.name: tuple(kind for kind in kinds if kind.applies(layer)[0]) for layer in layers}
+    taking = {
+        layer.name: tuple(
+            kind for kind in kinds if kind.applies(layer)[0] and (not nested or kind_named(kind.base).blocks(layer) > 0)
+        )
+        for layer in layers
+    }
     return Dense(model, made, layers, taking, left_dense(model, layers, taking))
 
 

@@ -36,6 +36,7 @@ from .outcome import Outcome
 from .phases import SCORING, TRAINING, Phases
 from .plan import Plan
 from .progress import CountCallback, WorkCallback
+from .shared import Shared
 from .start import Refit, Start, read_refit
 from .statistics import Statistics
 from .task import Task
@@ -50,7 +51,7 @@ from .training.settings import FineTune
 class Objective:
     """A task made ready for trials: layers found, costs known, every layer decomposed.
 
-    Of a study that goes on, ``found`` is what was found in its model.
+    Of a study that goes on, ``found`` is what was found in its model. ``nested``: without kinds that share no weights.
 
     Raises:
         RankfrontError: the model has no layer that can be factorized, or refuses its data.
@@ -64,10 +65,11 @@ class Objective:
         seed: int = 0,
         cache: Path | None = None,
         found: Found | None = None,
+        nested: bool = False,
     ) -> None:
         self.task, self.device, self.seed = task, device, seed
         self.example = task.train.example()
-        dense = dense_of(task, self.example, found)
+        dense = dense_of(task, self.example, found, nested=nested)
         self.dense, self.found, self.layers, self.left_dense = dense.model, dense.found, dense.layers, dense.left
         self.by_name: dict[str, Layer] = {layer.name: layer for layer in self.layers}
         self.decompositions = Decompositions(self.by_name, dense.kinds)
@@ -80,11 +82,11 @@ class Objective:
         self.frozen_norms = frozen_norms(self.dense, task.model)
         """Paths of the norms whose statistics the user froze."""
         self._scalar: Scalar | None = None
-        self.sensitivity = "none"
-        """Which changes of the outputs layers' errors are measured by; `prepare` finds it."""
+        self.sensitivity = "none"  # which changes of the outputs errors are measured by; `prepare` finds it
         self.notes: list[str] = []
         """What `prepare` found that a user should know, each a sentence."""
-        self._soft = SoftTargets(self.dense, task.train, self.batch_size)
+        self.shared: Shared | None = None  # until weights that all plans share are trained (see `shared`)
+        self.soft = SoftTargets(self.dense, task.train, self.batch_size)
 
     @property
     def smallest(self) -> Metrics:
@@ -141,41 +143,33 @@ class Objective:
         model, helped = self.started(plan, read_refit(self.task.refit), phases)
         by = finetune_by or self.task.finetune
         outcome = self.finetuned(model, by, seed, progress=progress, stop=stop, phases=phases)
+        before = outcome.score_before_finetuning if self.shared is None else self.score_before_finetuning(plan)
         metrics = self.costs.completed(outcome.metrics, plan)
-        return replace(outcome, batchnorm_reestimated=helped, metrics=metrics)
+        return replace(outcome, batchnorm_reestimated=helped, score_before_finetuning=before, metrics=metrics)
 
     def score_before_finetuning(self, plan: Plan) -> float | None:
         """Return the validation score that a trial's network has before fine-tuning; None where there is none.
 
-        Without a refit by blocks, which takes as long as a short training.
+        Without a refit by blocks, which takes as long as a short training. Of shared weights, on a part of the split.
         """
-        return self._score_if_any(lambda: self.started(plan, "layer" if self.task.refit else None)[0])
+        start, shared = self._start(), self.shared
+        if shared is not None:
+            return _if_any(lambda: shared.score(self, next(start.shared_network(plan))))
+        return _if_any(lambda: self.score(start.network(plan, "layer" if self.task.refit else None, Phases())[0]))
 
     def factorized_score(self, plan: Plan) -> float | None:
         """Return the validation score of a plan's network as it is factorized; None where there is none."""
-        return self._score_if_any(lambda: self.factorize(plan))
-
-    def _score_if_any(self, make: Callable[[], nn.Module]) -> float | None:
-        try:
-            return self.score(make())
-        except Exception:  # the user's score may raise anything: a trial would say so
-            return None
+        return _if_any(lambda: self.score(self.factorize(plan)))
 
     def started(self, plan: Plan, how: Refit, phases: Phases | None = None) -> tuple[nn.Module, bool]:
         """Return the network that a trial fine-tunes, refitted so, and whether its batch norm was re-estimated."""
-        start = Start(
-            self.dense,
-            self.decompositions,
-            self.samples,
-            self._distance_to_dense,
-            None if self.sensitivity == "none" else self._scalar,
-            self.frozen_norms,
-            self.device,
-            self.batch_size,
-            self.task.batch_size,
-            self.seed,
-        )
-        return start.network(plan, how, phases or Phases())
+        return self._start().network(plan, how, phases or Phases())
+
+    def _start(self) -> Start:
+        scalar = None if self.sensitivity == "none" else self._scalar
+        known = self.dense, self.decompositions, self.samples, self._distance_to_dense, scalar, self.frozen_norms
+        sizes = self.batch_size, self.task.batch_size
+        return Start(*known, self.device, *sizes, self.seed, self.shared and self.shared.weights)
 
     def finetuned(
         self,
@@ -215,7 +209,7 @@ class Objective:
             least = finetune(
                 model,
                 self.task.train,
-                functools.partial(mixed_loss, loss=criterion, soft=self._soft, by=settings),
+                functools.partial(mixed_loss, loss=criterion, soft=self.soft, by=settings),
                 validate,
                 settings,
                 seed=seed,
@@ -248,3 +242,10 @@ class Objective:
 
     def _distance_to_dense(self, model: nn.Module) -> float:
         return distance(model, self.dense, self.samples.held_out, self.task.criterion)
+
+
+def _if_any(score: Callable[[], float]) -> float | None:
+    try:
+        return score()
+    except Exception:  # the user's score may raise anything: a trial would say so
+        return None

@@ -20,7 +20,9 @@ from .training.batchnorm import reestimate_where_it_helps
 from .training.block_metrics import Scalar
 from .training.block_refit import refit_blocks
 from .training.held_out import is_better
+from .training.norms import norms_of
 from .training.refit import refit
+from .training.shared_weights import SharedWeights
 
 Refit = Literal["layer", "block"] | None
 """Layer by layer; then block by block as well; not at all."""
@@ -58,6 +60,7 @@ class Start:
     """Largest batch of passes without gradients."""
     training_batch: int
     seed: int
+    shared: SharedWeights | None = None
 
     def network(self, plan: Plan, how: Refit, phases: Phases) -> tuple[nn.Module, bool]:
         """Return a plan's network, and whether its batch norm was re-estimated; ``phases`` notes the time it takes."""
@@ -67,8 +70,21 @@ class Start:
         with phases(REFITTING):
             if how is not None:
                 model = self._best([model, *self._refitted(to_device(factors, self.device), plan, how)])
-            norms = reestimate_where_it_helps(model, self.samples.calibration, self.distance, self.frozen_norms)
+            norms = self._reestimated(model)
+            if self.shared is not None:
+                best = self._best([model, *self.shared_network(plan)])
+                model, norms = best, norms if best is model else bool(norms_of(best))
         return model, norms
+
+    def shared_network(self, plan: Plan) -> Iterator[nn.Module]:
+        """Yield the plan's network of shared weights; none where an identity block became singular."""
+        assert self.shared is not None
+        for model in self._condensed(self.shared.in_place(plan), plan):
+            self._reestimated(model)
+            yield model
+
+    def _reestimated(self, model: nn.Module) -> bool:
+        return reestimate_where_it_helps(model, self.samples.calibration, self.distance, self.frozen_norms)
 
     def _refitted(self, factors: nn.Module, plan: Plan, how: Refit) -> Iterator[nn.Module]:
         """Yield the networks of refitted ``factors``; none where an identity block became singular."""

@@ -36,6 +36,7 @@ ABOVE = {
     "statistics",
     "responses",
     "start",
+    "shared",
     "identity",
     "dense",
     "passes",

@@ -105,6 +105,13 @@ class Kind(Protocol):
         """Return the rank of the base's decomposition that this kind's ``rank`` is made of."""
         ...
 
+    def blocks(self, layer: Layer) -> int:
+        """Return into how many blocks the first factor's outputs are divided, each with channels of all ranks.
+
+        The factors at a rank are then the first channels of each block of those at a larger one. 0 where they are not.
+        """
+        ...
+
     def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> nn.Module:
         """Turn the base's factors at ``inner(rank)`` into this kind's module: the same function, for less."""
         ...
@@ -155,6 +162,10 @@ class Factorization(ABC):
     def inner(self, rank: Rank) -> Rank:
         """Return ``rank``."""
         return rank
+
+    def blocks(self, layer: Layer) -> int:
+        """Return 0: no factors at one rank are part of those at another."""
+        return 0
 
     def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> nn.Module:
         """Return the factors as they are."""

@@ -61,6 +61,10 @@ class Spatial(Factorization):
             convolution(m, r, m.out_channels, axes=(1,), bias=m.bias is not None),
         )
 
+    def blocks(self, layer: Layer) -> int:
+        """Return 1."""
+        return 1
+
     def wants(self, layer: Layer) -> Statistic:
         """Return ``inputs``: whole patches."""
         return "inputs"

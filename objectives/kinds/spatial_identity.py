@@ -138,6 +138,10 @@ class SpatialIdentity:
         """Return r."""
         return as_tuple(rank)[0]
 
+    def blocks(self, layer: Layer) -> int:
+        """Return that of `spatial`."""
+        return spatial.KIND.blocks(layer)
+
     @torch.no_grad()
     def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> CentreIdentity:
         """Make the centre taps of ``k`` outputs the first ``k`` channels in between."""

@@ -56,6 +56,10 @@ class StoredFactors(Factorization):
         like = torch.empty(of.matrices.shape, device="meta", dtype=layer.module.weight.dtype)
         return Stored(Product(of.matrices, as_int(rank)), nn.Parameter(like))
 
+    def blocks(self, layer: Layer) -> int:
+        """Return 1."""
+        return 1
+
     def wants(self, layer: Layer) -> Statistic:
         """Return ``gradients``: no module shows what passes."""
         return "gradients"

@@ -63,6 +63,10 @@ class Svd(Factorization):
         last = convolution(m, r * m.groups, m.out_channels, axes=(), groups=m.groups, bias=bias)
         return TransposedPair(first, last) if layer.transposed else Chain(first, last)
 
+    def blocks(self, layer: Layer) -> int:
+        """Return the number of groups; the transposed first factor has its channels in one."""
+        return 1 if layer.transposed else layer.groups
+
     def wants(self, layer: Layer) -> Statistic:
         """Return ``outputs``; of a tall Linear the smaller ``inputs``: one is ``W · Wᵀ`` of the other."""
         return "inputs" if isinstance(layer.module, nn.Linear) and layer.out_features > layer.in_features else "outputs"

@@ -89,6 +89,10 @@ class SvdIdentity:
         """Return ``rank``."""
         return rank
 
+    def blocks(self, layer: Layer) -> int:
+        """Return that of `svd`."""
+        return svd.KIND.blocks(layer)
+
     @torch.no_grad()
     def condense(self, layer: Layer, rank: Rank, factors: nn.Module) -> Identity:
         """Replace the channels in between by ``rank`` outputs of each group."""

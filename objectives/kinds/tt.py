@@ -41,6 +41,10 @@ class TensorTrain(Factorization):
         """Return the cores, on the meta device."""
         return _of(layer).skeleton(layer, rank)
 
+    def blocks(self, layer: Layer) -> int:
+        """Return that of a TT-matrix; the outer modes of a kernel's train are found anew for every pair of ranks."""
+        return MATRIX.blocks(layer) if isinstance(layer.module, nn.Linear) else 0
+
     def wants(self, layer: Layer) -> Statistic | None:
         """Return ``inputs``, where they are not too wide."""
         return _of(layer).wants(layer)

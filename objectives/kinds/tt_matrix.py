@@ -85,6 +85,10 @@ class TTMatrix:
         """Return the cores, on the meta device."""
         return TTLinear(modes(layer), as_int(rank), layer.module.bias is not None, layer.module.weight)
 
+    def blocks(self, layer: Layer) -> int:
+        """Return ``m1``: the first core gives ``(m1, rank)``."""
+        return modes(layer)[0]
+
     def wants(self, layer: Layer) -> Statistic | None:
         """Return ``inputs``, but of a very wide Linear nothing."""
         return "inputs" if layer.in_features <= LARGEST else None

@@ -61,6 +61,7 @@ def replaced(
     *,
     originals: Mapping[str, nn.Module] | None = None,
     keep_trained: bool = True,
+    sharing: bool = False,
 ) -> nn.Module:
     """Return a copy of ``model`` in which other modules stand at some paths; ``model`` stays as it is.
 
@@ -72,6 +73,7 @@ def replaced(
             itself. The user's attributes are those of the original, so a replacement may have attributes of its own.
         keep_trained: whether the original says which parameters are trained: new weights are where its weights
             are, new biases where its bias is. False: as the new module has it.
+        sharing: whether the copy holds the very parameters of ``model``, instead of copies.
 
     Raises:
         RankfrontError: an attribute that the user set has the name of one that the new module needs; or the model's
@@ -86,6 +88,8 @@ def replaced(
         memo[id(old)] = new
         pairs.setdefault(id(new), ((originals or {}).get(path, old), old, new))
         memo |= {id(parameter): parameter for parameter in new.parameters()}
+    if sharing:
+        memo |= {id(parameter): parameter for parameter in model.parameters()}
     found = copied(model, memo)
     made = {id(module) for module in found.modules()}
     for path, new in instead.items():
@@ -97,7 +101,7 @@ def replaced(
     for original, old, new in pairs.values():
         _carry_over(original, old, new, memo)
         if keep_trained:
-            _train_as(original, new)
+            train_as(original, new)
     return found
 
 
@@ -149,7 +153,8 @@ def _carry_over(original: nn.Module, old: nn.Module, new: nn.Module, memo: dict[
     stand_for(new, original)
 
 
-def _train_as(old: nn.Module, new: nn.Module) -> None:
+def train_as(old: nn.Module, new: nn.Module) -> None:
+    """Let the weights of ``new`` be trained where those of ``old`` are, its biases where that one's bias is."""
     trained = {True: False, False: False}
     biased = False
     for name, parameter in old.named_parameters():

@@ -38,6 +38,9 @@ class Problem:
     wants_front: bool = False
     """Whether the whole front is wanted; else the best at the budget first."""
 
+    shares_weights: bool = False
+    """Whether `score_before_finetuning` is of weights that all plans share, and so tells nearly what training would."""
+
     def values(self, scores: Iterable[float | None]) -> NDArray[np.float64]:
         """Return what is minimised, ``(N,)``: scores, the sign turned where higher is better; NaN where there is none.
 

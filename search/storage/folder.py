@@ -60,6 +60,11 @@ class Folder:
         return self.path / "architecture"
 
     @property
+    def shared(self) -> Path:
+        """Weights that all plans share, where they were trained."""
+        return self.path / "shared.safetensors"
+
+    @property
     def report(self) -> Path:
         """The page."""
         return self.path / "report.html"

@@ -85,7 +85,9 @@ def opened(task: Task, settings: Settings, progress: Progress, *, first: bool = 
     found = stored and found_before(stored.rewrites, stored.reasons, stored.layers, task.model)
     if ready.budget.floor is not None:
         ready.budget.floor.check(task.score.scale)
-    objective = Objective(task, device=ready.device, seed=ready.seed, cache=folder.cache, found=found)
+    objective = Objective(
+        task, device=ready.device, seed=ready.seed, cache=folder.cache, found=found, nested=ready.shared
+    )
     known_yet = ready.budget.on(objective.costs.dense)  # latency is not, before layers are measured
     check_possible(known_yet, objective.costs.dense, objective.smallest, objective.left_dense)
     known_yet.down_to(objective.costs.dense)

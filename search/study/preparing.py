@@ -29,6 +29,7 @@ from .opening import Opened
 from .outputs import say_what_there_is
 from .pruning import PRUNER
 from .shared_files import push_decompositions
+from .sharing import share_weights
 
 
 def prepared(opened: Opened) -> TrialLoop:
@@ -61,6 +62,9 @@ def prepared(opened: Opened) -> TrialLoop:
     if knapsack(space.candidates, space.limits) is None:
         raise RankfrontError(f"budget {settings.budget} is kept by no plan: its bounds cannot hold all at once")
 
+    if settings.shared:
+        share_weights(study, objective, space, settings, worker, progress)
+
     def without_lock(score: Callable[[Plan], float | None]) -> Callable[[Plan], float | None]:
         """Return ``score`` done without the study lock."""
 
@@ -86,8 +90,9 @@ def prepared(opened: Opened) -> TrialLoop:
         objective.task.score.scale,
         dense.samples["validation"] if dense.scale.proportion else 0,
         settings.objectives[1:],
-        cost_before_finetuning(objective.task),
+        cost_before_finetuning(objective.task, None if objective.shared is None else objective.shared.part.size),
         settings.focus == "front",
+        objective.shared is not None,
     )
     asker = Asker(study, problem, settings.sampler)
     return TrialLoop(study, space, asker, objective, settings, worker, progress, dense, phases, opened.files)

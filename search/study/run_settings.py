@@ -37,6 +37,7 @@ class RunSettings:
     storage: str | None
     sampler: str | Sampler | BaseSampler
     device: torch.device
+    shared: bool
     focus: str
     seed: int
     source: Source | None
@@ -60,6 +61,7 @@ class RunSettings:
             "objectives": ", ".join(self.objectives),
             "sampler": sampler_name(self.sampler),
             "focus": self.focus,
+            "shared": self.shared,
             "seed": self.seed,
             **own,
             **finetune,

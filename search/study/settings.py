@@ -95,6 +95,13 @@ class Settings(EngineOptions):
         example='"front"',
         choices=FOCUSES,
     )
+    shared: bool | None = option(
+        None,
+        reader=bool,
+        help="Train weights that all plans share before the first trial, for a quarter of the trials' steps: they rank "
+        "plans before these are trained [default: --no-shared]",
+        example="True",
+    )
     seed: int | None = option(
         None, metavar="N", reader=int, help=f"The seed of everything random [default: {DEFAULT_SEED}]", example="1"
     )
@@ -194,6 +201,7 @@ class Settings(EngineOptions):
             storage=self.storage,
             sampler=_known_sampler(known.get("sampler", DEFAULT)) if self.sampler is None else self.sampler,
             device=self.torch_device(),
+            shared=bool(known.get("shared", False) if self.shared is None else self.shared),
             focus=self.focus or known.get("focus", FOCUSES[0] if stored is None else FOCUSES[1]),
             seed=known.get("seed", DEFAULT_SEED) if self.seed is None else self.seed,
             source=self.source,

@@ -46,9 +46,9 @@ class LowFidelity:
         return cls(level, slope, gain)
 
     @classmethod
-    def prior(cls, predicted: Array, before: Array) -> LowFidelity:
+    def prior(cls, predicted: Array, before: Array, gain: float = PRIOR_GAIN) -> LowFidelity:
         """Return the prior, its level that of plans without a trial ``(N,)``; NaN in ``before`` are passed over."""
-        return cls(float(np.nanmean(before - PRIOR_SLOPE * predicted)), PRIOR_SLOPE, PRIOR_GAIN)
+        return cls(float(np.nanmean(before - PRIOR_SLOPE * predicted)), PRIOR_SLOPE, gain)
 
     def correction(self, predicted: Array, before: Array) -> Array:
         """Return what to add to the predictions ``(N,)``, given the values before fine-tuning ``(N,)``."""

@@ -36,7 +36,7 @@ from ..untried import WithoutRepeats
 from .acquisition import expected_hypervolume_improvement
 from .gaps import MIDDLE, draw_gap
 from .leaders import LeadersAgain
-from .low_fidelity import LowFidelity
+from .low_fidelity import PRIOR_GAIN, LowFidelity
 from .mutations import mutated
 from .near_duplicates import first_distinct, near_duplicates
 from .observations import FrontObservations, TrainingSet, training_set
@@ -55,6 +55,12 @@ SCORED_BEFORE = 4
 
 LOW_FIDELITY_SHARE = 0.1
 """What these scores may cost, as a share of a trial; where that is not two of them, none is taken."""
+
+SCORED_SHARED, SHARED_SHARE = 64, 0.5
+"""The same two of scores with shared weights, which rank plans nearly as trials do."""
+
+DRAWN = 32
+"""How many samples of the posterior give a candidate each where weights are shared."""
 
 TEMPERATURES = (0.5, 0.25, 0.0)
 """Of the samples of the posterior, in turn; tuned on ``truth``, ``digits`` and ``mnist-mlp``."""
@@ -124,13 +130,17 @@ class Search:
         if no_trial and not one_objective:  # several workers begin at several fractions
             fraction = SMALLEST_PART ** (van_der_corput(slot) - 1)
         training = training_set(observed, fraction, self.scale)
-        starting = slot < (1 if one_objective else RULE_TRIALS)
+        shared = self.problem.shares_weights
+        starting = slot < (1 if one_objective else RULE_TRIALS) and not shared
         sample = self.model.sample(training, rng, 0.0 if starting else TEMPERATURES[slot % len(TEMPERATURES)])
 
         sources = [self._rules(fraction)]
         if not starting:
             thompson = self._allocated(fraction, sample.weighted_errors)
             sources += [thompson[None], mutated(self.space, observed, fraction, rng)]
+            if shared:
+                drawn = [self.model.sample(training, rng, 1.0).weighted_errors for _ in range(DRAWN)]
+                sources += [np.unique([self._allocated(fraction, errors) for errors in drawn], axis=0)]
         pool, source = np.vstack(sources), np.repeat(range(len(sources)), list(map(len, sources)))
         new = ~near_duplicates(self.space, pool, history.tried)
         pool, source = pool[new], source[new]
@@ -153,7 +163,7 @@ class Search:
             value = acquisition(prediction, pool)
             if scored < 2:
                 return pool[np.lexsort((-prediction.mean, value))[-1]]
-            always = (source == 1) | (value == value[source == 0].max(initial=-np.inf))  # Thompson's, the best rule's
+            always = (source == 1) | (source == 3) | (value == value[source == 0].max(initial=-np.inf))
             pool = first_distinct(self.space, pool[np.lexsort((prediction.mean, -value, ~always))], scored)
         if len(pool) == 1:
             return pool[0]
@@ -169,7 +179,9 @@ class Search:
     def _scored_per_trial(self) -> int:
         """How many plans are scored before fine-tuning for each trial."""
         cost = self.problem.cost_before_finetuning
-        return SCORED_BEFORE if cost <= 0 else min(SCORED_BEFORE, int(LOW_FIDELITY_SHARE / cost))
+        shared = self.problem.shares_weights
+        most, share = (SCORED_SHARED, SHARED_SHARE) if shared else (SCORED_BEFORE, LOW_FIDELITY_SHARE)
+        return most if cost <= 0 else min(most, int(share / cost))
 
     def _rules(self, fraction: float) -> NDArray[np.int64]:
         """Return the rules' choices ``(N, L)`` at a fraction of the budget, each once."""
@@ -196,7 +208,7 @@ class Search:
             fitted = sample.predict(training.choices[known])
             link = LowFidelity.fitted(fitted, training.values_before_finetuning[known], training.values[known])
         elif not np.isnan(before).all():
-            link = LowFidelity.prior(predicted, before)
+            link = LowFidelity.prior(predicted, before, 1.0 if self.problem.shares_weights else PRIOR_GAIN)
         else:
             return predict(self.space, sample, training, pool)
         prediction = predict(self.space, sample, training, pool, link)
