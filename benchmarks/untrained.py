@@ -262,8 +262,8 @@ def section(name: str, found: Mapping[str, Any]) -> list[str]:
         "|---" * (len(shares) + 1) + "|",
     ]
     for key, method in METHODS.items():
-        if key in rows:
-            scores = [rows[key].get(str(share), {}).get("score") for share in shares]
+        scores = [rows.get(key, {}).get(str(share), {}).get("score") for share in shares]
+        if any(score is not None for score in scores):
             lines.append(f"| {method.title} | " + " | ".join(map(shown, scores)) + " |")
     if "both" in rows:
         both = [rows["both"].get(str(share), {}) for share in shares]

@@ -83,8 +83,7 @@ class Objective:
         """Paths of the norms whose statistics the user froze."""
         self._scalar: Scalar | None = None
         self.sensitivity = "none"  # which changes of the outputs errors are measured by; `prepare` finds it
-        self.notes: list[str] = []
-        """What `prepare` found that a user should know, each a sentence."""
+        self.notes: list[str] = []  # what `prepare` found that a user should know, each a sentence
         self.shared: Shared | None = None  # until weights that all plans share are trained (see `shared`)
         self.soft = SoftTargets(self.dense, task.train, self.batch_size)
 
