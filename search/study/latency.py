@@ -134,7 +134,7 @@ def at_budget(
         if (choices := knapsack(candidates, space.limits)) is None:
             break
         predicted = candidates.exact_costs(choices, [LATENCY.name])[LATENCY.name] - table.start
-        measured = added(candidates.plan(choices))
+        measured = added(space.plan(choices))
         if measured is None or predicted >= 0 or 1e9 * measured <= predicted:
             break
         table = replace(table, scale=max(LEAST_SCALE, table.scale * 1e9 * measured / predicted))
