@@ -249,7 +249,10 @@ def section(name: str, found: Mapping[str, Any]) -> list[str]:
     language = name == "smollm2"
 
     def shown(value: float | None) -> str:
-        return "–" if value is None else f"{value:.1f}" if language else f"{100 * value:.1f}"
+        if value is None:
+            return "–"
+        value = value if language else 100 * value
+        return f"{value:.1f}" if value < 1e4 else f"{value:.0e}"
 
     what = "perplexity, less is better" if language else "accuracy, %"
     lines = [
