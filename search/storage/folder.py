@@ -135,7 +135,10 @@ class Folder:
         """Raise `RankfrontError` where the study here lies in another database than this one; None: the folder's."""
         if not self.manifest.exists():
             return
-        there, asked = self._elsewhere(read_json(self.manifest).get("storage")), self._elsewhere(storage)
+        from .errors import shown_url  # SQLAlchemy takes a moment to import, and most commands need none of it
+
+        there = self._elsewhere(read_json(self.manifest).get("storage"))
+        asked = self._elsewhere(None if storage is None else shown_url(storage))
         if there and not asked:
             raise RankfrontError(f"{self.path} holds a study whose database is {there}; give --storage")
         if asked and not there and self.database.exists():
@@ -144,11 +147,8 @@ class Folder:
                 f"study there: rankfront move {self.path} --storage URL"
             )
 
-    def _elsewhere(self, storage: str | None) -> str | None:
+    def _elsewhere(self, shown: str | None) -> str | None:
         """Return what is shown of a database's URL; None for the folder's own."""
-        from .errors import shown_url  # SQLAlchemy takes a moment to import, and most commands need none of it
-
-        shown = None if storage is None else shown_url(storage)
         return None if shown is None or Path(shown).resolve() == self.database.resolve() else shown
 
     def check_holds_study(self, storage: str | None) -> None:

@@ -67,12 +67,15 @@ def test_a_crafted_checkpoint_runs_nothing(tmp_path: Path, write: Callable[[Path
 
 
 def test_no_room_unpickles() -> None:
+    """But a worker, what the run that started it writes to its standard input: neither a file nor a database."""
+    through_a_pipe = {"processes.py": {"cloudpickle"}, "worker_process.py": {"pickle"}}
     root = Path(rankfront.__file__).resolve().parents[1]
     for room in ("objectives", "search", "studies"):
         for path in (root / room).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 names = [a.name for a in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
-                assert not {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"} & set(names)
+                unsafe = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"} & set(names)
+                assert unsafe <= (through_a_pipe.get(path.name, set()) if path.parent.name == "study" else set())
                 if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
                     assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords)
 

@@ -65,7 +65,7 @@ def test_only_training_gives_the_model_labels() -> None:
     before = outcome.model.labelled
     objective.score(outcome.model)
     objective._distance_to_dense(outcome.model)
-    objective._soft.of(next(iter(objective.task.train.batches(10))))
+    objective.soft.of(next(iter(objective.task.train.batches(10))))
     assert outcome.model.labelled == before and objective.dense.labelled == 0
 
 
