@@ -72,6 +72,7 @@ def _content(result: Result) -> dict[str, Any]:
     dense, scale, rows = result.dense, result.scale, front_rows(result)
     best = best_or_none(result)
     tested = any(f"test_{scale.name}" in row for row in rows)
+    speeds = speeds_of(result)
     return {
         "title": result.study.study_name,
         "headline": headline_of(result),
@@ -94,7 +95,7 @@ def _content(result: Result) -> dict[str, Any]:
         "samples": dense.samples,
         "intervals": result.has_intervals,
         "int8": result.int8,
-        "front": [_row(result, row, speeds_of(result)) for row in rows],
+        "front": [_row(result, row, speeds) for row in rows],
         "titles": {name: METRICS[name].title for name in dense.costs},
         "measured": setting_of(result),
         "finished": {model.trial for model in result.finished},

@@ -163,6 +163,7 @@ class Search:
             value = acquisition(prediction, pool)
             if scored < 2:
                 return pool[np.lexsort((-prediction.mean, value))[-1]]
+            # The best rule's plan, and those on samples of the posterior, are scored whatever is predicted of them.
             always = (source == 1) | (source == 3) | (value == value[source == 0].max(initial=-np.inf))
             pool = first_distinct(self.space, pool[np.lexsort((prediction.mean, -value, ~always))], scored)
         if len(pool) == 1:

@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
 
-from rankfront.search.cli.main import main
 from rankfront.search.storage.database import open_storage
 from rankfront.search.storage.existing import TRIALS
-from tests.search.cli.test_commands import STUDY
-
-Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def rankfront(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
-    """The command, run in ``tmp_path``: returns code, stdout, stderr."""
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[3]))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(STUDY)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(list(arguments))
-        captured = capsys.readouterr()
-        return int(stop.value.code or 0), captured.out, captured.err
-
-    return call
+from tests.search.cli.conftest import STUDY, Cli
 
 
 def test_a_worker_needs_nothing_but_the_database(rankfront: Cli, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from rankfront.search.cli.main import main
 from rankfront.search.report.log import Log
 from rankfront.search.report.progress import Progress
 from tests.conftest import go
-from tests.search.cli.test_commands import STUDY
+from tests.search.cli.conftest import STUDY
 
 
 @pytest.fixture(autouse=True)
