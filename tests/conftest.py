@@ -33,9 +33,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     optional = [item for item in items if item.get_closest_marker("architectures")]
     config.hook.pytest_deselected(items=optional)
-    # First the one that twice ended the process it ran in, late in a whole run; the cause is not known.
-    kept = [item for item in items if item not in optional]
-    items[:] = sorted(kept, key=lambda item: "test_another_process_loads_it" not in item.name)
+    items[:] = [item for item in items if item not in optional]
 
 
 @pytest.fixture(autouse=True)

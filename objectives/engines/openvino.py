@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
@@ -20,17 +21,23 @@ class OpenVino(FromOnnx):
 
     def opened(self, path: Path, taken: Sequence[Tensor], threads: int) -> Session:
         """Return what runs a compiled model."""
-        import openvino
-
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": "f32",
         }
-        compiled: Any = openvino.Core().compile_model(str(path), "CPU", settings)
+        compiled: Any = _core().compile_model(str(path), "CPU", settings)
         request = compiled.create_infer_request()
         feed = [tensor.numpy() for tensor in taken]
         return lambda: request.infer(feed).to_tuple()
+
+
+@functools.cache
+def _core() -> Any:
+    """Return this process's only core: with one for each network, OpenVINO 2026.4.1 crashed the process some time later."""
+    import openvino
+
+    return openvino.Core()
 
 
 ENGINE = OpenVino()
