@@ -34,7 +34,7 @@ class OpenVino(FromOnnx):
 
 @functools.cache
 def _core() -> Any:
-    """Return this process's only core: with one for each network, OpenVINO 2026.4.1 crashed the process some time later."""
+    """Return this process's only core: with one for each network OpenVINO 2026.4.1 crashed it some time later."""
     import openvino
 
     return openvino.Core()
