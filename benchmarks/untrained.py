@@ -104,6 +104,7 @@ METHODS = {
     ),
     "layer": Method("both sides, `knapsack`, all kinds, refit by layers", "both", "knapsack", refit="layer"),
     "block": Method("both sides, `knapsack`, all kinds, refit by blocks", "both", "knapsack", refit="block"),
+    "network": Method("both sides, `knapsack`, all kinds, refit of the network", "both", "knapsack", refit="network"),
 }
 
 
@@ -284,7 +285,12 @@ def section(name: str, found: Mapping[str, Any]) -> list[str]:
     prepared_in = ", ".join(f"{what} {seconds:.0f} s" for what, seconds in found["preparing"].items())
     refits = [
         f"{what} {spent[0]:.0f} s"
-        for key, what in (("both", "without a refit"), ("layer", "by layers"), ("block", "by blocks"))
+        for key, what in (
+            ("both", "without a refit"),
+            ("layer", "by layers"),
+            ("block", "by blocks"),
+            ("network", "of the network"),
+        )
         if (spent := [each["seconds"]["network"] for each in rows.get(key, {}).values() if "seconds" in each])
     ]
     note = known.get("note", "")  # by hand, in the file

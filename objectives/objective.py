@@ -43,7 +43,7 @@ from .task import Task
 from .training.block_metrics import Scalar
 from .training.distillation import SoftTargets
 from .training.finetune import finetune
-from .training.loss import distance, mixed_loss
+from .training.loss import mixed_loss
 from .training.norms import frozen_norms
 from .training.settings import FineTune
 
@@ -149,7 +149,7 @@ class Objective:
     def score_before_finetuning(self, plan: Plan) -> float | None:
         """Return the validation score that a trial's network has before fine-tuning; None where there is none.
 
-        Without a refit by blocks, which takes as long as a short training. Of shared weights, on a part of the split.
+        Refitted by layers only: more takes as long as a short training. Of shared weights, on a part of the split.
         """
         start, shared = self._start(), self.shared
         if shared is not None:
@@ -166,7 +166,7 @@ class Objective:
 
     def _start(self) -> Start:
         scalar = None if self.sensitivity == "none" else self._scalar
-        known = self.dense, self.decompositions, self.samples, self._distance_to_dense, scalar, self.frozen_norms
+        known = self.dense, self.decompositions, self.samples, self.task.criterion, scalar, self.frozen_norms
         sizes = self.batch_size, self.task.batch_size
         return Start(*known, self.device, *sizes, self.seed, self.shared and self.shared.weights)
 
@@ -238,9 +238,6 @@ class Objective:
         """Return a network's score on the named split, on how much it was computed, and its interval."""
         data = getattr(self.task, split)
         return evaluate(model.to(self.device), data, self.task.score, device=self.device, batch_size=self.batch_size)
-
-    def _distance_to_dense(self, model: nn.Module) -> float:
-        return distance(model, self.dense, self.samples.held_out, self.task.criterion)
 
 
 def _if_any(score: Callable[[], float]) -> float | None:

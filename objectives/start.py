@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,13 +19,16 @@ from .plan import DENSE, Plan
 from .training.batchnorm import reestimate_where_it_helps
 from .training.block_metrics import Scalar
 from .training.block_refit import refit_blocks
+from .training.criterion import Criterion
 from .training.held_out import is_better
+from .training.loss import distance
+from .training.network_refit import refit_network
 from .training.norms import norms_of
 from .training.refit import refit
 from .training.shared_weights import SharedWeights
 
-Refit = Literal["layer", "block"] | None
-"""Layer by layer; then block by block as well; not at all."""
+Refit = Literal["layer", "block", "network"] | None
+"""Layer by layer; then block by block as well; then the whole network as well; not at all."""
 
 
 def read_refit(given: object) -> Refit:
@@ -40,7 +43,9 @@ def read_refit(given: object) -> Refit:
         return "layer"
     if given == "block":
         return "block"
-    raise RankfrontError(f'refit must be "layer", "block" or None (or True or False), but got {given!r:.60}')
+    if given == "network":
+        return "network"
+    raise RankfrontError(f'refit must be "layer", "block", "network" or None (or True or False), but got {given!r:.60}')
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,8 @@ class Start:
     dense: nn.Module
     decompositions: Decompositions
     samples: Samples
-    distance: Callable[[nn.Module], float]
-    """How far a network is from the dense one, on held-out samples."""
+    criterion: Criterion
+    """By which the outputs of two networks are compared."""
     scalar: Scalar | None
     """By whose gradient a refit by blocks weighs errors; None: alike."""
     frozen_norms: frozenset[str]
@@ -76,6 +81,10 @@ class Start:
                 model, norms = best, norms if best is model else bool(norms_of(best))
         return model, norms
 
+    def distance(self, model: nn.Module) -> float:
+        """Return how far a network is from the dense one, on held-out samples."""
+        return distance(model, self.dense, self.samples.held_out, self.criterion)
+
     def shared_network(self, plan: Plan) -> Iterator[nn.Module]:
         """Yield the plan's network of shared weights; none where an identity block became singular."""
         assert self.shared is not None
@@ -91,10 +100,13 @@ class Start:
         layers = [self.decompositions.layers[name] for name, choice in plan.items() if choice != DENSE]
         refit(factors, self.dense, layers, self.samples.calibration, self.batch_size)
         yield from self._condensed(factors, plan)
-        if how == "block":
-            batches, held_out = (in_training_batches(found, self.training_batch) for found in self.samples)
-            names = [layer.name for layer in layers]
+        names = [layer.name for layer in layers]
+        batches, held_out = (in_training_batches(found, self.training_batch) for found in self.samples)
+        if how in ("block", "network"):
             refit_blocks(factors, self.dense, names, batches, held_out, scalar=self.scalar, seed=self.seed)
+            yield from self._condensed(factors, plan)
+        if how == "network":
+            refit_network(factors, self.dense, names, batches, held_out, self.criterion, seed=self.seed)
             yield from self._condensed(factors, plan)
 
     def _condensed(self, factors: nn.Module, plan: Plan) -> Iterator[nn.Module]:

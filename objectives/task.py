@@ -68,7 +68,8 @@ class Task:
             the two (``"auto"``), ``"none"`` (each layer's own output), or a function of the outputs that returns a
             random scalar, ``()``. Default: ``"auto"``. ``sensitivity="none"``.
         refit: ``"layer"``: solve the last factors anew inside the compressed network; ``"block"``: then also train all
-            factors of each block towards what it gives in the dense one; ``refit=None``: neither. Default: ``"layer"``.
+            factors of each block towards what it gives in the dense one; ``"network"``: then also all factors towards
+            its outputs; ``refit=None``: none of these. Default: ``"layer"``.
         fold: fold a weight that is computed from another (weight norm, pruning …). Default: False. ``fold=True``.
         int8: ship, and score, the Linears' weights as int8 (needs torchao). Default: False. ``int8=True``.
         files: small files to copy beside every model. Default: none. ``files=("tokenizer.json",)``.
@@ -104,7 +105,7 @@ class Task:
     kinds: tuple[str, ...] = tuple(KINDS)
     whiten: bool = True
     sensitivity: Sensitivity = "auto"
-    refit: Literal["layer", "block"] | bool | None = "layer"
+    refit: Literal["layer", "block", "network"] | bool | None = "layer"
     fold: bool = False
     int8: bool = False
     files: tuple[Path, ...] = ()

@@ -12,7 +12,6 @@ gives is called by itself, else the network runs up to it.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,23 +20,15 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batch import Batch
-from ..data.randomness import fixed_seed
 from ..data.structure import apply, tensors_of
 from ..model.mode import constant
 from ..progress import CountCallback
 from .block_metrics import BlockMetric, Scalar, block_metrics, main_of
 from .blocks import blocks_of
+from .descent import DESCENT, Descent, descend
 
 ELEMENTS = 2**28
 """At most so many numbers of blocks' outputs are held at once (1 GiB in float32): it bounds the samples."""
-
-
-@dataclass(frozen=True)
-class BlockTraining:
-    """How the factors of a block are trained: ``steps`` of Adam, its rate ``lr`` falling to 0 by a cosine."""
-
-    steps: int = 150
-    lr: float = 1e-3
 
 
 @dataclass(frozen=True)
@@ -64,7 +55,7 @@ def refit_blocks(
     held_out: Sequence[Batch],
     *,
     scalar: Scalar | None = None,
-    by: BlockTraining = BlockTraining(),
+    by: Descent = DESCENT,
     seed: int = 0,
     progress: CountCallback | None = None,
 ) -> None:
@@ -103,51 +94,15 @@ def refit_blocks(
             else:
                 taken = [_arrival(model, batch, part, to) for batch, to in zip(every, wanted, strict=True)]
             factors = [p for name in inside[block] for p in model.get_submodule(name).parameters()]
-            _train(part, factors, taken, kept, metrics.get(block, BlockMetric()), by, seed)
+            error = functools.partial(_error, part, metrics.get(block, BlockMetric()))
+            descend(factors, error, taken[:kept], taken[kept:], by, seed)
             if progress is not None:
                 progress(done + 1, len(order))
 
 
-def _train(
-    block: nn.Module,
-    factors: Sequence[nn.Parameter],
-    calls: Sequence[Call],
-    count: int,
-    metric: BlockMetric,
-    by: BlockTraining,
-    seed: int,
-) -> None:
-    """Train a block's factors on the first ``count`` calls; undo it where outputs on the others come no closer."""
-    trained = [factor for factor in factors if factor.is_floating_point()]
-    before = [factor.detach().clone() for factor in trained]
-
-    def error(call: Call) -> Tensor:
-        return metric.error(call.on(block), call.output)
-
-    def held_out() -> float:
-        with torch.no_grad():
-            return sum(float(error(call)) for call in calls[count:])
-
-    was = held_out()
-    for factor in trained:
-        factor.requires_grad_(True)
-    with fixed_seed(seed), torch.enable_grad():
-        optimizer = torch.optim.Adam(trained, lr=by.lr)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda n: (1 + math.cos(math.pi * n / by.steps)) / 2)
-        order: list[int] = []
-        for _ in range(by.steps):
-            order = order or torch.randperm(count).tolist()
-            optimizer.zero_grad()
-            error(calls[order.pop()]).backward()
-            optimizer.step()
-            schedule.step()
-    better = held_out() < was
-    with torch.no_grad():
-        for factor, old in zip(trained, before, strict=True):
-            factor.requires_grad_(False)
-            factor.grad = None
-            if not better:
-                factor.copy_(old)
+def _error(block: nn.Module, metric: BlockMetric, call: Call) -> Tensor:
+    """Return what a block misses of the dense one's output."""
+    return metric.error(call.on(block), call.output)
 
 
 @torch.no_grad()

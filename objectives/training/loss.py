@@ -51,13 +51,17 @@ def mixed_loss(outputs: Any, batch: Batch, *, loss: Criterion, soft: SoftTargets
 @torch.no_grad()
 def distance(model: nn.Module, dense: nn.Module, batches: Sequence[Batch], loss: Criterion) -> float:
     """Return the distillation loss at temperature 1, summed over batches; infinity where there is none."""
-    total = 0.0
     with in_mode(model, training=False):
-        for batch in batches:
-            outputs, soft = apply(model, batch.inputs), apply(dense, batch.inputs)
-            found = _distance(outputs, soft, batch, loss, 1.0)
-            total += math.inf if found is None else float(found)
+        total = sum(float(divergence(model, batch, dense, loss)) for batch in batches)
     return total if math.isfinite(total) else math.inf
+
+
+def divergence(model: nn.Module, batch: Batch, dense: nn.Module, loss: Criterion) -> Tensor:
+    """Return the distillation loss at temperature 1 on a batch, ``()``; infinity where nothing can be compared."""
+    with torch.no_grad():
+        soft = apply(dense, batch.inputs)
+    found = _distance(apply(model, batch.inputs), soft, batch, loss, 1.0)
+    return torch.tensor(math.inf) if found is None else found
 
 
 def _distance(outputs: Any, soft: Any, batch: Batch, loss: Criterion, temperature: float) -> Tensor | None:

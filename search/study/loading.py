@@ -58,8 +58,9 @@ class Loading:
         None,
         metavar="HOW",
         help="What follows factorizing: layer (last factors are solved anew), block (then all factors of each block "
-        "are trained towards what it gives in the dense network) or none.",
-        choices=("layer", "block", "none"),
+        "are trained towards what it gives in the dense network), network (then all factors towards its outputs) "
+        "or none.",
+        choices=("layer", "block", "network", "none"),
     )
     fold: bool | None = option(
         None, reader=bool, help="Fold weights that are computed from others: weight norm, spectral norm, pruning …"

@@ -41,8 +41,8 @@ def test_distillation_moves_towards_the_dense_model(task: Task) -> None:
         task, train=(x, y), score=nothing, finetune=FineTune(epochs=8, lr=1e-2, batch_size=50, distill=1.0)
     )
     objective, plan = prepared(taught), Plan(dict.fromkeys(PLAN, Choice("svd", 2)))
-    before = objective._distance_to_dense(objective.factorize(plan))
-    assert objective._distance_to_dense(objective(plan, 0).model) < 0.5 * before
+    before = objective._start().distance(objective.factorize(plan))
+    assert objective._start().distance(objective(plan, 0).model) < 0.5 * before
 
 
 def test_soft_targets_are_the_dense_models_outputs(task: Task, dense: nn.Module) -> None:

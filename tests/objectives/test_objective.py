@@ -97,7 +97,7 @@ def test_refit_is_kept_only_where_held_out_data_likes_it(task: Task) -> None:
     distances = []
     for refit in (False, True):
         objective = prepared(replace(task, refit=refit, whiten=False))
-        distances.append(objective._distance_to_dense(objective(plan, 0, finetune_by=untrained).model))
+        distances.append(objective._start().distance(objective(plan, 0, finetune_by=untrained).model))
     assert distances[1] < distances[0]
 
 

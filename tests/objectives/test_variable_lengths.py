@@ -97,7 +97,7 @@ def test_a_trial_on_batches_of_different_lengths(name: str) -> None:
     assert len(plan) >= 2
     outcome = objective(plan, 0)
     assert outcome.score_before_finetuning is not None and 0 <= outcome.score <= 1
-    assert objective._distance_to_dense(objective.started(plan, "layer")[0]) <= objective._distance_to_dense(
+    assert objective._start().distance(objective.started(plan, "layer")[0]) <= objective._start().distance(
         objective.factorize(plan)
     )
 

@@ -10,7 +10,8 @@ from rankfront import DENSE, Choice, Plan, Task
 from rankfront.objectives.data.batch import Batch
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.training.block_metrics import BlockMetric, block_metrics
-from rankfront.objectives.training.block_refit import BlockTraining, refit_blocks
+from rankfront.objectives.training.block_refit import refit_blocks
+from rankfront.objectives.training.descent import Descent
 
 
 class Block(nn.Module):
@@ -99,7 +100,7 @@ def test_what_nothing_reads_is_left() -> None:
     for scalar in (None, projected):
         model = objective.decompositions.in_place(objective.dense, plan)
         batch = batches(x)
-        refit_blocks(model, objective.dense, layers, batch[:6], batch[6:], scalar=scalar, by=BlockTraining(200, 5e-3))
+        refit_blocks(model, objective.dense, layers, batch[:6], batch[6:], scalar=scalar, by=Descent(200, 5e-3))
         away.append(float((model(x) - dense(x)).square().mean()))
     assert away[1] < 0.9 * away[0]
 

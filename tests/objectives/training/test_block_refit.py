@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -18,8 +18,9 @@ from rankfront.objectives.data.batch import Batch
 from rankfront.objectives.model.finding import find_layers
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.training import block_refit
-from rankfront.objectives.training.block_refit import BlockTraining, refit_blocks
+from rankfront.objectives.training.block_refit import refit_blocks
 from rankfront.objectives.training.blocks import blocks_of
+from rankfront.objectives.training.descent import Descent
 from tests.conftest import blobs, perceptron
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 30}
@@ -120,7 +121,7 @@ def test_the_network_comes_nearer_to_the_dense_one(form: str) -> None:
     dense, (x, _) = Tower(**TOWERS[form]), blobs(280, 1)
     objective, plan, model = factorized(dense, x)
     before, was = copy.deepcopy(model.state_dict()), away(model, dense, x[240:])
-    refit_blocks(model, objective.dense, layers_in(plan), *batches(x[:200]), by=BlockTraining(steps=60, lr=3e-3))
+    refit_blocks(model, objective.dense, layers_in(plan), *batches(x[:200]), by=Descent(steps=60, lr=3e-3))
     assert away(model, dense, x[240:]) < was
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed and all(name.startswith("blocks.") for name in changed)
@@ -138,7 +139,7 @@ def test_a_block_called_by_itself_is_the_same_as_the_network_run_up_to_it(
     found: list[dict[str, Tensor]] = []
     for _ in range(2):
         copied = copy.deepcopy(model)
-        refit_blocks(copied, objective.dense, layers_in(plan), *batches(x[:200]), by=BlockTraining(steps=10))
+        refit_blocks(copied, objective.dense, layers_in(plan), *batches(x[:200]), by=Descent(steps=10))
         found.append(copied.state_dict())
         arrivals.append(0)
         monkeypatch.setattr(
@@ -157,7 +158,7 @@ def test_what_does_not_help_on_held_out_samples_is_undone() -> None:
     dense, (x, _) = Tower(), blobs(280, 1)
     objective, plan, model = factorized(dense, x)
     before = copy.deepcopy(model.state_dict())
-    refit_blocks(model, objective.dense, layers_in(plan), *batches(x[:200]), by=BlockTraining(steps=20, lr=30.0))
+    refit_blocks(model, objective.dense, layers_in(plan), *batches(x[:200]), by=Descent(steps=20, lr=30.0))
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
 
@@ -173,7 +174,7 @@ def test_a_block_that_runs_twice_is_left() -> None:
     dense, (x, _) = Twice(), blobs(280, 1)
     objective, plan, model = factorized(dense, x)
     before = copy.deepcopy(model.state_dict())
-    refit_blocks(model, objective.dense, layers_in(plan), *batches(x[:200]), by=BlockTraining(steps=10))
+    refit_blocks(model, objective.dense, layers_in(plan), *batches(x[:200]), by=Descent(steps=10))
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert changed and not any(name.startswith("blocks.0") for name in changed)
 
@@ -184,20 +185,25 @@ def test_the_same_seed_gives_the_same_factors() -> None:
     found = []
     for seed in (0, 0, 1):
         copied = copy.deepcopy(model)
-        refit_blocks(copied, objective.dense, layers_in(plan), *batches(x[:200]), by=BlockTraining(steps=10), seed=seed)
+        refit_blocks(copied, objective.dense, layers_in(plan), *batches(x[:200]), by=Descent(steps=10), seed=seed)
         found.append(copied.state_dict()["blocks.0.a.0.weight"])
     assert torch.equal(found[0], found[1]) and not torch.equal(found[0], found[2])
 
 
+@pytest.mark.parametrize("refit", ["block", "network"])
 @pytest.mark.parametrize("kinds", [("svd",), ("svd-identity",), ("tt",)])
-def test_a_trial_begins_with_it(kinds: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_begins_with_it(
+    kinds: tuple[str, ...], refit: Literal["block", "network"], monkeypatch: pytest.MonkeyPatch
+) -> None:
     x, _ = blobs(280, 1)
     dense = Tower().eval()
     y = dense(x).argmax(1).detach()
-    task = Task(dense, (x[:200], y[:200]), (x[200:], y[200:]), kinds=kinds, calibration=128, name="t", refit="block",
+    task = Task(dense, (x[:200], y[:200]), (x[200:], y[200:]), kinds=kinds, calibration=128, name="t", refit=refit,
                 finetune=FineTune(epochs=0))  # fmt: skip
-    called: list[int] = []
-    monkeypatch.setattr("rankfront.objectives.start.refit_blocks", lambda *_, **__: called.append(1))
+    called: list[str] = []
+    for each in ("block", "network"):
+        name = {"block": "refit_blocks", "network": "refit_network"}[each]
+        monkeypatch.setattr(f"rankfront.objectives.start.{name}", lambda *_, each=each, **__: called.append(each))
     objective = Objective(task, device=torch.device("cpu"))
     objective.prepare()
     options = objective.decompositions.options
@@ -205,4 +211,4 @@ def test_a_trial_begins_with_it(kinds: tuple[str, ...], monkeypatch: pytest.Monk
     objective.score_before_finetuning(plan)
     assert not called
     objective(plan, 0)
-    assert called
+    assert called == (["block"] if refit == "block" else ["block", "network"])

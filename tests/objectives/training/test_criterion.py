@@ -64,7 +64,7 @@ def test_only_training_gives_the_model_labels() -> None:
     objective, outcome = run(Task(Labelled(), blobs(150, 1), blobs(100, 2), calibration=64, loss="model"))
     before = outcome.model.labelled
     objective.score(outcome.model)
-    objective._distance_to_dense(outcome.model)
+    objective._start().distance(outcome.model)
     objective.soft.of(next(iter(objective.task.train.batches(10))))
     assert outcome.model.labelled == before and objective.dense.labelled == 0
 

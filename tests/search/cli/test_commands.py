@@ -112,7 +112,7 @@ def test_lists_the_ready_studies(rankfront: Cli) -> None:
         (["run", "mine.py", "--sampler", "tpee"], "but got 'tpee': did you mean tpe?"),
         (["run", "mine.py", "--kinds", "svd,tucker"], "but got 'tucker': did you mean tucker2?"),
         (["run", "mine.py", "--focus", "best"], "focus must be budget or front, but got 'best'"),
-        (["run", "mine.py", "--refit", "blocks"], 'refit must be "layer", "block" or None'),
+        (["run", "mine.py", "--refit", "blocks"], 'refit must be "layer", "block", "network" or None'),
         (["run", "mine.py", "--sensitivity", "loss"], "sensitivity must be one of auto, outputs, fisher, none"),
         (["run", "nope.py"], "there is no such file"),
         (["run", "mine.py", "--budget", "params=5"], "must carry % or one of K, M, G, T"),
