@@ -1,257 +1,152 @@
-"""Every sampler on the same models: ``uv run python benchmarks/search.py --data mnist --images imagenette2``.
+"""Every sampler on the same models: ``uv run python benchmarks/search.py PART …``.
+
+- ``run --data DIR --images DIR``: every race, a JSON file each in ``--runs``; the same command goes on where it was
+  stopped; ``--models``, ``--samplers`` and ``--seeds`` take some of them.
+- ``table``: writes ``docs/benchmarks/samplers.md`` from these files, whatever of them there is.
 
 Models, each with a bound on its parameters: ``truth`` (a perceptron of four layers with eight choices each on 5,000
-MNIST images, of which all 4,096 plans are fine-tuned first), ``digits``, ``mnist-mlp`` (the ready studies), ``resnet``
-(a small ResNet on Imagenette at 64 px, fine-tuned for 30 steps). Same dense models, seeds, trials and fine-tuning for
-all; nothing is chosen by test accuracy.
+MNIST images, of which every plan within the bound is fine-tuned first), ``digits``, ``mnist-mlp`` (the ready studies),
+``resnet`` (a small ResNet on Imagenette at 64 px, fine-tuned for 30 steps), ``transformer`` (38 layers) and ``deep``
+(60 layers), both on the data of ``digits``. Constants of the default sampler were chosen on the first four, none on the
+last two. Dense models, seeds, trials and fine-tuning are the same for all; a plan's n-th run comes out the same in all
+races of a seed; nothing is chosen by test accuracy. *After rules*: the first five trials are the plans of `uniform`,
+`energy`, `evbmf`, `knapsack` and `bottleneck` at the bound. Every proposal of Optuna's samplers is repaired to the
+nearest plan within the bound.
 
-- hypervolume: the area that the front dominates in (params / bound, accuracy), from (1, chance) to (0, the dense
+- Hypervolume: the area that the front dominates in (params / bound, accuracy), from (1, chance) to (0, the dense
   model's accuracy), as a share of that rectangle; on validation.
-- regret (of ``truth``): how much of the true front's hypervolume is missing.
-
-Races that were run already are read from ``--cache``. Writes ``search.csv`` and ``search.html`` to ``--out`` and prints
-the tables of docs/benchmarks/samplers.md.
+- Missing (of ``truth``): how much of the true front's hypervolume is not there.
+- At equal seconds: what a race had when the shortest one of its model ended. Seconds are those of one thread's CPU.
+- Test: accuracy in % of the plan that validation chooses within the bound, half and a quarter of it.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from datetime import date
-from functools import cached_property
+import itertools
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import optuna
-import pandas as pd
-import platformdirs
-import plotly.graph_objects as go
-import torch
-from plotly.subplots import make_subplots
-from search_grounds import Ground, gain, ground_of, name_of, perceptron, resnet, tabulated
+from races import BOUNDS, PARTS, TRIALS, Race, arguments, ground_named, race, race_of
+from where_and_when import where_and_when
 
-from rankfront import Task
-from rankfront.objectives.io.files import write_text
-from rankfront.objectives.metrics.scale import ACCURACY
+from rankfront.objectives.io.files import read_json, write_json, write_text
+from rankfront.search.allocation.registry import rule_named
 from rankfront.search.report.progress import Progress
-from rankfront.search.results.front import area
-from rankfront.search.samplers.asker import Asker
-from rankfront.search.samplers.problem import Problem
-from rankfront.search.samplers.registry import DEFAULT, SAMPLERS
-from rankfront.search.storage.repeats import runs_of
-from rankfront.search.storage.slots import SLOT, seed_for
-from rankfront.search.storage.trials import SCORE, SCORE_BEFORE_FINETUNING
-from rankfront.studies import digits, mnist_mlp
+from rankfront.search.samplers.directions.sampler import STARTS
+from rankfront.search.samplers.history import History
+from rankfront.search.samplers.registry import SAMPLERS, make_sampler
+from rankfront.search.samplers.sampler import Sampler
+from rankfront.search.space.arrays import Choices
 
-TRIALS = {"truth": 205, "digits": 30, "mnist-mlp": 20, "resnet": 12}
-BOUNDS = {"truth": 0.30, "digits": 0.10, "mnist-mlp": 0.03, "resnet": 0.15}
-"""Of the dense model's parameters."""
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks" / "samplers.md"
 
-PARTS = (1.0, 0.5, 0.25)
-"""Of the bound: where accuracy is reported."""
+AFTER_RULES = "after rules"
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One trial of a race; ``used`` is a share of the bound."""
+class AfterRules:
+    """Another sampler's proposals, after the plans of the rules at the bound."""
 
-    plan: str
-    accuracy: float
-    test: float
-    used: float
-    proposal_s: float
-    seconds: float
+    def __init__(self, name: str) -> None:
+        self.sampler = make_sampler(name)
 
-
-@dataclass(frozen=True)
-class Race:
-    """One sampler's trials on one model."""
-
-    model: str
-    sampler: str
-    seed: int
-    trials: list[Trial]
-    dense: float
-
-    @cached_property
-    def volumes(self) -> list[float]:
-        """The hypervolume after each trial; of a plan's runs their mean counts."""
-        found = []
-        for n in range(1, len(self.trials) + 1):
-            rows = self.trials[:n]
-            runs = runs_of((t.plan, t.accuracy) for t in rows)
-            gains = [gain(float(np.mean(runs[t.plan])), self.dense) for t in rows]
-            found.append(area(np.array([t.used for t in rows]), np.array(gains)))
-        return found
-
-    def best_test(self, part: float) -> float:
-        """Return the test accuracy, in %, of the plan that validation chooses within a part of the bound."""
-        inside = [t for t in self.trials if t.used <= part]
-        if not inside:
-            return float("nan")
-        scores = runs_of((t.plan, t.accuracy) for t in inside)
-        best = max(scores, key=lambda plan: float(np.mean(scores[plan])))
-        return 100 * float(np.mean([t.test for t in inside if t.plan == best]))
+    def propose(self, history: History, slot: int, /) -> Choices:
+        """Return a rule's choices in the first slots."""
+        if slot < len(STARTS):
+            space = history.problem.space
+            choices = rule_named(STARTS[slot])(space.candidates, dict(space.limits))
+            if choices is not None:
+                return choices
+        return np.asarray(self.sampler.propose(history, slot), np.int64)
 
 
-def race(ground: Ground, sampler: str, seed: int, trials: int) -> Iterator[Trial]:
-    """Yield a sampler's trials, one by one."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    space = ground.space
-    study = optuna.create_study(directions=["maximize", "minimize"])
-    scores = ground.factorized_score, ground.score_before_finetuning
-    asker = Asker(study, Problem(space, seed, trials, *scores, ACCURACY, ground.samples, ("params",)), sampler)
-    for slot in range(trials):
-        began = time.perf_counter()
-        trial = study.ask()
-        trial.set_user_attr(SLOT, slot)
-        choices = asker.suggest(trial, slot)
-        proposed = time.perf_counter() - began
-        plan = space.plan(choices)
-        for metric, violation in space.violations(choices).items():
-            trial.set_constraint(metric, violation)
-        score, test, before = ground.run(plan, seed_for(seed, slot, "trial"))
-        trial.set_user_attr(SCORE, score)
-        trial.set_user_attr(SCORE_BEFORE_FINETUNING, before)
-        params = space.candidates.costs.of(plan).params
-        study.tell(trial, [score, params])
-        used = params / space.limits["params"]
-        yield Trial(name_of(space, plan), score, test, used, proposed, time.perf_counter() - began)
+def sampler_of(name: str) -> str | Sampler:
+    """Return a sampler by its name in the tables."""
+    return AfterRules(name.partition(" ")[0]) if name.endswith(AFTER_RULES) else name
 
 
-def table_of(races: list[Race], truth: float | None) -> str:
-    """Return one model's table for docs/benchmarks/samplers.md, best first."""
-    model, dense = races[0].model, races[0].dense
+def table_of(races: list[Race], truth: float | None) -> list[str]:
+    """Return one model's Markdown, best first."""
     by_sampler: dict[str, list[Race]] = {}
     for one in races:
         by_sampler.setdefault(one.sampler, []).append(one)
-    final = {name: [one.volumes[-1] for one in of] for name, of in by_sampler.items()}
-    bar = max((float(np.mean(v)) for name, v in final.items() if name != DEFAULT), default=0.0)
-    regret = ["regret"] if truth else []
-    parts = [f"test %, {part:.0%} of the bound" for part in PARTS]
-    head = ["sampler", "hypervolume", *regret, *parts, f"trials to {bar:.4f}", "ms a proposal"]
-    lines = [
-        f"\n**{model}**: dense {100 * dense:.2f} % on validation, at most {100 * BOUNDS[model]:g} % of the parameters, "
-        f"{TRIALS[model]} trials, {len(next(iter(final.values())))} seeds\n",
-        "| " + " | ".join(head) + " |",
-        "|---" * len(head) + "|",
-    ]
+    final = {name: np.array([one.volumes[-1] for one in of]) for name, of in by_sampler.items()}
+    shortest = min(float(np.mean([one.clock[-1] for one in of])) for of in by_sampler.values())
+    head = ["sampler", "hypervolume", "at equal seconds", *(["missing"] if truth else []), "test, ½, ¼", "seconds"]
+    lines = ["| " + " | ".join([*head, "ms a proposal"]) + " |", "|---" * (len(head) + 1) + "|"]
     for name in sorted(final, key=lambda name: -float(np.mean(final[name]))):
         of = by_sampler[name]
-        mean = np.mean([one.volumes for one in of], 0)
-        row = [f"`{name}`", f"{np.mean(final[name]):.4f} ± {np.std(final[name]):.4f}"]
-        row += [f"{np.mean([1 - v / truth for v in final[name]]):.3%}"] if truth else []
-        row += [f"{np.nanmean([one.best_test(part) for one in of]):.2f}" for part in PARTS]
-        row += [next((str(n) for n, v in enumerate(mean, 1) if v >= bar - 1e-12), "–")]
-        row += [f"{1000 * np.median([t.proposal_s for one in of for t in one.trials]):.0f}"]
+        seeds = "" if len(of) == max(map(len, by_sampler.values())) else f" ({len(of)} seeds)"
+        row = [f"`{name}`{seeds}", f"{final[name].mean():.4f} ± {final[name].std():.4f}"]
+        row += [f"{np.mean([one.volume_at(shortest) for one in of]):.4f}"]
+        row += [f"{(1 - final[name] / truth).mean():.2%}"] if truth else []
+        row += [", ".join(_percent([one.best_test(part) for one in of]) for part in PARTS)]
+        row += [f"{np.mean([one.clock[-1] for one in of]):.0f}"]
+        row += [f"{1000 * np.median([t.proposal for one in of for t in one.trials]):.0f}"]
         lines.append("| " + " | ".join(row) + " |")
-    return "\n".join(lines)
+    return lines
 
 
-def page(races: list[Race]) -> go.Figure:
-    """Draw hypervolume over trials and over seconds, a row a model, the mean over seeds."""
-    models = list(dict.fromkeys(one.model for one in races))
-    titles = [f"{model}, over {what}" for model in models for what in ("trials", "seconds")]
-    figure = make_subplots(len(models), 2, subplot_titles=titles, vertical_spacing=0.3 / len(models))
-    colors = [
-        "#0b6e99",
-        "#e08e0b",
-        "#7b4fa3",
-        "#2e7d32",
-        "#d1495b",
-        "#8c564b",
-        "#17becf",
-        "#999999",
-        "#bcbd22",
-        "#e377c2",
-        "#393b79",
-    ]
-    shown: set[str] = set()
-    for row, model in enumerate(models, 1):
-        for name, color in zip(SAMPLERS, colors, strict=True):
-            of = [one for one in races if (one.model, one.sampler) == (model, name)]
-            if not of:
-                continue
-            height = np.mean([one.volumes for one in of], 0)
-            clock = np.mean([np.cumsum([t.seconds for t in one.trials]) for one in of], 0)
-            for column, x in ((1, np.arange(1, len(height) + 1)), (2, clock)):
-                figure.add_scatter(
-                    x=x,
-                    y=height,
-                    name=name,
-                    legendgroup=name,
-                    showlegend=name not in shown,
-                    line={"color": color, "width": 3 if name == DEFAULT else 1.5},
-                    row=row,
-                    col=column,
-                )
-                shown.add(name)
-    figure.update_layout(template="plotly_white", height=360 * len(models), width=1200, margin={"t": 40})
-    figure.update_yaxes(title="hypervolume")
-    return figure
+def _percent(scores: Sequence[float]) -> str:
+    known = [score for score in scores if not np.isnan(score)]
+    return f"{np.mean(known):.1f}" if known else "–"
+
+
+def run(given: argparse.Namespace) -> None:
+    """Run the races that are not there."""
+    with Progress() as progress:
+        for model in given.models.split(","):
+            ground, truth = ground_named(model, given, progress)
+            samplers: list[str] = given.samplers.split(",")
+            for seed, sampler in itertools.product(range(given.seeds), samplers):
+                path = given.runs / f"race {model} {sampler} {seed}.json"
+                if path.exists():
+                    continue
+                trials = []
+                for trial in race(ground, sampler_of(sampler), seed, TRIALS[model]):
+                    trials.append(asdict(trial))
+                    progress(f"{model}, {sampler}, seed {seed}", len(trials), TRIALS[model])
+                known = {"model": model, "sampler": sampler, "seed": seed, "dense": ground.dense, "truth": truth}
+                write_json(path, {**known, "trials": trials, "known": where_and_when()})
+            ground.memory.save()
+
+
+def table(runs: Path) -> None:
+    """Write the page of all races that there are."""
+    found = [read_json(path) for path in sorted(runs.glob("race *.json"))]
+    lines = ["# Samplers compared", "", "Written by `benchmarks/search.py table`; do not edit.", ""]
+    lines += [(__doc__ or "").partition("Models, each")[1] + (__doc__ or "").partition("Models, each")[2].strip(), ""]
+    for model in TRIALS:
+        of = [one for one in found if one["model"] == model]
+        lines += [f"## {model}", ""]
+        if not of:
+            lines += ["Not run yet.", ""]
+            continue
+        known = of[-1]["known"]
+        races = [race_of(one) for one in of]
+        seeds = len({one.seed for one in races})
+        lines += [
+            f"Dense {100 * races[0].dense:.2f} % on validation, at most {100 * BOUNDS[model]:g} % of the parameters, "
+            f"{TRIALS[model]} trials, {seeds} seeds. {known['date']}, {known['machine']}, commit {known['commit']}.",
+            "",
+            *table_of(races, of[0]["truth"]),
+            "",
+        ]
+    write_text(PAGE, "\n".join(lines))
 
 
 def main() -> None:
-    """Race and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--models", default=",".join(TRIALS))
-    parser.add_argument("--samplers", default=",".join(SAMPLERS))
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that holds MNIST")
-    parser.add_argument("--images", type=Path, default=Path("data"), help="the folder that holds train/ and val/")
-    parser.add_argument("--cache", type=Path, default=platformdirs.user_cache_path("rankfront") / "benchmark-search")
-    parser.add_argument("--out", type=Path, default=Path("runs") / "benchmark-search")
-    arguments = parser.parse_args()
-    tasks: dict[str, Callable[[Progress], Task]] = {
-        "truth": lambda progress: perceptron(arguments.data, progress),
-        "digits": lambda progress: digits.study(progress=progress),
-        "mnist-mlp": lambda progress: mnist_mlp.study(arguments.data, device="cpu", progress=progress),
-        "resnet": lambda progress: resnet(arguments.images, progress),
-    }
-    races: list[Race] = []
-    tables: list[str] = []
-    with Progress() as progress:
-        for model in arguments.models.split(","):
-            ground = ground_of(tasks[model](progress), BOUNDS[model], arguments.cache, 8 if model == "truth" else None)
-            truth = None
-            if model == "truth":
-                ground, truth = tabulated(ground, arguments.cache, progress)
-            of: list[Race] = []
-            samplers: list[str] = arguments.samplers.split(",")
-            for seed, sampler in ((seed, sampler) for seed in range(arguments.seeds) for sampler in samplers):
-                path = arguments.cache / f"{model}-{sampler}-{seed}.json"
-                trials = [Trial(**known) for known in json.loads(path.read_text())] if path.exists() else []
-                if len(trials) != TRIALS[model]:
-                    trials = []
-                    for trial in race(ground, sampler, seed, TRIALS[model]):
-                        trials.append(trial)
-                        progress(f"{model}, {sampler}, seed {seed}", len(trials), TRIALS[model])
-                    write_text(path, json.dumps([asdict(trial) for trial in trials]))
-                of.append(Race(model, sampler, seed, trials, ground.dense))
-            races += of
-            tables.append(table_of(of, truth))
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    rows = [
-        {
-            "model": one.model,
-            "sampler": one.sampler,
-            "seed": one.seed,
-            "trial": n,
-            **asdict(trial),
-            "hypervolume": volume,
-        }
-        for one in races
-        for n, (trial, volume) in enumerate(zip(one.trials, one.volumes, strict=True))
-    ]
-    pd.DataFrame(rows).to_csv(arguments.out / "search.csv", index=False)
-    page(races).write_html(arguments.out / "search.html", include_plotlyjs=True, config={"displayModeBar": False})
-    machine = f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
-    print(f"\n{date.today()}, {machine}, torch {torch.__version__}, optuna {optuna.__version__}")
-    print("\n".join(tables))
+    """Race, or write the page."""
+    parser = arguments(__doc__ or "", 3)
+    rivals = [f"{name} {AFTER_RULES}" for name in ("tpe", "nsga2", "gp")]
+    parser.add_argument("--samplers", default=",".join([*SAMPLERS, *rivals]))
+    given = parser.parse_args()
+    if given.part == "run":
+        run(given)
+    else:
+        table(given.runs)
 
 
 if __name__ == "__main__":

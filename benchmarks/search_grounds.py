@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,16 +18,29 @@ from torch.nn import functional
 from rankfront import FineTune, Plan, Split, Task
 from rankfront.objectives.io.files import write_text
 from rankfront.objectives.objective import Objective
+from rankfront.objectives.passes import cost_before_finetuning
 from rankfront.search.report.progress import Progress
 from rankfront.search.results.front import area
 from rankfront.search.space.candidates import Candidates
 from rankfront.search.space.space import Space
-from rankfront.studies import mnist_mlp
+from rankfront.studies import digits, mnist_mlp
 from rankfront.studies.imagenette import crop_and_flip, imagenette, normalise
 from rankfront.studies.training import Recipe, train_dense
 
 CHANCE = 0.1
 """All the models have ten classes."""
+
+
+class Outcome(NamedTuple):
+    """What a trial comes to."""
+
+    validation: float
+    """Accuracy after fine-tuning."""
+    test: float
+    before: float | None
+    """Validation accuracy before fine-tuning."""
+    tested: float
+    """CPU seconds of the test, which are not the trial's."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +50,14 @@ class Ground:
     space: Space
     dense: float
     """The dense model's validation accuracy."""
-    run: Callable[[Plan, int], tuple[float, float, float | None]]
-    """``(plan, seed)`` → validation and test accuracy after fine-tuning, validation accuracy before."""
-    factorized_score: Callable[[Plan], float]
+    run: Callable[[Plan, int], Outcome]
+    """``(plan, seed)`` → what a trial comes to."""
+    factorized_score: Callable[[Plan], float | None]
     score_before_finetuning: Callable[[Plan], float | None]
     samples: int
+    cost_before_finetuning: float
+    """See `passes.cost_before_finetuning`."""
+    memory: Memory
 
 
 class Block(nn.Module):
@@ -88,6 +106,67 @@ def resnet(images: Path, progress: Progress) -> Task:
     )
 
 
+class Attention(nn.Module):
+    """A transformer's block, ``(N, T, D) → (N, T, D)``: attention of four heads, then two Linears."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (nn.Linear(width, width) for _ in range(4))
+        self.up_proj, self.down_proj = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output."""
+        y = self.norm1(x)
+        heads = (part(y).unflatten(-1, (4, -1)).transpose(1, 2) for part in (self.q_proj, self.k_proj, self.v_proj))
+        x = x + self.o_proj(functional.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2))
+        return x + self.down_proj(functional.gelu(self.up_proj(self.norm2(x))))
+
+
+class DigitsTransformer(nn.Module):
+    """Six blocks of width 64 on the 16 patches of 2×2 pixels of a digit, ``(N, 1, 8, 8) → (N, 10)``; 38 layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.place = nn.Linear(4, 64), nn.Parameter(torch.zeros(16, 64))
+        self.blocks = nn.Sequential(*(Attention(64) for _ in range(6)))
+        self.norm, self.head = nn.LayerNorm(64), nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        patches = functional.unfold(x, 2, stride=2).transpose(1, 2)  # (N, 16, 4)
+        return self.head(self.norm(self.blocks(self.embed(patches) + self.place)).mean(1))
+
+
+class Bottleneck(nn.Module):
+    """Three Linears and a way around them, ``(N, D) → (N, D)``."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.down, self.middle, self.up = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output."""
+        return x + self.up(functional.relu(self.middle(functional.relu(self.down(self.norm(x))))))
+
+
+def deep_network() -> nn.Module:
+    """Return a residual network of 60 Linears, ``(N, 1, 8, 8) → (N, 10)``."""
+    blocks = [Bottleneck(64) for _ in range(19)]
+    ends = [nn.LayerNorm(64), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10)]
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 64), *blocks, *ends)
+
+
+def on_digits(network: Callable[[], nn.Module], name: str, progress: Progress) -> Task:
+    """Return the task of another network on the data of the ready study ``digits``, trained on first use (seconds)."""
+    task = digits.study(progress=progress)
+    torch.manual_seed(0)
+    recipe = Recipe(60, 1e-3, 64, schedule="cosine")
+    model = train_dense(network(), task.train, recipe, name=f"benchmark-{name}", seed=0, progress=progress)
+    return replace(task, model=model, name=name)
+
+
 def perceptron(data: Path, progress: Progress) -> Task:
     """Return the task of ``truth``, trained on first use (seconds)."""
     x, y = mnist_mlp.mnist(data, train=True)
@@ -128,6 +207,39 @@ def thinned(candidates: Candidates, count: int) -> Candidates:
     )
 
 
+@dataclass
+class Memory:
+    """What was computed before, by key, with the CPU seconds that it took: no plan is trained twice from one seed."""
+
+    path: Path
+    spared: float = 0.0
+    """CPU seconds that were not spent, since something was known."""
+
+    def __post_init__(self) -> None:
+        self.known: dict[str, tuple[Any, float]] = json.loads(self.path.read_text()) if self.path.exists() else {}
+
+    def __call__(self, key: str, compute: Callable[[], Any]) -> Any:
+        """Return what is known, or compute it."""
+        if key in self.known:
+            value, seconds = self.known[key]
+            self.spared += seconds
+            return value
+        began = time.process_time()
+        value = compute()
+        self.known[key] = value, time.process_time() - began
+        if len(self.known) % 20 == 0:
+            self.save()
+        return value
+
+    def seconds(self) -> float:
+        """Return CPU seconds on a clock that runs as if nothing were known."""
+        return time.process_time() + self.spared
+
+    def save(self) -> None:
+        """Write the file."""
+        write_text(self.path, json.dumps(self.known))
+
+
 def ground_of(task: Task, share: float, cache: Path, choices: int | None = None) -> Ground:
     """Return the ground for a task."""
     objective = Objective(task, device=torch.device("cpu"), cache=cache / "decompositions")
@@ -135,54 +247,46 @@ def ground_of(task: Task, share: float, cache: Path, choices: int | None = None)
     candidates = Candidates.of(objective)
     if choices is not None:
         candidates = thinned(candidates, choices)
+    space = Space(candidates, {"params": share * candidates.costs.dense.params})
+    memory = Memory(cache / f"{task.name}.json")
 
-    def run(plan: Plan, seed: int) -> tuple[float, float, float | None]:
-        outcome = objective(plan, seed)
-        return outcome.score, objective.score(outcome.model, "test"), outcome.score_before_finetuning
+    def run(plan: Plan, seed: int) -> Outcome:
+        def trial() -> Outcome:
+            outcome = objective(plan, seed)
+            began = time.process_time()
+            test = objective.score(outcome.model, "test")
+            return Outcome(outcome.score, test, outcome.score_before_finetuning, time.process_time() - began)
+
+        return Outcome(*memory(f"{name_of(space, plan)} {seed}", trial))
 
     found = objective.scored(objective.dense)
     return Ground(
-        Space(candidates, {"params": share * candidates.costs.dense.params}),
+        space,
         found.score,
         run,
-        lambda plan: objective.score(objective.factorize(plan)),
-        objective.score_before_finetuning,
+        lambda plan: memory(f"{name_of(space, plan)} factorized", lambda: objective.factorized_score(plan)),
+        lambda plan: memory(f"{name_of(space, plan)} before", lambda: objective.score_before_finetuning(plan)),
         found.samples,
+        cost_before_finetuning(task),
+        memory,
     )
 
 
-def tabulated(ground: Ground, cache: Path, progress: Progress) -> tuple[Ground, float]:
-    """Return the ground with every plan's outcome looked up in a table, and its true hypervolume.
-
-    The table is made where it is not there.
-    """
-    space, path = ground.space, cache / "truth.json"
-    found: dict[str, tuple[float, float, float | None, float]] = json.loads(path.read_text()) if path.exists() else {}
+def tabulated(ground: Ground, progress: Progress) -> tuple[Ground, float]:
+    """Return the ground with one outcome for every plan, whatever the seed, and its true hypervolume."""
+    space = ground.space
     names, options = space.candidates.names, space.candidates.options
     plans = [Plan(dict(zip(names, o, strict=True))) for o in itertools.product(*options)]
-    for done, plan in enumerate(plans):
-        if (key := name_of(space, plan)) not in found:
-            found[key] = (*ground.run(plan, 0), ground.factorized_score(plan))
-            if done % 100 == 99:
-                write_text(path, json.dumps(found))
-        progress("every plan of truth", done + 1, len(plans))
-    write_text(path, json.dumps(found))
     inside = [plan for plan in plans if space.fits(space.candidates.choices(plan))[0]]
+    gains = []
+    for done, plan in enumerate(inside):
+        gains.append(gain(ground.run(plan, 0).validation, ground.dense))
+        progress("every plan of truth", done + 1, len(inside))
+    ground.memory.save()
     used = [space.candidates.costs.of(plan).params / space.limits["params"] for plan in inside]
-    gains = [gain(found[name_of(space, plan)][0], ground.dense) for plan in inside]
     volume = area(np.array(used), np.array(gains))
     print(f"truth: {len(inside)} of {len(plans)} plans keep the bound; their front's hypervolume is {volume:.4f}")
-
-    def of(plan: Plan) -> tuple[float, float, float | None, float]:
-        return found[name_of(space, plan)]
-
-    looked_up = replace(
-        ground,
-        run=lambda plan, seed: of(plan)[:3],
-        score_before_finetuning=lambda plan: of(plan)[2],
-        factorized_score=lambda plan: of(plan)[3],
-    )
-    return looked_up, volume
+    return replace(ground, run=lambda plan, seed: ground.run(plan, 0)), volume
 
 
 def name_of(space: Space, plan: Plan) -> str:

@@ -1,0 +1,166 @@
+"""The default sampler without one of its parts at a time: ``uv run python benchmarks/ablation.py PART …``.
+
+- ``run --data DIR``: every race, a JSON file each in ``--runs``, where those of ``search.py`` lie as well; the same
+  command goes on where it was stopped; ``--models``, ``--without`` and ``--seeds`` take some of them.
+- ``table``: writes ``docs/benchmarks/ablation.md`` from these files, whatever of them there is.
+
+A race without a part has the same models, bounds, trials and seeds as one with all parts (see `search.py`), and a
+plan's n-th run comes out the same in both. So the difference of a seed's two races is due to the proposals alone.
+
+- Hypervolume lost: that of all parts less that without the part, in hundredths of the rectangle between no parameters
+  at the dense accuracy and the bound at chance; the mean over seeds ± its standard error. Above 0 the part pays.
+- At the bound: the same of the best validation accuracy within the bound, in points.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
+from races import BOUNDS, TRIALS, arguments, ground_named, race, race_of
+from where_and_when import where_and_when
+
+from rankfront.objectives.io.files import read_json, write_json, write_text
+from rankfront.search.report.progress import Progress
+from rankfront.search.samplers.directions.observations import FrontObservations
+from rankfront.search.samplers.registry import DEFAULT
+from rankfront.search.space.space import Space
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks" / "ablation.md"
+
+MODELS = ("truth", "digits", "transformer", "deep")
+
+TINY = 1e-6
+"""A prior's standard deviation that lets nothing be learnt."""
+
+
+def no_mutations(space: Space, observed: FrontObservations, *_: object) -> NDArray[np.int64]:
+    """Return no plans ``(0, L)``."""
+    return np.zeros((0, len(space.candidates.sizes)), np.int64)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the default sampler, and what takes its place when it is removed."""
+
+    title: str
+    instead: Mapping[str, Any] = field(default_factory=dict)
+    """``module.name`` in the sampler's folder → its value without the part."""
+
+
+PARTS = {
+    "mutations": Part("plans of the front with layers changed", {"sampler.mutated": no_mutations}),
+    "residuals": Part("predictions corrected near trials (residual kernel)", {"prediction.SHRINKAGE": np.inf}),
+    "exponent": Part("gaps drawn by their weight to the 3rd power; without: 1st", {"gaps.EXPONENT": 1.0}),
+    "middle": Part("proposals in the middle of a gap; without: anywhere in it", {"sampler.MIDDLE": (0.0, 1.0)}),
+    "temperatures": Part(
+        "samples at temperatures ½, ¼, 0; without: most likely only", {"sampler.TEMPERATURES": (0.0,)}
+    ),
+    "cold": Part("the same; without: samples of the posterior as it is", {"sampler.TEMPERATURES": (1.0,)}),
+    "roles": Part("features: roles of layers", {"features.ROLE_STD": TINY}),
+    "directions": Part("features: depth, size, first, last", {"features.DIRECTION_STD": TINY}),
+    "kinds": Part("a weight for each kind", {"sensitivity.KIND_STD": TINY}),
+    "offsets": Part("an offset for each layer", {"sensitivity.OFFSET_STD": TINY}),
+    "power": Part("the errors' power is learnt", {"sensitivity.POWER_STD": TINY}),
+    "width": Part("the bottleneck's weight is learnt", {"sensitivity.BOTTLENECK_STD": TINY}),
+    "distance": Part("trials far behind the front count less", {"observations.DISTANCE_PER_STD": 0.0}),
+    "repeats": Part("the last trials run the leaders again", {"leaders.ONE_IN": 10**9}),
+    "duplicates": Part("near-duplicates are passed over", {"near_duplicates.SAME_ERRORS": 0.0}),
+    "fidelity": Part("scores before fine-tuning", {"sampler.LOW_FIDELITY_SHARE": 0.0, "sampler.SCORED_BEFORE": 0}),
+    "dear fidelity": Part("these within a tenth of a trial; without: at any cost", {"sampler.LOW_FIDELITY_SHARE": 1e9}),
+    "rules": Part("rules' plans among the candidates; without: `knapsack` only", {"sampler.STARTS": ("knapsack",)}),
+}
+
+
+@contextmanager
+def without(part: str) -> Iterator[None]:
+    """Run the default sampler without a part."""
+    with ExitStack() as stack:
+        for name, value in PARTS[part].instead.items():
+            stack.enter_context(patch(f"rankfront.search.samplers.directions.{name}", value))
+        yield
+
+
+def run(given: argparse.Namespace) -> None:
+    """Run the races that are not there."""
+    with Progress() as progress:
+        for model in given.models.split(","):
+            ground, truth = ground_named(model, given, progress)
+            for seed, part in itertools.product(range(given.seeds), ["", *given.without.split(",")]):
+                path = given.runs / (
+                    f"without {model} {part} {seed}.json" if part else f"race {model} {DEFAULT} {seed}.json"
+                )
+                if path.exists():
+                    continue
+                trials = []
+                with without(part) if part else ExitStack():
+                    for trial in race(ground, DEFAULT, seed, TRIALS[model]):
+                        trials.append(asdict(trial))
+                        progress(f"{model} without {part or 'nothing'}, seed {seed}", len(trials), TRIALS[model])
+                found = {"model": model, "sampler": DEFAULT, "seed": seed, "dense": ground.dense, "truth": truth}
+                write_json(path, {**found, "without": part, "trials": trials, "known": where_and_when()})
+            ground.memory.save()
+
+
+def lost(runs: Path, model: str, part: str) -> tuple[str, str]:
+    """Return what is lost without a part: hypervolume, and accuracy at the bound."""
+    volumes, bests = [], []
+    for path in sorted(runs.glob(f"without {model} {part} *.json")):
+        less = race_of(read_json(path))
+        whole = race_of(read_json(runs / f"race {model} {DEFAULT} {less.seed}.json"))
+        volumes.append(100 * (whole.volumes[-1] - less.volumes[-1]))
+        bests.append(100 * (whole.best_validation - less.best_validation))
+    return _mean(volumes), _mean(bests)
+
+
+def _mean(differences: list[float]) -> str:
+    if len(differences) < 2:
+        return f"{differences[0]:+.2f}" if differences else "–"
+    return f"{np.mean(differences):+.2f} ± {np.std(differences, ddof=1) / len(differences) ** 0.5:.2f}"
+
+
+def table(runs: Path) -> None:
+    """Write the page of all races that there are."""
+    models = [model for model in TRIALS if list(runs.glob(f"without {model} *.json"))]
+    about = (__doc__ or "").partition("A race without")
+    lines = [
+        "# The default sampler without one of its parts",
+        "",
+        "Written by `benchmarks/ablation.py table`; do not edit.",
+    ]
+    lines += ["", (about[1] + about[2]).strip(), "", "| | seeds | trials | bound | measured |", "|---|---|---|---|---|"]
+    for model in models:
+        files = list(runs.glob(f"without {model} *.json"))
+        known, seeds = read_json(files[0])["known"], len({read_json(path)["seed"] for path in files})
+        measured = f"{known['date']}, {known['machine']}, commit {known['commit']}"
+        lines.append(f"| {model} | {seeds} | {TRIALS[model]} | {100 * BOUNDS[model]:g} % | {measured} |")
+    for title, which in (("Hypervolume lost", 0), ("Accuracy lost at the bound", 1)):
+        lines += ["", f"## {title}", "", "| part | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
+        for part, known in PARTS.items():
+            cells = [lost(runs, model, part)[which] for model in models]
+            lines.append(f"| {known.title} | " + " | ".join(cells) + " |")
+    write_text(PAGE, "\n".join([*lines, ""]))
+
+
+def main() -> None:
+    """Race, or write the page."""
+    parser = arguments(__doc__ or "", 5)
+    parser.set_defaults(models=",".join(MODELS))
+    parser.add_argument("--without", default=",".join(PARTS))
+    given = parser.parse_args()
+    if given.part == "run":
+        run(given)
+    else:
+        table(given.runs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""Races of samplers on one model: what a trial and a race are, and on which models they run (see `search`)."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import platformdirs
+import torch
+from search_grounds import (
+    DigitsTransformer,
+    Ground,
+    deep_network,
+    gain,
+    ground_of,
+    name_of,
+    on_digits,
+    perceptron,
+    resnet,
+    tabulated,
+)
+
+from rankfront import Task
+from rankfront.objectives.metrics.scale import ACCURACY
+from rankfront.search.report.progress import Progress
+from rankfront.search.results.front import area
+from rankfront.search.samplers.asker import Asker
+from rankfront.search.samplers.problem import Problem
+from rankfront.search.samplers.sampler import Sampler
+from rankfront.search.space.arrays import Array
+from rankfront.search.storage.repeats import runs_of
+from rankfront.search.storage.slots import SLOT, seed_for
+from rankfront.search.storage.trials import SCORE, SCORE_BEFORE_FINETUNING
+from rankfront.studies import digits, mnist_mlp
+
+TRIALS = {"truth": 205, "digits": 30, "mnist-mlp": 20, "resnet": 12, "transformer": 16, "deep": 16}
+BOUNDS = {"truth": 0.30, "digits": 0.10, "mnist-mlp": 0.03, "resnet": 0.15, "transformer": 0.10, "deep": 0.10}
+"""Of the dense model's parameters."""
+
+PARTS = (1.0, 0.5, 0.25)
+"""Of the bound: where accuracy is reported."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of a race; ``used`` is a share of the bound."""
+
+    plan: str
+    accuracy: float
+    test: float
+    used: float
+    proposal: float
+    """CPU seconds until it was proposed."""
+    seconds: float
+    """CPU seconds of all of it; as if no plan had been run before."""
+
+
+@dataclass(frozen=True)
+class Race:
+    """One sampler's trials on one model."""
+
+    model: str
+    sampler: str
+    seed: int
+    trials: list[Trial]
+    dense: float
+
+    @cached_property
+    def volumes(self) -> list[float]:
+        """The hypervolume after each trial; of a plan's runs their mean counts."""
+        found = []
+        for n in range(1, len(self.trials) + 1):
+            rows = self.trials[:n]
+            runs = runs_of((t.plan, t.accuracy) for t in rows)
+            gains = [gain(float(np.mean(runs[t.plan])), self.dense) for t in rows]
+            found.append(area(np.array([t.used for t in rows]), np.array(gains)))
+        return found
+
+    @cached_property
+    def clock(self) -> Array:
+        """The CPU seconds after each trial."""
+        return np.cumsum([trial.seconds for trial in self.trials])
+
+    def volume_at(self, seconds: float) -> float:
+        """Return the hypervolume after so many CPU seconds."""
+        done = int((self.clock <= seconds * (1 + 1e-9)).sum())
+        return self.volumes[done - 1] if done else 0.0
+
+    @property
+    def best_validation(self) -> float:
+        """Return the best plan's mean validation accuracy within the bound."""
+        inside = runs_of((t.plan, t.accuracy) for t in self.trials if t.used <= 1)
+        return max((float(np.mean(scores)) for scores in inside.values()), default=0.0)
+
+    def best_test(self, part: float) -> float:
+        """Return the test accuracy, in %, of the plan that validation chooses within a part of the bound."""
+        inside = [t for t in self.trials if t.used <= part]
+        if not inside:
+            return float("nan")
+        scores = runs_of((t.plan, t.accuracy) for t in inside)
+        best = max(scores, key=lambda plan: float(np.mean(scores[plan])))
+        return 100 * float(np.mean([t.test for t in inside if t.plan == best]))
+
+
+def race(ground: Ground, sampler: str | Sampler, seed: int, trials: int) -> Iterator[Trial]:
+    """Yield a sampler's trials, one by one; the n-th run of a plan is the same in all races of a seed."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    space, clock = ground.space, ground.memory.seconds
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    scores = ground.factorized_score, ground.score_before_finetuning
+    cost = ground.cost_before_finetuning
+    asker = Asker(study, Problem(space, seed, trials, *scores, ACCURACY, ground.samples, ("params",), cost), sampler)
+    runs: Counter[str] = Counter()
+    for slot in range(trials):
+        began = clock()
+        trial = study.ask()
+        trial.set_user_attr(SLOT, slot)
+        choices = asker.suggest(trial, slot)
+        proposed = clock() - began
+        plan = space.plan(choices)
+        for metric, violation in space.violations(choices).items():
+            trial.set_constraint(metric, violation)
+        name = name_of(space, plan)
+        score, test, before, tested = ground.run(plan, seed_for(seed, runs[name], "trial"))
+        runs[name] += 1
+        trial.set_user_attr(SCORE, score)
+        trial.set_user_attr(SCORE_BEFORE_FINETUNING, before)
+        params = space.candidates.costs.of(plan).params
+        study.tell(trial, [score, params])
+        yield Trial(name, score, test, params / space.limits["params"], proposed, clock() - began - tested)
+
+
+def race_of(known: Mapping[str, Any]) -> Race:
+    """Return a race from its file's content."""
+    trials = [Trial(**trial) for trial in known["trials"]]
+    return Race(known["model"], known["sampler"], known["seed"], trials, known["dense"])
+
+
+def ground_named(model: str, given: argparse.Namespace, progress: Progress) -> tuple[Ground, float | None]:
+    """Return a model to race on, and the hypervolume of its true front where that is known."""
+    torch.set_num_threads(1)  # so that its CPU time is the time it takes alone
+    given.runs.mkdir(parents=True, exist_ok=True)
+    tasks: dict[str, Callable[[], Task]] = {
+        "truth": lambda: perceptron(given.data, progress),
+        "digits": lambda: digits.study(progress=progress),
+        "mnist-mlp": lambda: mnist_mlp.study(given.data, device="cpu", progress=progress),
+        "resnet": lambda: resnet(given.images, progress),
+        "transformer": lambda: on_digits(DigitsTransformer, "transformer", progress),
+        "deep": lambda: on_digits(deep_network, "deep", progress),
+    }
+    ground = ground_of(tasks[model](), BOUNDS[model], given.runs, 8 if model == "truth" else None)
+    return tabulated(ground, progress) if model == "truth" else (ground, None)
+
+
+def arguments(description: str, seeds: int) -> argparse.ArgumentParser:
+    """Return what the command line takes: part, models, seeds and folders."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("part", choices=["run", "table"])
+    parser.add_argument("--models", default=",".join(TRIALS))
+    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="the folder that holds MNIST")
+    parser.add_argument("--images", type=Path, default=Path("data"), help="the folder that holds train/ and val/")
+    parser.add_argument("--runs", type=Path, default=platformdirs.user_cache_path("rankfront") / "benchmark-search")
+    return parser
