@@ -51,7 +51,12 @@ def over_budget(result: Result) -> Iterator[str]:
 
 def best_or_none(result: Result) -> Scored | None:
     """Return the best trial within the study's budget; None where none keeps it, or has the score that it asks for."""
+    return best_within_or_none(result, result.budget)
+
+
+def best_within_or_none(result: Result, budget: Budget) -> Scored | None:
+    """Return the best trial within a budget; None where none keeps it."""
     try:
-        return best_of(result, result.budget)
+        return best_of(result, budget)
     except RankfrontError:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...objectives.errors import RankfrontError
 from ...objectives.export.plan_files import model_folders, model_paths, read_plan
@@ -12,6 +12,9 @@ from ...objectives.metrics.registry import METRICS
 from ...objectives.metrics.values import Metrics
 from ..space.budget import Budget
 from ..storage.folder import Folder
+
+if TYPE_CHECKING:
+    from .result import Result
 
 
 @dataclass(frozen=True)
@@ -70,3 +73,13 @@ def finished_folder(folder: Folder, budget: Budget) -> Path:
 def finished_models(folder: Folder, score: str) -> list[FinishedModel]:
     """Return all finished models; a fine-tune that was interrupted has left none."""
     return [FinishedModel.read(path, score) for path in model_folders(folder.finished)]
+
+
+def finished_within(result: Result, budget: Budget) -> FinishedModel | None:
+    """Return the finished model of a budget; None where there is none."""
+    place = finished_folder(result.folder, budget)
+    for model in result.finished:
+        # An older version did not store the budget: the trial tells.
+        if model.folder == place or (model.budget is None and model.trial == result.best_trial(budget).trial):
+            return model
+    return None

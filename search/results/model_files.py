@@ -12,10 +12,12 @@ from ...objectives.export.architecture import KEY, copy_architecture
 from ...objectives.export.plan_files import REWRITES, model_paths, read_model_files_at, save_plan
 from ...objectives.io.files import digest, write_whole
 from ..space.budget import Budget
-from ..storage.rewrites import rewrites_in
+from ..storage.rewrites import found_in, rewrites_in
 from ..storage.trials import DIGEST, Scored
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from .result import Result
 
 
@@ -31,6 +33,14 @@ def checked_weights(result: Result, trial: Scored) -> Path:
             "restore it from a copy, or begin again in another folder"
         )
     return path
+
+
+def loaded(result: Result, trial: Scored, architecture: nn.Module) -> nn.Module:
+    """Return the network of a trial: see `Result.load`."""
+    from ...objectives.export.model_files import load_model
+
+    weights, found = result.weights(trial), found_in(result.study, architecture)
+    return load_model(architecture, trial.plan, weights, int8=result.int8, rewrites=found and found.rewrites).cpu()
 
 
 def write_model(

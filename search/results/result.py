@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,16 +17,16 @@ from ..storage.dense import DenseModel
 from ..storage.errors import storage_errors
 from ..storage.folder import Folder
 from ..storage.identity import check_same, identity_in
-from ..storage.rewrites import found_in
 from ..storage.trials import TEST, TEST_INTERVALS, Interval, Record, Scored, as_interval, read_trials, scored
 from .best import best_of
-from .finished import FinishedModel, finished_folder, finished_models
+from .finished import FinishedModel, finished_models, finished_within
 from .front import front_of, retained_of
-from .model_files import checked_weights, write_model
+from .model_files import checked_weights, loaded, write_model
 from .notebook import as_html
-from .opening import described_network, stored_study
+from .opening import stored_study
 from .seconds import seconds_of
 from .shown import as_text, headline
+from .slice import Slice, model_within, slice_within
 from .tables import front_table, trial_table
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class Result:
     def __init__(self, study: Study, folder: Folder, architecture: nn.Module | None = None) -> None:
         self.study = study
         self.architecture = architecture
+        self.slices: Callable[[Budget], Slice] | None = None
+        """Networks of weights that all plans share, where ``run`` trained or read some."""
         self.folder = folder
         self.dense = DenseModel.of(study)
         self.scale = self.dense.scale
@@ -180,14 +182,20 @@ class Result:
         return self.model()
 
     def model(self, budget: str | Sequence[str] | Budget | None = None) -> nn.Module:
-        """Return the best model within a budget asked for afterwards; as `best` otherwise."""
-        return self.load(self.best_trial(budget), self._architecture())
+        """Return the best model within a budget asked for afterwards; as `best` otherwise.
 
-    def _architecture(self) -> nn.Module:
-        """Return the network that was given, or the one that the folder describes."""
-        if self.architecture is None:
-            self.architecture = described_network(self.folder)
-        return self.architecture
+        After ``run(…, shared=True)`` it may be `sliced`, where that scores better than every trial within the budget.
+        """
+        return model_within(self, None if budget is None else Budget.of(budget))
+
+    def sliced(self, budget: str | Sequence[str] | Budget) -> Slice:
+        """Return a network at any budget, without a trial of its own: a slice of the weights that all plans share.
+
+        Raises:
+            RankfrontError: this is not what ``run(…, shared=True)`` returned, no plan keeps the budget, or it is on the
+                score.
+        """
+        return slice_within(self, Budget.of(budget))
 
     def load(self, trial: Scored, architecture: nn.Module) -> nn.Module:
         """Return the network of a trial on the front, in eval mode on the CPU.
@@ -195,10 +203,7 @@ class Result:
         Raises:
             RankfrontError: its weights are not there, or not whole.
         """
-        from ...objectives.export.model_files import load_model
-
-        weights, found = self.weights(trial), found_in(self.study, architecture)
-        return load_model(architecture, trial.plan, weights, int8=self.int8, rewrites=found and found.rewrites).cpu()
+        return loaded(self, trial, architecture)
 
     def weights(self, trial: Scored) -> Path:
         """Return where the weights of a trial on the front lie; the very ones that were scored.
@@ -215,13 +220,7 @@ class Result:
 
     def finished_within(self, budget: str | Sequence[str] | Budget | None = None) -> FinishedModel | None:
         """Return the finished model of a budget (the study's own if none is given); None where there is none."""
-        asked = self.budget if budget is None else Budget.of(budget)
-        place = finished_folder(self.folder, asked)
-        for model in self.finished:
-            # An older version did not store the budget: the trial tells.
-            if model.folder == place or (model.budget is None and model.trial == self.best_trial(asked).trial):
-                return model
-        return None
+        return finished_within(self, self.budget if budget is None else Budget.of(budget))
 
     @property
     def int8(self) -> bool:

@@ -22,6 +22,7 @@ from .preparing import prepared
 from .processes import in_processes, packed
 from .settings import Settings
 from .shared_files import fetch_weights, push_outputs
+from .slicing import Slices
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,11 @@ def _searched(opened: Opened) -> Result:
         push_outputs(opened.files, write_outputs(result))
         return result
 
-    done = len(occupied(study))
+    done, loop = len(occupied(study)), None
     if next_slot(study) >= settings.trials:
         progress.say(f"{counted(done, 'trial')} done, {settings.trials} asked for: rebuilding the outputs")
+        if settings.shared:
+            loop = prepared(opened)
     else:
         if done:
             progress.say(f"resuming: {done} of {settings.trials} trials done")
@@ -102,6 +105,8 @@ def _searched(opened: Opened) -> Result:
     if ended and settings.engine is not None:
         measure_front(result, task, settings.engine, worker, progress)
         result = write()
+    if loop is not None and opened.objective.shared is not None:
+        result.slices = Slices(opened.objective, loop.space.candidates)
     say_outputs(result, progress)
     if result.records and not result.scored:
         raise RankfrontError(f"no trial succeeded; the last: {result.records[-1].reason or 'over budget'}")

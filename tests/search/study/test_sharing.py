@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from rankfront import RankfrontError, Result, Task, TrialError, run, verify
 from rankfront.objectives.io.checkpoint import Checkpoint
+from rankfront.objectives.objective import Objective
+from rankfront.search.results.best import best_within_or_none
+from rankfront.search.space.budget import Budget
 from rankfront.search.study import sharing
 from rankfront.search.study.sharing import SHARED
 from tests.conftest import go
@@ -77,3 +82,46 @@ def test_a_study_keeps_to_how_it_was_begun(task: Task, tmp_path: Path) -> None:
     go(task, tmp_path, budget="params=40%", trials=2)
     with pytest.raises(RankfrontError, match="shared"):
         run(task, out=tmp_path, budget="params=40%", trials=3, shared=True, device="cpu", progress=False)
+
+
+def test_any_budget_without_a_trial(task: Task, tmp_path: Path) -> None:
+    result = go(task, tmp_path, budget="params=40%", trials=3, shared=True)
+    dense = result.dense.metrics["params"]
+    for budget, share in (("params=40%", 0.4), ("params=25%", 0.25), (["params=30%", "flops=35%"], 0.3)):
+        made = result.sliced(budget)
+        held = sum(p.numel() for p in made.model.parameters())
+        assert held == made.metrics["params"] <= share * dense
+        objective = Objective(task, device=torch.device("cpu"))
+        assert objective.score(made.model) == made.score
+        assert not made.model.training
+    assert len(result.scored) == 3
+    again = go(task, tmp_path, trials=3)  # all done: what they share is read
+    assert again.sliced("params=25%").score == result.sliced("params=25%").score
+
+
+def test_the_best_within_a_budget_is_a_slice_where_that_scores_better(task: Task, tmp_path: Path) -> None:
+    result = go(task, tmp_path, budget="params=40%", trials=3, shared=True)
+    objective = Objective(task, device=torch.device("cpu"))
+    least = min(t.metrics["params"] for t in result.scored)
+    below = f"params={math.floor(100 * least / result.dense.metrics['params'])}%"
+    assert objective.score(result.model(below)) == result.sliced(below).score  # no trial keeps it
+    for budget in ("params=40%", "params=35%"):
+        trial, made = best_within_or_none(result, Budget.of(budget)), result.sliced(budget)
+        best = made.score if trial is None else max(trial.score, made.score)
+        assert objective.score(result.model(budget)) == best
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [("params=0.01%", "is below the smallest possible plan"), ("score=90%", "must be on metrics alone")],
+)
+def test_budgets_that_no_slice_keeps(task: Task, tmp_path: Path, budget: str, said: str) -> None:
+    result = go(task, tmp_path, budget="params=40%", trials=1, shared=True)
+    with pytest.raises(RankfrontError, match=said):
+        result.sliced(budget)
+
+
+def test_without_shared_weights_there_are_no_slices(task: Task, tmp_path: Path) -> None:
+    result = go(task, tmp_path, budget="params=40%", trials=1)
+    with pytest.raises(RankfrontError, match="sliced needs weights that all plans share"):
+        result.sliced("params=25%")
