@@ -16,6 +16,10 @@ REST = "the rest"
 class Phases:
     """A clock that notes what is going on. Phases may lie in each other: the seconds are then the inner one's.
 
+    Args:
+        clock: returns the time in seconds.
+        told: called with a phase's name whenever it becomes the inner one.
+
     >>> ticks = iter([0.0, 1.0, 3.0, 7.0, 8.0, 10.0])
     >>> phases = Phases(lambda: next(ticks))
     >>> with phases("training"):
@@ -25,8 +29,10 @@ class Phases:
     {'the rest': 3.0, 'training': 3.0, 'scoring': 4.0}
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, told: Callable[[str], object] = lambda name: None
+    ) -> None:
+        self._clock, self._told = clock, told
         self._open = [REST]
         self.restart()
 
@@ -40,11 +46,13 @@ class Phases:
         """Note the seconds that pass in the context."""
         self._note()
         self._open.append(name)
+        self._told(name)
         try:
             yield
         finally:
             self._note()
             self._open.pop()
+            self._told(self._open[-1])
 
     def seconds(self) -> Mapping[str, float]:
         """Return phase → seconds until now."""

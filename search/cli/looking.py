@@ -34,6 +34,7 @@ def front(
     folder: Dir,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
     plot: Annotated[bool, typer.Option("--plot", help="Draw it, too.")] = False,
+    plans: Annotated[bool, typer.Option("--plans", help="Print the plans, too, a line a trial.")] = False,
     debug: Debug = False,
     **options: Any,
 ) -> None:
@@ -61,6 +62,11 @@ def front(
         from ..results.text_plot import text_plot
 
         typer.echo(f"\n{text_plot(result)}\n")
+    if plans:
+        shown = {row["trial"] for row in rows}
+        for each in result.on_front:
+            if each.trial in shown:
+                typer.echo(f"plan of trial {each.trial}: {each.plan}")
     if best is not None:
         typer.echo(
             f"best within {asked or result.budget}: trial {best.trial}, validation {result.scale.name} "

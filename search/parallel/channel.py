@@ -60,6 +60,12 @@ class Channel(Progress):
         """Send that something is no longer under way."""
         self._send(Event.FINISH, what)
 
+    def best(self, line: str) -> None:
+        """Send which trial is the best so far, where that has changed."""
+        if line != self._best:
+            self._best = line
+            self._send(Event.BEST, line)
+
     def log_to(self, path: Path) -> None:
         """Log nothing: the supervisor does."""
 

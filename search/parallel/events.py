@@ -18,6 +18,8 @@ class Event(StrEnum):
     """What is under way, how much of it is done, how much there is."""
     FINISH = "finish"
     """What is no longer under way."""
+    BEST = "best"
+    """Which trial is the best so far."""
     ERROR = "error"
     """Why it ends, a sentence."""
     EXIT = "exit"

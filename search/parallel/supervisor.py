@@ -93,6 +93,8 @@ class Supervisor:
                 self._show(child, *event)
             case Event.FINISH:
                 self._finish(child, *event)
+            case Event.BEST:
+                self._progress.best(*event)
             case Event.ERROR if not self._stopping:
                 raise RankfrontError(*event)
             case Event.EXIT:

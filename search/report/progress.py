@@ -1,28 +1,26 @@
-"""What the user sees while waiting: a bar in a terminal, now and then a line elsewhere; lines go to a log file, too."""
+"""What the user sees while waiting: bars in a terminal or notebook, now and then a line elsewhere and in a log file."""
 
 from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.progress import Progress as Bar
 
+from .bar import Bar
+from .cell import CellBars
 from .log import Log
+from .terminal import Display, TerminalBars
 
-LOG_INTERVAL_S = 10.0
-TRIALS, SCORING_BEFORE = "trials", "[low fidelity] scoring a network before fine-tuning"
+LOG_INTERVAL_S = 30.0
+"""Between two lines of how far something is."""
+
+TRIALS = "trials"
+"""What the number of trials that have ended is called."""
 
 
 def showing(progress: bool | Progress) -> contextlib.AbstractContextManager[Progress]:
@@ -31,36 +29,50 @@ def showing(progress: bool | Progress) -> contextlib.AbstractContextManager[Prog
 
 
 class Progress:
-    """Lines that stay (``say``) above bars for what is going on (called with what, done, total)."""
+    """Lines that stay (``say``) above bars for what is going on (called with what, done, total).
 
-    def __init__(self, *, shown: bool = True, stderr: bool = False) -> None:
+    Args:
+        shown: whether to show anything; a log file gets its lines anyway.
+        stderr: whether to write to it in place of stdout.
+        clock: returns the time in seconds.
+    """
+
+    def __init__(
+        self, *, shown: bool = True, stderr: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        in_notebook = Console().is_jupyter
         self.console = Console(
-            quiet=not shown, stderr=stderr, highlight=False, markup=False, emoji=False, soft_wrap=True
+            quiet=not shown,
+            stderr=stderr,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            soft_wrap=True,
+            force_jupyter=False,  # lines are plain text there, too: one output, not one for each
         )
-        self._bar = Bar(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=28),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-        )
-        self._tasks: dict[str, TaskID] = {}
-        self._logged = ("", 0.0)
+        self._clock = clock
+        self._bars: dict[str, Bar] = {}
+        self._best = ""
+        self._display: Display | None = None
+        if shown and in_notebook:
+            self._display = CellBars(self._view)
+        elif shown and self.console.is_terminal:
+            self._display = TerminalBars(self.console, self._view)
+        self._begun: set[str] = set()
+        self._told = clock()
         self._said: set[str] = set()
         self._log_file = Log()
 
     def __enter__(self) -> Self:
-        if self.console.is_terminal:
-            self._bar.start()
+        if self._display is not None:
+            self._display.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.console.is_terminal:
-            self._bar.stop()
+        if self._display is not None:
+            self._display.stop()
 
     def say(self, line: str = "") -> None:
         """Print a line that stays."""
@@ -81,30 +93,53 @@ class Progress:
             self.say(line)
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` is reached of ``what``."""
-        if not self.console.is_terminal:
-            self._log(what, done, total)
-            return
-        if what not in self._tasks:
-            self._tasks[what] = self._bar.add_task(what, total=total)
-        self._bar.update(self._tasks[what], completed=done, total=total)
-        if done >= total:
+        """Show that ``done`` of ``total`` is reached of ``what``; a total of 0: nobody knows how much there is."""
+        bar = self._bars.get(what)
+        if bar is None or (total and not bar.total):
+            bar = self._bars[what] = Bar(what, done, total, self._clock(), at_first=done)
+        bar.done, bar.total = done, total
+        self._log(bar)
+        if self._display is not None:
+            self._display.changed()
+        if done >= total > 0 and what != TRIALS:
             self.finish(what)
 
     def finish(self, what: str) -> None:
         """Take away the bar of ``what``, done or not."""
-        if what in self._tasks:
-            self._bar.remove_task(self._tasks.pop(what))
+        self._bars.pop(what, None)
 
-    def _log(self, what: str, done: int, total: int) -> None:
-        """In a log, say what begins, then how far it is every ten seconds."""
-        if what.startswith("[") or what == TRIALS:
-            return  # every trial has a line of its own when it ends
-        now = time.monotonic()
-        if what != self._logged[0]:
-            self.say(f"{what} …")
-        elif now - self._logged[1] >= LOG_INTERVAL_S:
-            self.say(f"{what}: {done} of {total}")
+    def best(self, line: str) -> None:
+        """Show which trial is the best so far."""
+        self._best = line
+
+    def _pace(self, now: float) -> str:
+        """Return how fast trials end, and the best so far; nothing where no trials are under way."""
+        if (trials := self._bars.get(TRIALS)) is None:
+            return ""
+        rate = trials.per_minute(now)
+        pace = "" if rate is None else f"{rate:.2g} a minute" if rate < 10 else f"{rate:.0f} a minute"
+        return ", ".join(filter(None, (pace, self._best and f"best so far: {self._best}")))
+
+    def _view(self) -> tuple[list[Bar], str, float]:
+        now = self._clock()
+        return list(self._bars.values()), self._pace(now), now
+
+    def _log(self, bar: Bar) -> None:
+        """Say what begins, and now and then how far it is; where bars are shown, in the log file alone.
+
+        Each trial has a line of its own when it ends.
+        """
+        begins = bar.what not in self._begun and not bar.what.startswith("[") and bar.what != TRIALS
+        if begins:
+            self._begun.add(bar.what)
+            self._note(f"{bar.what} …")
+        elif self._clock() - self._told >= LOG_INTERVAL_S:
+            bars, pace, now = self._view()
+            self._note("  " + "; ".join(filter(None, (*(bar.line(now) for bar in bars), pace))))
+
+    def _note(self, line: str) -> None:
+        self._told = self._clock()
+        if self._display is None:
+            self.say(line)
         else:
-            return
-        self._logged = (what, now)
+            self._log_file(line)

@@ -14,20 +14,26 @@ from .measured import as_measured
 
 if TYPE_CHECKING:
     from ..space.budget import Budget
+    from ..storage.dense import DenseModel
     from ..storage.trials import Scored
     from .result import Result
 
 
 def best_of(result: Result, budget: Budget) -> Scored:
     """Return the best trial within a budget: see `Result.best_trial`. Latency counts as measured, where it was."""
-    chosen = _chosen(as_measured(result, result.retained, budget), budget, result)
-    return next(trial for trial in result.retained if trial.trial == chosen.trial)
+    best = chosen(as_measured(result, result.retained, budget), budget, result.dense)
+    return next(trial for trial in result.retained if trial.trial == best.trial)
 
 
-def _chosen(trials: Sequence[Scored], budget: Budget, result: Result) -> Scored:
+def chosen(trials: Sequence[Scored], budget: Budget, dense: DenseModel) -> Scored:
+    """Return the best of these trials within a budget, by the metrics that they hold.
+
+    Raises:
+        RankfrontError: none of them keeps it.
+    """
     if budget.floor is not None:
-        return smallest_within(trials, budget, result.dense)
-    return best_within(front_of(trials, result.dense.costs), budget, result.dense.metrics)
+        return smallest_within(trials, budget, dense)
+    return best_within(front_of(trials, dense.costs), budget, dense.metrics)
 
 
 def over_budget(result: Result) -> Iterator[str]:
@@ -38,7 +44,7 @@ def over_budget(result: Result) -> Iterator[str]:
     left = {trial.trial: trial for trial in result.retained}
     with contextlib.suppress(RankfrontError):  # none is left
         while limits:
-            first = _chosen([*left.values()], result.budget, result)
+            first = chosen([*left.values()], result.budget, result.dense)
             found = measured[left.pop(first.trial).trial]
             if found[LATENCY.name] <= limits[LATENCY.name]:
                 return

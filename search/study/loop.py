@@ -21,7 +21,7 @@ from ...objectives.phases import PROPOSING, STORING, Phases
 from ...objectives.plan import Plan
 from ..report.format import flops_note, trial_line
 from ..report.progress import TRIALS, Progress
-from ..results.front import front_of, retained_of
+from ..report.under_way import UnderWay
 from ..samplers.asker import Asker
 from ..space.candidates import Choices
 from ..space.space import Space
@@ -29,7 +29,7 @@ from ..storage.dense import DenseModel
 from ..storage.errors import LockLost
 from ..storage.manifest import machine
 from ..storage.remote_files import RemoteFiles
-from ..storage.slots import next_slot, seed_for
+from ..storage.slots import next_slot, occupied, seed_for
 from ..storage.trials import (
     DIGEST,
     INTERVAL,
@@ -43,10 +43,9 @@ from ..storage.trials import (
     SECONDS,
     SHARES,
     feasible,
-    read_trials,
-    scored,
 )
 from .pruning import watcher
+from .retaining import Retaining
 from .run_settings import RunSettings
 from .shared_files import weights_name
 from .storing import interrupt, store_result
@@ -69,7 +68,8 @@ class TrialLoop:
     progress: Progress
     dense: DenseModel
     phases: Phases
-    """Notes where each trial's time goes."""
+    """Notes where each trial's time goes, and tells ``under_way``."""
+    under_way: UnderWay
     files: RemoteFiles | None = None
     """Where other machines find weights."""
 
@@ -84,6 +84,7 @@ class TrialLoop:
         total = self.settings.trials
         failures: list[str] = []
         while True:
+            self._show_standing()
             over = timeout_s is not None and time.monotonic() - began > timeout_s
             if over and (slot := next_slot(self.study)) < total:
                 self.progress.say_once("time", f"time is over after {slot} of {total} trials; the same command goes on")
@@ -105,7 +106,8 @@ class TrialLoop:
                 # Whatever ends the process here is no result of this trial's: its slot is to be run again.
                 interrupt(self.worker, self.study, trial)
                 raise error
-            self.progress(TRIALS, slot + 1, total)
+            finally:
+                self.under_way.trial("")
             failures = [] if ok else [*failures, reason]
             if len(failures) == FIRST_FAILURES and not any(map(feasible, self.study.get_trials(deepcopy=False))):
                 raise RankfrontError(f"{FIRST_FAILURES} trials failed, none succeeded before; the first: {failures[0]}")
@@ -140,19 +142,19 @@ class TrialLoop:
         for metric, violation in violations.items():
             trial.set_constraint(metric, violation)
         label = f"[{slot + 1}/{self.settings.trials}] trial {trial.number}"
+        self.under_way.trial(label)
         if any(violation > 0 for violation in violations.values()):
             reason = "over budget, so not trained"
             self._tell(trial, {METRICS: dict(costs.of(plan)), REASON: reason}, TrialState.PRUNED)
             self.progress.say(f"{label}  {reason}")
             return True, ""
         try:
-            outcome, stopped_by = self._outcome(trial, slot, plan, label)
+            outcome, stopped_by = self._outcome(trial, slot, plan)
         except Exception as error:  # the user's code may raise anything: it is this trial's result
             if isinstance(error, UpdateFinishedTrialError):
                 raise
             reason = f"{type(error).__name__}: {error}".strip()[:2000]
             self._tell(trial, {REASON: reason, **self._spent()}, TrialState.FAIL)
-            self.progress.finish(label)
             self.progress.say(f"{label}  failed: {reason.splitlines()[0][:160]}")
             return False, reason
         found = {
@@ -168,7 +170,6 @@ class TrialLoop:
             found[REASON] = "; ".join(notes)
         if reason := stopped_by:
             self._tell(trial, {**found, **self._spent(), REASON: reason}, TrialState.PRUNED)
-            self.progress.finish(label)
             self.progress.say(f"{label}  {reason}")
             return True, ""
         with self.phases(STORING):
@@ -180,12 +181,12 @@ class TrialLoop:
         found |= self._spent()
         self._tell(trial, found, TrialState.COMPLETE)
         line = trial_line(outcome.score, outcome.metrics, self.dense)
-        mark = "   on the front so far" if trial.number in self._tidy() else ""
-        self.progress.say(f"{label:<18} {line}   {found[SECONDS]:5.1f} s{mark}")
+        changed = self._retaining.after(trial.number)
+        self.progress.say(f"{label:<18} {line}   {found[SECONDS]:5.1f} s   {changed}".rstrip())
         self.progress.say_once("flops", flops_note(plan, outcome.metrics, self.dense))
         return True, ""
 
-    def _outcome(self, trial: Trial, slot: int, plan: Plan, label: str) -> tuple[Outcome, str]:
+    def _outcome(self, trial: Trial, slot: int, plan: Plan) -> tuple[Outcome, str]:
         """Return what became of a plan, and why it was stopped early, nothing if it was not."""
         stopped_by = ""
         watch = watcher(
@@ -201,7 +202,7 @@ class TrialLoop:
         outcome = self.objective(
             plan,
             seed_for(self.settings.seed, slot, "trial"),
-            progress=lambda done, total: self.progress(label, done, total),
+            progress=self.under_way.steps,
             stop=stop,
             phases=self.phases,
         )
@@ -233,11 +234,12 @@ class TrialLoop:
             values = [found[SCORE], *(found[METRICS][name] for name in costs)]
         store_result(self.worker, self.study, trial, found, state, values)
 
-    def _tidy(self) -> set[int]:
-        """Delete the weights of finished trials that are not wanted; return the numbers on the front."""
-        # What was dropped once never comes back (see `retained_of`), so only trials whose weights are there count.
-        records = read_trials(self.study, self.settings.folder.with_weights())
-        retained = retained_of(scored(records, self.dense.scale), self.dense.costs)
-        wanted = {t.trial for t in retained}
-        self.settings.folder.drop_weights(r.trial for r in records if r.state != "running" and r.trial not in wanted)
-        return {t.trial for t in front_of(retained, self.dense.costs)}
+    def _show_standing(self) -> None:
+        """Show how many trials have ended, and the best."""
+        ended = sum(trial.state.is_finished() for trial in occupied(self.study).values())
+        self.progress(TRIALS, ended, self.settings.trials)
+        self.progress.best(self._retaining.best())
+
+    @property
+    def _retaining(self) -> Retaining:
+        return Retaining(self.study, self.settings, self.dense)

@@ -50,13 +50,16 @@ def say_outputs(result: Result, progress: Progress) -> None:
     if best is None:
         progress.say(f"{why}   page: {folder.report}")
         return
-    progress.say(f"best within the budget: {trial_line(best.score, best.metrics, result.dense)}")
+    reached = " ".join(trial_line(best.score, best.metrics, result.dense).split())
+    progress.say(f"best within the budget: trial {best.trial}, validation {reached}")
     if headline := headline_of(result):
         progress.say(headline.sentence)
         progress.say(headline.measured)
     progress.say(f"best model: {folder.best}   page: {folder.report}   front: {folder.front}")
     where = shlex.quote(str(folder.path))
-    progress.say(f"next: `rankfront plan {where}` prints its plan, `rankfront finish {where}` fine-tunes it longer")
+    progress.say(
+        f"next: `rankfront plan {where}` prints its plan, `rankfront finish {where} --epochs 5` fine-tunes it longer"
+    )
 
 
 def _best(result: Result) -> tuple[Scored | None, str]:

@@ -15,7 +15,7 @@ from ...objectives.phases import LOW_FIDELITY, Phases
 from ...objectives.plan import Plan
 from ...objectives.warnings import at_chance
 from ..allocation.knapsack import knapsack
-from ..report.progress import SCORING_BEFORE
+from ..report.under_way import UnderWay
 from ..samplers.asker import Asker
 from ..samplers.problem import Problem
 from ..space.candidates import Candidates
@@ -68,17 +68,14 @@ def prepared(opened: Opened) -> TrialLoop:
     def without_lock(score: Callable[[Plan], float | None]) -> Callable[[Plan], float | None]:
         """Return ``score`` done without the study lock."""
 
-        def shown(plan: Plan) -> float | None:
-            progress(SCORING_BEFORE, 0, 1)
-            try:
-                with phases(LOW_FIDELITY), worker.released():
-                    return score(plan)
-            finally:
-                progress.finish(SCORING_BEFORE)
+        def noted(plan: Plan) -> float | None:
+            with phases(LOW_FIDELITY), worker.released():
+                return score(plan)
 
-        return shown
+        return noted
 
-    phases = Phases()
+    under_way = UnderWay(progress)
+    phases = Phases(told=under_way.phase)
     study.pruner = PRUNER
     dense = DenseModel.of(study)
     problem = Problem(
@@ -95,7 +92,7 @@ def prepared(opened: Opened) -> TrialLoop:
         objective.shared is not None,
     )
     asker = Asker(study, problem, settings.sampler)
-    return TrialLoop(study, space, asker, objective, settings, worker, progress, dense, phases, opened.files)
+    return TrialLoop(study, space, asker, objective, settings, worker, progress, dense, phases, under_way, opened.files)
 
 
 def _note_dense_model(opened: Opened) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ...objectives.described import counted
 from ...objectives.errors import RankfrontError
 from ...objectives.task import Task, check_task
-from ..report.progress import showing
+from ..report.progress import TRIALS, showing
 from ..results.result import Result
 from ..storage.database import warnings_only
 from ..storage.patience import DatabaseAway
@@ -93,10 +93,12 @@ def _searched(opened: Opened) -> Result:
         try:
             in_processes(opened, otherwise=loop.run)
         except KeyboardInterrupt:
+            progress.finish(TRIALS)
             with contextlib.suppress(DatabaseAway):
                 progress.say(f"stopped after {len(occupied(study))} of {settings.trials} trials: writing the outputs")
                 write()
             raise
+        progress.finish(TRIALS)
     result = write()
     ended = next_slot(study) >= settings.trials and all(t.state.is_finished() for t in occupied(study).values())
     if ended and task.test is not None:

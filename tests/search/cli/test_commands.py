@@ -15,6 +15,7 @@ from rankfront import RankfrontError, Result
 from rankfront.search.storage.source import Source
 from rankfront.search.study.ready import GROUP, ready_studies
 from rankfront.search.study.study_file import check_takes
+from tests.conftest import perceptron
 from tests.search.cli.conftest import STUDY, Cli
 
 
@@ -28,6 +29,12 @@ def test_from_run_to_export(rankfront: Cli, tmp_path: Path) -> None:
 
     code, out, _ = rankfront("front", folder)
     assert code == 0 and "→" in out and "dense" in out and "best within params=60%" in out
+
+    code, out, _ = rankfront("front", folder, "--plans", "--budget", "params=50%")
+    plans = [line for line in out.splitlines() if line.startswith("plan of trial ")]
+    params = sum(each.numel() for each in perceptron().parameters())
+    few = [t for t in Result.open(tmp_path / folder).on_front if t.cost("params") <= 0.5 * params]
+    assert code == 0 and plans == [f"plan of trial {t.trial}: {t.plan}" for t in few]
 
     code, out, _ = rankfront("front", folder, "--json", "--budget", "params=50%")
     data = json.loads(out)
