@@ -6,7 +6,9 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-PROPOSING, LOW_FIDELITY = "proposing", "low fidelity"
+PROPOSING, SCREENING = "proposing", "screening"
+"""Scoring networks before fine-tuning is screening."""
+
 FACTORIZING, REFITTING, TRAINING, SCORING, STORING = "factorizing", "refitting", "training", "scoring", "storing"
 
 REST = "the rest"

@@ -32,7 +32,8 @@ PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "d
 BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\w+\.py)\b")
 EXTRA = re.compile(r"rankfront\[(\w+)\]")
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT, TOOL = PYPROJECT["project"], PYPROJECT["tool"]
 
 
 def blocks(page: str) -> list[tuple[str, str]]:
@@ -92,6 +93,24 @@ def run_command(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytes
 def nothing_loaded(*_: object) -> Iterator[Any]:
     raise typer.Exit(0)
     yield
+
+
+def test_what_contributors_are_told_to_run_is_what_ci_runs() -> None:
+    """But for the site, which a test of its own builds."""
+    ci = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert {language for language, _ in blocks("CONTRIBUTING.md")} == {"sh"} and not blocks("CHANGELOG.md")
+    markers = [entry.split(":")[0] for entry in TOOL["pytest"]["ini_options"]["markers"]]
+    for command in (words for _, text in blocks("CONTRIBUTING.md") for words in single_commands(text)):
+        if command[:3] == ["uv", "run", "pytest"] and "-m" in command:
+            assert command[-1].removeprefix("not ") in markers
+        elif command[:2] != ["uv", "sync"] and command[2] != "mkdocs":
+            assert shlex.join(command) in ci, command
+
+
+def single_commands(text: str) -> Iterator[list[str]]:
+    for line in text.splitlines():
+        for part in line.split("#")[0].split(" && "):
+            yield shlex.split(part)
 
 
 def test_pages_link_to_what_is_there() -> None:

@@ -53,6 +53,16 @@ def duration(seconds: float) -> str:
 
 def trial_line(score: float, metrics: Metrics, dense: DenseModel) -> str:
     """Return a score and the share of the dense model's costs that is left, in columns."""
-    known = [name for name in dense.costs if name in metrics]
-    shares = (f"{METRICS[name].title} {share_shown(metrics[name], dense.metrics[name]):>6}" for name in known)
-    return "   ".join([f"{dense.scale.name} {dense.scale.show(score):>8}", *shares])
+    (name, shown), *shares = _figures(score, metrics, dense)
+    return "   ".join([f"{name} {shown:>8}", *(f"{title} {share:>6}" for title, share in shares)])
+
+
+def trial_words(score: float, metrics: Metrics, dense: DenseModel) -> str:
+    """Return what `trial_line` does as part of a sentence."""
+    return ", ".join(f"{name} {shown}" for name, shown in _figures(score, metrics, dense))
+
+
+def _figures(score: float, metrics: Metrics, dense: DenseModel) -> list[tuple[str, str]]:
+    costs = [name for name in dense.costs if name in metrics]
+    shares = [(METRICS[name].title, share_shown(metrics[name], dense.metrics[name])) for name in costs]
+    return [(dense.scale.name, dense.scale.show(score)), *shares]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
@@ -20,7 +21,7 @@ from ...objectives.metrics.values import Metrics
 from ..results.best import best_or_none
 from ..results.headline import headline_of
 from ..results.measured import measured_shown, setting_of, speeds_of
-from ..results.plots.ranks import MAX_COLUMNS, legend, short_names
+from ..results.plots.ranks import legend, short_names
 from ..results.plots.style import DARK
 from ..results.result import Result
 from ..results.speeds import MeasuredSpeed
@@ -44,7 +45,10 @@ NOTES = {
     f"{legend(short_names(KINDS))}.",
     "test": "The front was chosen by validation, so those scores flatter it. On the line both are equal; "
     "bars are the test scores' 95 % intervals.",
-    "hypervolume": "Hypervolume: the area that the front dominates, as a share of all; it only grows.",
+    "hypervolume": "Hypervolume: the area that the front dominates, as a share of all. Where the line is flat, more "
+    "trials bring little.",
+    "phases": "Proposing: a sampler chooses a plan. Screening: plans are scored before fine-tuning, to train only good "
+    "ones. Refitting: factors are solved again on the compressed network's own data.",
     "importance": "How much a layer's choice decided whether a trial was among the best quarter of those that were run "
     "(Optuna's PED-ANOVA).",
 }
@@ -117,13 +121,17 @@ def _figures(result: Result) -> list[dict[str, Any]]:
             "title": titles[name],
             "note": NOTES.get(name, ""),
             "wide": name == "ranks",
-            "width": 150 + 62 * len(result.on_front[:MAX_COLUMNS]),
             "height": figure.layout["height"],
-            "views": list(figure.to_plotly_json()["layout"].get("meta", {}).get("views", ())),
+            "width": _meta(figure).get("least_width", 0),
+            "views": list(_meta(figure).get("views", ())),
             "json": embedded(str(figure.to_json())),
         }
         for name, figure in result.figures.items()
     ]
+
+
+def _meta(figure: go.Figure) -> dict[str, Any]:
+    return figure.to_plotly_json()["layout"].get("meta", {})
 
 
 def _models(result: Result) -> list[dict[str, Any]]:

@@ -127,9 +127,10 @@ class Progress:
     def _log(self, bar: Bar) -> None:
         """Say what begins, and now and then how far it is; where bars are shown, in the log file alone.
 
-        Each trial has a line of its own when it ends.
+        Each trial has a line of its own when it ends; what comes before each, of unknown length, has none.
         """
-        begins = bar.what not in self._begun and not bar.what.startswith("[") and bar.what != TRIALS
+        counted = bar.total and not bar.what.startswith("[") and bar.what != TRIALS
+        begins = counted and bar.what not in self._begun
         if begins:
             self._begun.add(bar.what)
             self._note(f"{bar.what} …")

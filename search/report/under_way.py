@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ...objectives.phases import LOW_FIDELITY, PROPOSING, REST
+from ...objectives.phases import PROPOSING, REST, SCREENING
 from .progress import Progress
 
-SCREENING = "screening: networks scored before fine-tuning"
+SCREENED = f"{SCREENING}: networks scored before fine-tuning"
 
 
 class UnderWay:
@@ -23,9 +23,9 @@ class UnderWay:
 
     def phase(self, name: str) -> None:
         """Take a phase as what is under way."""
-        if name == LOW_FIDELITY:
+        if name == SCREENING:
             self._screened += 1
-            self._show(SCREENING, self._screened)
+            self._show(SCREENED, self._screened)
         elif name == PROPOSING:
             self._show("proposing a plan")
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...objectives.errors import RankfrontError
 from ...objectives.io.files import write_whole
-from ..report.format import spent, trial_line
+from ..report.format import spent, trial_words
 from ..report.page import write_report
 from ..report.progress import Progress
 from ..results.headline import headline_of
@@ -50,7 +50,7 @@ def say_outputs(result: Result, progress: Progress) -> None:
     if best is None:
         progress.say(f"{why}   page: {folder.report}")
         return
-    reached = " ".join(trial_line(best.score, best.metrics, result.dense).split())
+    reached = trial_words(best.score, best.metrics, result.dense)
     progress.say(f"best within the budget: trial {best.trial}, validation {reached}")
     if headline := headline_of(result):
         progress.say(headline.sentence)

@@ -11,7 +11,7 @@ from ...objectives.device import to_device
 from ...objectives.errors import RankfrontError
 from ...objectives.metrics.registry import METRICS
 from ...objectives.passes import cost_before_finetuning
-from ...objectives.phases import LOW_FIDELITY, Phases
+from ...objectives.phases import SCREENING, Phases
 from ...objectives.plan import Plan
 from ...objectives.warnings import at_chance
 from ..allocation.knapsack import knapsack
@@ -69,7 +69,7 @@ def prepared(opened: Opened) -> TrialLoop:
         """Return ``score`` done without the study lock."""
 
         def noted(plan: Plan) -> float | None:
-            with phases(LOW_FIDELITY), worker.released():
+            with phases(SCREENING), worker.released():
                 return score(plan)
 
         return noted

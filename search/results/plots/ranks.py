@@ -33,6 +33,9 @@ class RankPlot:
 MAX_COLUMNS = 14
 """Of more trials, cells are too narrow to write in: some are left out."""
 
+ROOM = 140
+"""Characters of a row's cells that can be read, all together."""
+
 MARKED = "★ "
 """What stands before the best trial."""
 
@@ -40,10 +43,12 @@ MARKED = "★ "
 def rank_data(front: Sequence[Scored], dense: DenseModel, best: int | None = None) -> RankPlot:
     """Return the data of a heatmap: one row a layer, one column a trial of the front, as it is ordered.
 
-    Of more than `MAX_COLUMNS` trials it has so many, evenly spaced, and the best one among them.
+    Of more than `MAX_COLUMNS` trials it has so many, or fewer where cells need more room, evenly spaced, and the best
+    one among them.
     """
     layers = list(front[0].plan) if front else []
-    shown = _spaced(front, best)
+    longest = max((len(text) for t in front for text in _cells(map(str, t.plan.values()))), default=0)
+    shown = _spaced(front, best, min(MAX_COLUMNS, max(2, ROOM // max(1, longest))))
     whole = dense.metrics.get(SIZE, math.nan)
     names = [
         f"{MARKED if t.trial == best else ''}{t.trial} ({share_shown(t.metrics.get(SIZE, math.nan), whole)})"
@@ -54,10 +59,10 @@ def rank_data(front: Sequence[Scored], dense: DenseModel, best: int | None = Non
     return RankPlot(layers, names, shares, texts, len(front))
 
 
-def _spaced(front: Sequence[Scored], best: int | None) -> list[Scored]:
-    if len(front) <= MAX_COLUMNS:
+def _spaced(front: Sequence[Scored], best: int | None, columns: int) -> list[Scored]:
+    if len(front) <= columns:
         return list(front)
-    places = {round(n * (len(front) - 1) / (MAX_COLUMNS - 1)) for n in range(MAX_COLUMNS)}
+    places = {round(n * (len(front) - 1) / (columns - 1)) for n in range(columns)}
     place = next((n for n, t in enumerate(front) if t.trial == best), None)
     if place is not None and place not in places:
         places = {*(places - {min(places, key=lambda n: abs(n - place))}), place}
@@ -97,16 +102,20 @@ def legend(short: Mapping[str, str]) -> str:
     return ", ".join(known + ["+: with identity block"] * any(name.endswith(IDENTITY) for name in short))
 
 
+def _cells(choices: Iterable[str]) -> list[str]:
+    """Return what stands in cells: ``svd 8`` of a choice ``svd 8``, ``sp+ 4×4`` of ``spatial-identity 4×4``."""
+    short = short_names(KINDS)
+    return [" ".join((short.get(kind, kind), *rank)) for kind, *rank in map(str.split, choices)]
+
+
 def draw_ranks(data: RankPlot) -> go.Figure:
     """Draw the choices per layer as a heatmap; deep keeps few of its parameters, pale is dense."""
-    short = short_names(KINDS)
-    cells = [[" ".join((short.get(kind, kind), *rank)) for kind, *rank in map(str.split, row)] for row in data.texts]
     figure = go.Figure(
         go.Heatmap(
             z=data.shares,
             x=data.trials,
             y=[html.escape(name) for name in data.layers],
-            text=cells,
+            text=[_cells(row) for row in data.texts],
             texttemplate="%{text}",
             textfont={"size": 11},
             customdata=data.texts,
@@ -133,6 +142,8 @@ def draw_ranks(data: RankPlot) -> go.Figure:
     labels = [name.replace(" (", "<br>").rstrip(")") for name in data.trials]
     figure.update_xaxes(tickvals=data.trials, ticktext=labels, tickangle=0, tickfont_size=11)
     figure.update_yaxes(autorange="reversed", type="category", showgrid=False, tickfont={"color": INK})
-    # A cell is as high as its text, unless there are very many.
+    # A cell is as high and as wide as its text, unless there are very many rows.
+    longest = max((len(text) for row in data.texts for text in _cells(row)), default=0)
+    figure.update_layout(meta={"least_width": 150 + len(data.trials) * max(62, 6 * longest)})
     figure.update_layout(height=max(220, 90 + (26 if len(data.layers) <= 60 else 18) * len(data.layers)))
     return figure

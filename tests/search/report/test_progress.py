@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from rankfront import Task, run
-from rankfront.objectives.phases import LOW_FIDELITY, PROPOSING, SCORING, TRAINING, Phases
+from rankfront.objectives.phases import PROPOSING, SCORING, SCREENING, TRAINING, Phases
 from rankfront.search.report import cell
 from rankfront.search.report.progress import LOG_INTERVAL_S, TRIALS, Progress
 from rankfront.search.report.under_way import UnderWay
@@ -139,7 +139,7 @@ def test_one_bar_says_what_is_going_on() -> None:
     progress = Noted()
     under_way = UnderWay(progress)
     phases = Phases(told=under_way.phase)
-    with phases(PROPOSING), phases(LOW_FIDELITY):
+    with phases(PROPOSING), phases(SCREENING):
         pass
     under_way.trial("[1/4] trial 0")
     with phases(TRAINING):

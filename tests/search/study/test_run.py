@@ -264,5 +264,5 @@ def test_a_trials_time_is_its_whole_time_by_phase(task: Task, tmp_path: Path) ->
         assert record.seconds == pytest.approx(sum(record.phases.values()))
         assert {"proposing", "factorizing", "refitting", "training", "scoring", "storing"} <= record.phases.keys()
         assert all(seconds >= 0 for seconds in record.phases.values())
-    assert "low fidelity" in result.seconds
+    assert "screening" in result.seconds
     assert sum(result.seconds.values()) == pytest.approx(sum(record.seconds or 0 for record in result.records))

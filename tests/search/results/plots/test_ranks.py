@@ -6,13 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from rankfront import Metrics, Result
+from rankfront import Metrics, Plan, Result
 from rankfront.objectives.kinds.registry import KINDS
+from rankfront.objectives.plan import Choice
 from rankfront.search.results.plots.figures import figures_of
 from rankfront.search.results.plots.ranks import (
     LONGEST,
     MARKED,
     MAX_COLUMNS,
+    ROOM,
     draw_ranks,
     legend,
     rank_data,
@@ -79,3 +81,14 @@ def test_of_very_many_trials_some_are_shown_the_best_among_them(result: Result) 
         assert [name for name in data.trials if name.startswith(MARKED)] == [data.trials[shown.index(best)]]
         assert data.of == 100 and "14 of 100" in str(draw_ranks(data).layout["xaxis"]["title"]["text"])
         assert draw_ranks(data).data[0]["text"], "a cell without its label"
+
+
+def test_of_long_ranks_fewer_columns_are_shown(result: Result) -> None:
+    """So no label is cut off, and none lies on its neighbour."""
+    first = result.on_front[0]
+    name = next(iter(first.plan))
+    long = Plan({**first.plan, name: Choice("tt", (128, 64, 96))})
+    many = [replace(first, trial=n, plan=long) for n in range(100)]
+    data = rank_data(many, result.dense, 50)
+    assert len(data.trials) == ROOM // len("tt 128×64×96") < MAX_COLUMNS
+    assert f"{MARKED}50" in {trial.split(" (")[0] for trial in data.trials}
