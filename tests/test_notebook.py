@@ -22,6 +22,10 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     )
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert not [output["text"] for output in outputs if output.get("name") == "stderr"]
+    said = "".join(output["text"] for output in outputs if output.get("name") == "stdout")
+    assert "[8/8] trial 7" in said and "best within the budget" in said and "\r" not in said
+    bars = [output["data"] for output in outputs if output.output_type == "display_data"]
+    assert bars and not any(text for data in bars for text in data.values()), "progress leaves nothing behind"
     shown = [output["data"].get("text/html", "") for output in outputs if output.output_type == "execute_result"]
     assert "fewer parameters" in shown[0] and "<svg" in shown[0]
     assert (tmp_path / "small.safetensors").exists() and (tmp_path / "runs/digits-mlp/report.html").exists()
