@@ -44,9 +44,15 @@ class Bar:
         return f"{self.done} of {self.total}" if self.total > 1 else ""
 
     def shown_left(self, now: float) -> str:
-        """Return how long the rest may take, in words; nothing where nobody knows."""
-        left = self.left(now)
-        return "" if not left else f"{duration(left)} left"
+        """Return how long the rest may take, in words; where nobody knows, how long it has taken.
+
+        >>> Bar("refitting", 0, 0, began=0.0, at_first=0).shown_left(now=12.0)
+        'for 12 s'
+        """
+        left, taken = self.left(now), now - self.began
+        if left is None:
+            return f"for {duration(taken)}" if taken >= 1 else ""
+        return f"{duration(left)} left" if left else ""
 
     def line(self, now: float) -> str:
         """Return all of it in one line.
