@@ -11,6 +11,9 @@ conditioned.
 
 from __future__ import annotations
 
+import copy
+from typing import TYPE_CHECKING
+
 import numpy as np
 import scipy.linalg
 import torch
@@ -18,7 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from ..model.stand_in import StandIn
+from ..model.stand_in import Chain, StandIn
+from .factors import convolution
 
 BOUND = 1.5
 """Magnitude above which a coefficient has its row exchanged. At 1 the block's volume is largest; a bound above 1 needs
@@ -28,13 +32,22 @@ EXCHANGES = 500
 """Largest number of exchanges: it limits the computing time. Each one costs ``out · r`` operations."""
 
 
-class Identity(StandIn):
+class IdentityBlock(StandIn):
+    """What both kinds with an identity block are, so that it can be taken out again."""
+
+    def plain(self) -> Chain:
+        """Return two plain Linears or convolutions of the same function: more parameters, and nothing to reorder."""
+        raise NotImplementedError
+
+
+class Identity(IdentityBlock):
     """``(N, in, …) → (N, out, …)`` for convolutions, ``(…, in) → (…, out)`` for Linears.
 
     ``z = first(x)``; ``y = concat(z, rest(z))[order]`` along the channels; at full rank there is no rest.
     """
 
-    order: Tensor
+    if TYPE_CHECKING:  # TorchScript reads annotations, and this one is a text to it
+        order: Tensor
 
     def __init__(self, first: nn.Module, rest: nn.Module | None, outputs: int, axis: int) -> None:
         super().__init__()
@@ -49,9 +62,40 @@ class Identity(StandIn):
         y = z if self.rest is None else torch.cat((z, self.rest(z)), self.axis)
         return y.index_select(self.axis, self.order)
 
+    @torch.no_grad()
+    def plain(self) -> Chain:
+        """Return what kind ``svd`` has at this rank."""
+        first, *others = self.maps()
+        groups = first.groups if isinstance(first, _ConvNd) else 1
+        like, outputs = first.weight, len(self.order)
+        unit = torch.eye(len(like) // groups, dtype=torch.float64, device=like.device)
+        rows = torch.cat([unit.repeat(groups, 1), *(part.weight.double().flatten(1) for part in others)])[self.order]
+        shift = None
+        if first.bias is not None:
+            zeros = torch.zeros(len(like), dtype=torch.float64, device=like.device)
+            added = torch.cat([zeros, *(part.bias.double() for part in others if part.bias is not None)])[self.order]
+            size, inner = outputs // groups, first.bias.double().view(groups, -1)
+            shift = torch.einsum("gor,gr->go", rows.view(groups, size, -1), inner).flatten() + added
+        if isinstance(first, _ConvNd):
+            last = convolution(first, len(like), outputs, axes=(), groups=groups, bias=shift is not None)
+        else:
+            last = nn.Linear(len(like), outputs, shift is not None, device="meta", dtype=like.dtype)
+        alone = copy.copy(first)
+        alone._parameters = {**first._parameters, "bias": None}
+        return plain_factors(alone, last, rows, shift)
+
     def maps(self) -> list[nn.Linear | _ConvNd]:
         """Return its one or two Linears or convolutions."""
         return [part for part in (self.first, self.rest) if isinstance(part, (nn.Linear, _ConvNd))]
+
+
+def plain_factors(first: nn.Module, last: nn.Linear | _ConvNd, weight: Tensor, bias: Tensor | None) -> Chain:
+    """Return a first factor and a last one, made on the meta device, with this weight (of any shape) and bias."""
+    last = last.to_empty(device=weight.device)
+    last.weight.copy_(weight.reshape(last.weight.shape))
+    if last.bias is not None and bias is not None:
+        last.bias.copy_(bias)
+    return Chain(first, last)
 
 
 def well_conditioned_rows(tall: Tensor) -> Tensor:

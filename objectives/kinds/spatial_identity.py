@@ -13,26 +13,27 @@ the vertical factor's output:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import final
+from typing import TYPE_CHECKING, Any, final
 
 import torch
 from torch import Tensor, nn
 
 from ..calibration.moments import Moments, Statistic
 from ..model.layer import Layer
-from ..model.stand_in import StandIn
+from ..model.stand_in import Chain
 from ..plan import Rank, as_tuple
 from . import spatial
 from .centre_block import centre_block
 from .factors import convolution, last_map
-from .identity import order_of
+from .identity import IdentityBlock, order_of, plain_factors
 from .kind import Cost, Decomposition, worthwhile
 
 
-class CentreIdentity(StandIn):
+class CentreIdentity(IdentityBlock):
     """``(N, in, H, W) → (N, out, H', W')``; ``z = first(x)``, ``y = side(z) + concat(z[:k], rest(z))[order]``."""
 
-    order: Tensor
+    if TYPE_CHECKING:  # TorchScript reads annotations, and this one is a text to it
+        order: Tensor
 
     def __init__(self, first: nn.Module, side: nn.Conv2d, rest: nn.Module | None, kept: int, step: int) -> None:
         super().__init__()
@@ -50,6 +51,25 @@ class CentreIdentity(StandIn):
         kept = centre.narrow(-3, 0, self.kept)
         y = kept if self.rest is None else torch.cat((kept, self.rest(centre)), -3)
         return self.side(z) + y.index_select(-3, self.order)
+
+    @torch.no_grad()
+    def plain(self) -> Chain:
+        """Return what kind ``spatial`` has at this rank."""
+        side, channels = self.side, self.side.in_channels
+        unit = torch.eye(self.kept, channels, dtype=side.weight.dtype, device=side.weight.device)
+        others = () if self.rest is None else (last_map(self.rest).weight.flatten(1),)
+        centre = torch.cat([unit, *others])[self.order]
+        taps = torch.stack((side.weight[:, :, 0, 0], centre, side.weight[:, :, 0, 1]), -1)
+        options: dict[str, Any] = {
+            "stride": side.stride,
+            "padding": side.padding,
+            "dilation": (1, side.dilation[1] // 2),
+            "bias": side.bias is not None,
+            "padding_mode": side.padding_mode,
+        }
+        like = {"device": "meta", "dtype": side.weight.dtype}
+        last = nn.Conv2d(channels, side.out_channels, (1, 3), **options, **like)
+        return plain_factors(self.first, last, taps, side.bias)
 
 
 @final

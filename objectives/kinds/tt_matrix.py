@@ -49,7 +49,7 @@ class TTLinear(WeightStandIn):
         """Return ``Σ_r G1[m1, n1, r] G2[r, m2, n2] x[…, n1, n2]``, reshaped, plus the bias."""
         m1, _, n1, n2 = self.modes
         t = self.first(x.unflatten(-1, (n1, n2)).transpose(-1, -2))  # (…, n2, m1 · r)
-        t = t.unflatten(-1, (m1, self.rank)).movedim(-3, -1)  # (…, m1, r, n2)
+        t = t.unflatten(-1, (m1, self.rank)).transpose(-3, -2).transpose(-2, -1)  # (…, m1, r, n2)
         y = self.last(t.flatten(-2)).flatten(-2)  # (…, m1 · m2)
         return y if self.bias is None else y + self.bias
 
