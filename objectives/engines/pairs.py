@@ -10,6 +10,10 @@ from .timing import WARM_UP, now, timed
 
 LEAST_PAIRS, MOST_PAIRS = 20, 400
 
+NOISY, LONGER = 0.25, 4
+"""Where the quartiles of the ratios are further apart than this share of their median, other programs disturb: then
+pairs are run for so many times as long."""
+
 SECONDS = 4.0
 """About how long pairs are run; a pair that takes long is run `LEAST_PAIRS` times."""
 
@@ -42,7 +46,7 @@ def measure_pairs(
     Args:
         dense: runs the first network once.
         other: runs the second.
-        seconds: about how long to measure.
+        seconds: about how long to measure; where the machine is noisy `LONGER` times as long.
         clock: returns the time in seconds; `now` if not given.
     """
     clock = clock or now
@@ -51,12 +55,25 @@ def measure_pairs(
         other()
     took: list[tuple[float, float]] = []
     began = clock()
-    while len(took) < LEAST_PAIRS or (len(took) < MOST_PAIRS and clock() - began < seconds):
-        first_is_dense = len(took) % 2 == 0
-        times = [timed(run, clock) for run in ((dense, other) if first_is_dense else (other, dense))]
-        took.append((times[0], times[1]) if first_is_dense else (times[1], times[0]))
-    ratios = [a / max(b, 1e-9) for a, b in took]
-    low, middle, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    for repeats in (1, LONGER):
+        while len(took) < LEAST_PAIRS or (len(took) < repeats * MOST_PAIRS and clock() - began < repeats * seconds):
+            took.append(_pair(dense, other, clock, dense_first=len(took) % 2 == 0))
+        low, middle, high = _quartiles(took)
+        if high - low <= NOISY * middle:
+            break
     return Pairs(
         statistics.median(a for a, _ in took), statistics.median(b for _, b in took), middle, low, high, len(took)
     )
+
+
+def _pair(
+    dense: Callable[[], object], other: Callable[[], object], clock: Callable[[], float], *, dense_first: bool
+) -> tuple[float, float]:
+    """Return what one run of each takes, in seconds."""
+    times = [timed(run, clock) for run in ((dense, other) if dense_first else (other, dense))]
+    return (times[0], times[1]) if dense_first else (times[1], times[0])
+
+
+def _quartiles(took: list[tuple[float, float]]) -> list[float]:
+    """Return the quartiles of the ratios."""
+    return statistics.quantiles([a / max(b, 1e-9) for a, b in took], n=4, method="inclusive")

@@ -15,7 +15,7 @@ from optuna.study import Study
 
 from ...objectives.engines.kind_factors import with_factors
 from ...objectives.engines.layer_times import LayerMeter, calls_of
-from ...objectives.engines.pairs import measure_pairs
+from ...objectives.engines.pairs import NOISY, measure_pairs
 from ...objectives.engines.setting import EngineSetting
 from ...objectives.engines.timing import least_seconds
 from ...objectives.errors import RankfrontError
@@ -37,9 +37,6 @@ from .measuring import inputs_of, threads_kept
 from .workers import Worker
 
 MEASURING = "measuring layers in {}"
-
-NOISY = 0.25
-"""Two passes of one network whose times' ratio varies by more, between its quartiles, are too unsure to rely on."""
 
 NOISE_SECONDS = 1.0
 """How long that is looked at."""
@@ -92,7 +89,7 @@ def latency_table(
     if noise.high - noise.low > NOISY:
         progress.say(
             f"warning: two passes of the same network take {noise.low:.2f} to {noise.high:.2f} times as long as each "
-            "other: this machine does other work, and latencies are unsure"
+            f"other, in {noise.count:,} repeats: this machine does other work, and latencies are unsure"
         )
     numbers = count_params(dense)
     meter = LayerMeter(engine, threads, objective.decompositions, numbers, calls_of(dense, objective.layers, inputs))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rankfront.objectives.engines.pairs import LEAST_PAIRS, MOST_PAIRS, measure_pairs
+from rankfront.objectives.engines.pairs import LEAST_PAIRS, LONGER, MOST_PAIRS, measure_pairs
 
 
 class Machine:
@@ -61,3 +61,16 @@ def test_the_quartiles_tell_how_unsure_it_is() -> None:
 
     found = measure_pairs(machine.running("a", 1.0), other, clock=lambda: machine.now)
     assert found.low < 1 < found.high
+
+
+def test_where_it_is_noisy_there_are_more_repeats() -> None:
+    """Disturbed at first, then not: the later pairs decide."""
+    machine, runs = Machine(), iter(range(10**6))
+
+    def other() -> None:
+        disturbed = next(runs) < 2 * MOST_PAIRS // 3
+        machine.running("b", 4e-4 if disturbed else 1e-4)()
+
+    found = measure_pairs(machine.running("a", 2e-4), other, clock=lambda: machine.now)
+    assert found.count == LONGER * MOST_PAIRS
+    assert found.low == found.speedup == found.high == pytest.approx(2.0)
