@@ -24,6 +24,7 @@ ROOMS = {
         "export",
         "metrics",
         "engines",
+        "deploy",
         "training",
     ],
     "search": ["storage", "space", "allocation", "samplers", "results", "report", "parallel", "study", "cli"],

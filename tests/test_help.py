@@ -29,7 +29,7 @@ def test_every_field_of_a_task_is_explained() -> None:
             assert f"Default: {field.default:,}." in said[field.name]
 
 
-@pytest.mark.parametrize("name", ["run", "finish", "verify", "speed"])
+@pytest.mark.parametrize("name", ["run", "finish", "verify", "speed", "export"])
 def test_every_argument_is_explained(name: str) -> None:
     function = getattr(rankfront, name)
     said, parameters = explained(function.__doc__), inspect.signature(function).parameters

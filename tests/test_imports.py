@@ -114,6 +114,8 @@ rankfront.Task(perceptron(), blobs(20, 1), blobs(20, 2)), rankfront.run, rankfro
         ["front", "nowhere", "--budget", "params=5"],
         ["report", "nowhere"],
         ["export", "nowhere", "--to", "x.safetensors"],
+        ["export", "nowhere", "--to", "x.onnx"],
+        ["code", "nowhere"],
     ],
     ids=" ".join,
 )

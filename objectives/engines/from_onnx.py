@@ -17,8 +17,8 @@ from ..errors import RankfrontError
 from .engine import Runner, check_installed
 from .onnx_file import write_each, write_onnx
 
-Session = Callable[[], Sequence[object]]
-"""Runs a file's network once, on the arrays that it was opened with, and returns its outputs as arrays."""
+Session = Callable[[Sequence[Tensor]], Sequence[object]]
+"""Runs a file's network once, on its input tensors in their order, and returns its outputs as arrays."""
 
 
 class FromOnnx(ABC):
@@ -32,14 +32,8 @@ class FromOnnx(ABC):
         check_installed(self.name, self.name, "onnx", "onnxscript")
 
     @abstractmethod
-    def opened(self, path: Path, taken: Sequence[Tensor], threads: int) -> Session:
-        """Return what runs the network of a file.
-
-        Args:
-            path: the file, which need not stay.
-            taken: its inputs, in its order.
-            threads: of the CPU that it may use.
-        """
+    def opened(self, path: Path, threads: int) -> Session:
+        """Return what runs the network of a file, which need not stay, on so many threads of the CPU."""
 
     def runner(self, model: nn.Module, inputs: Inputs, threads: int) -> Runner:
         """Return what runs the network's file."""
@@ -57,12 +51,12 @@ class FromOnnx(ABC):
 
     def _runner(self, path: Path, taken: Sequence[Tensor], threads: int) -> Runner:
         try:
-            session = self.opened(path, taken, threads)
+            session = self.opened(path, threads)
         except Exception as error:  # whatever the engine raises
             raise RankfrontError(f"{self.label} does not take this network: {sentence(error)}") from error
 
         def run() -> list[Tensor]:
-            found = [torch.as_tensor(output) for output in session()]
+            found = [torch.as_tensor(output) for output in session(taken)]
             return [tensor for tensor in found if tensor.is_floating_point()]
 
         return run

@@ -6,9 +6,6 @@ network, which is then cut.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +18,7 @@ from ..boundary import sentence
 from ..data.calling import Inputs, called_with
 from ..data.structure import tensors_of
 from ..errors import RankfrontError
+from .silence import silent
 
 
 def write_onnx(model: nn.Module, inputs: Inputs, path: Path) -> list[Tensor]:
@@ -67,7 +65,7 @@ class _SideBySide(nn.Module):
 
 def _export(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], path: Path) -> None:
     try:
-        with warnings.catch_warnings(), _silent(), torch.no_grad():
+        with warnings.catch_warnings(), silent(), torch.no_grad():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
                 model, arguments, kwargs=dict(keywords), dynamo=True, external_data=False, verbose=False
@@ -76,15 +74,3 @@ def _export(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str,
         program.save(str(path))
     except Exception as error:  # whatever the exporter raises
         raise RankfrontError(f"this network cannot be written as ONNX: {sentence(error)}") from error
-
-
-@contextlib.contextmanager
-def _silent():
-    """Keep the exporter's own talk from the terminal."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logging.disable(level)

@@ -18,15 +18,19 @@ class OnnxRuntime(FromOnnx):
     name = "onnxruntime"
     label = "ONNX Runtime"
 
-    def opened(self, path: Path, taken: Sequence[Tensor], threads: int) -> Session:
+    def opened(self, path: Path, threads: int) -> Session:
         """Return what runs a session."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        feed = {known.name: tensor.numpy() for known, tensor in zip(session.get_inputs(), taken, strict=True)}
-        return lambda: session.run(None, feed)
+        names = [known.name for known in session.get_inputs()]
+
+        def run(taken: Sequence[Tensor]) -> Sequence[object]:
+            return session.run(None, {name: tensor.numpy() for name, tensor in zip(names, taken, strict=True)})
+
+        return run
 
 
 ENGINE = OnnxRuntime()

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, final
-
-from torch import Tensor
 
 from .from_onnx import FromOnnx, Session
 
@@ -19,21 +16,20 @@ class OpenVino(FromOnnx):
     name = "openvino"
     label = "OpenVINO"
 
-    def opened(self, path: Path, taken: Sequence[Tensor], threads: int) -> Session:
-        """Return what runs a compiled model."""
+    def opened(self, path: Path, threads: int) -> Session:
+        """Return what runs a compiled model, of an ONNX file or of OpenVINO's own ``.xml``."""
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": "f32",
         }
-        compiled: Any = _core().compile_model(str(path), "CPU", settings)
+        compiled: Any = core().compile_model(str(path), "CPU", settings)
         request = compiled.create_infer_request()
-        feed = [tensor.numpy() for tensor in taken]
-        return lambda: request.infer(feed).to_tuple()
+        return lambda taken: request.infer([tensor.numpy() for tensor in taken]).to_tuple()
 
 
 @functools.cache
-def _core() -> Any:
+def core() -> Any:
     """Return this process's only core: with one for each network OpenVINO 2026.4.1 crashed it some time later."""
     import openvino
 

@@ -28,9 +28,24 @@ def quantized(model: nn.Module) -> nn.Module:
         RankfrontError: torchao is not installed.
     """
     quantization, _ = _torchao()
+    return _quantized(model, quantization.Int8WeightOnlyConfig())
+
+
+def dynamically_quantized(model: nn.Module) -> nn.Module:
+    """Return a copy of ``model`` whose Linears also turn what they take into int8, row by row, in every pass.
+
+    Raises:
+        RankfrontError: torchao is not installed.
+    """
+    quantization, _ = _torchao()
+    return _quantized(model, quantization.Int8DynamicActivationInt8WeightConfig())
+
+
+def _quantized(model: nn.Module, config: object) -> nn.Module:
+    quantization, _ = _torchao()
     names = linears(model)
     found = copied(model)
-    quantization.quantize_(found, quantization.Int8WeightOnlyConfig(), lambda _, name: name in names)
+    quantization.quantize_(found, config, lambda _, name: name in names)
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import cluster, dashboard, looking, running
+from . import cluster, dashboard, exporting, looking, running
 
 app = typer.Typer(
     name="rankfront",
@@ -25,7 +25,8 @@ for command in (
     looking.front,
     looking.plan,
     looking.report,
-    looking.export,
+    exporting.export,
+    exporting.code,
     cluster.move,
     dashboard.dashboard,
 ):

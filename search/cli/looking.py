@@ -1,10 +1,9 @@
-"""The commands that look at what is there: ``studies``, ``front``, ``plan``, ``report`` and ``export``."""
+"""The commands that look at what is there: ``studies``, ``front``, ``plan`` and ``report``."""
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -130,34 +129,3 @@ def report(folder: Dir, debug: Debug = False, **options: Any) -> None:
     from ..results.result import Result
 
     typer.echo(write_report(Result.open(folder, options["storage"])))
-
-
-@options_of(Settings, only=("budget", "storage"))
-def export(
-    folder: Dir,
-    to: Annotated[
-        Path,
-        typer.Option(metavar="FILE", help="FILE.safetensors (the plan goes to FILE.plan.json), or a folder."),
-    ],
-    unfinished: Annotated[
-        bool, typer.Option("--unfinished", help="The trial's own model, where there is a finished one, too.")
-    ] = False,
-    debug: Debug = False,
-    **options: Any,
-) -> None:
-    """Write the best model's files.
-
-    They are those of the finished model, where there is one of that budget.
-    """
-    asked = Budget.of(options["budget"]) if options["budget"] else None
-    Folder(folder).check_holds_study(options["storage"])
-    from ..results.result import Result
-
-    result = Result.open(folder, options["storage"])
-    paths = result.export(to, asked, finished=not unfinished)
-    if not unfinished and (model := result.finished_within(asked)) is not None:
-        typer.echo(
-            f"the finished model of trial {model.trial} ({model.epochs} epochs); --unfinished gives it as it was"
-        )
-    for path in paths:
-        typer.echo(path)

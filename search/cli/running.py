@@ -63,7 +63,7 @@ def finish(folder: Dir, study: Named = None, debug: Debug = False, **options: An
 
     The result goes to DIR/finished/BUDGET. The same command goes on where it was stopped.
     """
-    with _stored(folder, study, FinishSettings(**options)) as (task, progress):
+    with stored(folder, study, FinishSettings(**options)) as (task, progress):
         from ..study.finish import finish
 
         finish(task, folder, **options, progress=progress)
@@ -75,7 +75,7 @@ def verify(folder: Dir, study: Named = None, debug: Debug = False, **options: An
 
     Exit code 1 on any figure that does not hold.
     """
-    with _stored(folder, study, Computing(**options)) as (task, progress):
+    with stored(folder, study, Computing(**options)) as (task, progress):
         from ..study.verify import verify
 
         checks = verify(task, folder, **options, progress=progress)
@@ -94,7 +94,7 @@ def speed(folder: Dir, study: Named = None, debug: Debug = False, **options: Any
 
     In engines made for inference (pip install 'rankfront[engines]') and in PyTorch, both networks in turn.
     """
-    with _stored(folder, study, SpeedSettings(**options)) as (task, progress):
+    with stored(folder, study, SpeedSettings(**options)) as (task, progress):
         from rich.console import Console
 
         from ..results.shown import WIDTH, speeds_shown
@@ -105,7 +105,7 @@ def speed(folder: Dir, study: Named = None, debug: Debug = False, **options: Any
 
 
 @contextlib.contextmanager
-def _stored(folder: Path, named: str | None, settings: Computing) -> Iterator[tuple[Task, Progress]]:
+def stored(folder: Path, named: str | None, settings: Computing) -> Iterator[tuple[Task, Progress]]:
     """Load the task of the study in a folder again; yields it, and what shows progress."""
     Folder(folder).check_holds_study(settings.storage)
     from ..results.result import Result

@@ -83,3 +83,11 @@ def finished_within(result: Result, budget: Budget) -> FinishedModel | None:
         if model.folder == place or (model.budget is None and model.trial == result.best_trial(budget).trial):
             return model
     return None
+
+
+def none_finished(folder: Folder, budget: Budget) -> RankfrontError:
+    """Return what is raised where the finished model of a budget is asked for, and there is none."""
+    return RankfrontError(
+        f"{folder.path} must hold a finished model within {budget}, but has none: "
+        f"rankfront finish {folder.path} --epochs N --budget {budget} makes one"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...objectives.errors import RankfrontError
 from ...objectives.export.architecture import KEY, copy_architecture
@@ -55,17 +55,21 @@ def write_model(
     else:
         best = result.best_trial(budget)
         source, chosen = result.weights(best), best.plan
-        about = {
-            "study": result.study.study_name,
-            "trial": best.trial,
-            "int8": result.int8,
-            "sha256": digest(source),
-            "metrics": {result.scale.name: best.score, **best.metrics},
-            "dense": {result.scale.name: result.dense.score, **result.dense.metrics},
-        }
-        if (rewrites := rewrites_in(result.study)) is not None:
-            about[REWRITES] = rewrites
+        about = {**model_description(result, best), "sha256": digest(source)}
     write_whole(weights, lambda temporary: shutil.copyfile(source, temporary))
     beside = copy_architecture(result.folder.architecture, to) if weights.parent == to else {}
     save_plan(plan, chosen, {**about, **beside})
     return weights, plan
+
+
+def model_description(result: Result, trial: Scored) -> dict[str, Any]:
+    """Return what a trial's ``plan.json`` says besides its plan and weights."""
+    about = {
+        "study": result.study.study_name,
+        "trial": trial.trial,
+        "int8": result.int8,
+        "metrics": {result.scale.name: trial.score, **trial.metrics},
+        "dense": {result.scale.name: result.dense.score, **result.dense.metrics},
+    }
+    rewrites = rewrites_in(result.study)
+    return about if rewrites is None else {**about, REWRITES: rewrites}

@@ -55,7 +55,10 @@ class SpeedMeter:
 
     def speed(self, trial: int, network: nn.Module, seconds: float = SECONDS) -> MeasuredSpeed:
         """Return how fast a trial's network is; raises `RankfrontError` where the engine gives something else."""
-        runner = _ready(self.engine, network, self.inputs, self.threads)
+        return self.measured(trial, _ready(self.engine, network, self.inputs, self.threads), seconds)
+
+    def measured(self, trial: int, runner: Runner, seconds: float = SECONDS) -> MeasuredSpeed:
+        """Return how fast what runs a trial's network is."""
         pairs = measure_pairs(self.dense, runner, seconds=seconds)
         return MeasuredSpeed(
             trial,

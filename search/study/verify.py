@@ -1,12 +1,12 @@
 """``verify``: load every model of the front again, count and score it, and compare that with the stored values.
 
-The files to ship are compared, too: with the hash that was stored when they were written.
+The files to ship are compared, too: with the hash that was stored when they were written. What ``export`` wrote is
+checked in `verify_exports`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -28,23 +28,10 @@ from ..storage.latency import latency_table_of
 from ..storage.manifest import machine
 from ..storage.rewrites import found_in
 from ..storage.trials import MACHINE, TEST_MACHINES, Scored
+from .check import Check
 from .computing import OfStudy
 from .options import called_with
-
-
-@dataclass(frozen=True)
-class Check:
-    """One figure of one model: the stored value, the one found now, and whether they agree."""
-
-    trial: int
-    what: str
-    stored: str
-    found: str
-    holds: bool
-
-    def __str__(self) -> str:
-        outcome = f"{self.found}, but the study says {self.stored}" if self.stored else self.found
-        return f"trial {self.trial}: {self.what}: {outcome}"
+from .verify_exports import check_exports
 
 
 @called_with(OfStudy)
@@ -54,6 +41,8 @@ def verify(settings: OfStudy) -> list[Check]:  # noqa: D417
     Every metric is measured on the network that was loaded (`Metric.measure_shipped`). Scores must be equal on the
     machine that took them, with its threads and versions (a score that is no proportion: up to rounding errors);
     elsewhere the stored score must lie within the 95 % interval of the new one (no proportion: within a thousandth).
+    Of files that ``export`` wrote and that are still there, bytes, outputs and score are checked, and on the machine
+    where it was measured the speed.
 
     Args:
         task: the one that ``run`` was given.
@@ -95,7 +84,8 @@ def _checked(task: Task, result: Result, device: torch.device, progress: Progres
     best = best_or_none(result)
     chosen = trials[0].trial if best is None else best.trial
     folders = [*([] if best is None else [result.folder.best]), *model_folders(result.folder.finished)]
-    return [*checks, *(_shipped(result, folder, chosen) for folder in folders)]
+    checks += [_shipped(result, folder, chosen) for folder in folders]
+    return [*checks, *check_exports(result, objective, here, progress)]
 
 
 def _shipped(result: Result, folder: Path, trial: int) -> Check:

@@ -136,6 +136,16 @@ def test_lists_the_ready_studies(rankfront: Cli) -> None:
         (["run"], "Missing argument 'STUDY'"),
         (["front", "nowhere"], "nowhere must hold a study.db, but has none"),
         (["export", "nowhere", "--to", "x.safetensors"], "must hold a study.db"),
+        (["export", "nowhere", "--to", "x.onnx"], "must hold a study.db"),
+        (["export", "nowhere", "--to", "x.tflite"], "--to must be a folder, or end in one of .onnx"),
+        (
+            ["export", "nowhere", "--to", "x.safetensors", "--int8", "weights"],
+            "int8 must be given with a file of a",
+        ),
+        (["export", "nowhere", "--to", "folder", "--engine", "openvino"], "engine must be given with a file of a net"),
+        (["export", "nowhere", "--to", "x.onnx", "--engine", "trt"], "engine must be one of eager, inductor, onnxrun"),
+        (["export", "nowhere", "--to", "x.onnx", "--form", "fast"], "form must be one of fastest, identity, plain"),
+        (["code", "nowhere"], "nowhere must hold a study.db"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

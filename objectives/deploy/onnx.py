@@ -1,0 +1,120 @@
+"""``.onnx``: for ONNX Runtime, OpenVINO, TensorRT and most others."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from ..boundary import sentence
+from ..engines.registry import ENGINES
+from ..engines.silence import silent
+from ..errors import RankfrontError
+from .exporter import Session, check_packages
+from .network import Network
+
+LARGEST = 2**31 - 2**24
+"""Bytes of parameters beyond which they go to a file of their own, ``model.onnx.data``: one file holds 2 GiB."""
+
+
+@final
+class Onnx:
+    """Written by PyTorch's exporter; int8 by ONNX Runtime's quantizer, a scale for each output channel."""
+
+    label = "ONNX"
+    engines = ("onnxruntime", "openvino")
+    int8 = ("dynamic", "static")
+    any_batch = True
+
+    def check(self, int8: str | None) -> None:
+        """Raise `RankfrontError` where a package is missing."""
+        check_packages(self.label, "engines", "onnx", "onnxscript", "onnxruntime")
+
+    def write(self, network: Network, path: Path, int8: str | None) -> None:
+        """Write the file."""
+        if int8 is None:
+            write_program(network, path)
+            return
+        from onnxruntime.quantization import QuantType, quantize_dynamic, quantize_static
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        plain, ready = (path.with_suffix(f".{name}.onnx") for name in ("float", "ready"))
+        write_program(network, plain)
+        try:
+            with warnings.catch_warnings(), silent():
+                warnings.simplefilter("ignore")
+                quant_pre_process(str(plain), str(ready), skip_symbolic_shape=True)
+                if int8 == "dynamic":
+                    quantize_dynamic(str(ready), str(path), per_channel=True, weight_type=QuantType.QInt8)
+                else:
+                    quantize_static(
+                        str(ready),
+                        str(path),
+                        _Batches(self.names(plain), network),  # pyright: ignore[reportArgumentType]
+                        per_channel=True,
+                        weight_type=QuantType.QInt8,
+                        activation_type=QuantType.QUInt8,
+                    )
+        except Exception as error:  # whatever the quantizer raises
+            raise RankfrontError(f"ONNX Runtime's quantizer does not take this network: {sentence(error)}") from error
+        finally:
+            for extra in path.parent.glob(f"{path.stem}.*.onnx*"):
+                extra.unlink()
+
+    def names(self, path: Path) -> list[str]:
+        """Return the names of a file's inputs."""
+        import onnx
+
+        return [known.name for known in onnx.load(str(path), load_external_data=False).graph.input]
+
+    def opened(self, path: Path, engine: str, threads: int) -> Session:
+        """Return what runs the file in an engine."""
+        return in_engine(path, engine, threads)
+
+
+class _Batches:
+    """Calibration batches, as ONNX Runtime's quantizer asks for them."""
+
+    def __init__(self, names: list[str], network: Network) -> None:
+        self._feeds: Iterator[dict[str, Any]] = (
+            {name: tensor.numpy() for name, tensor in zip(names, network.tensors(batch.inputs), strict=True)}
+            for batch in network.calibration
+        )
+
+    def get_next(self) -> dict[str, Any] | None:
+        """Return the next inputs; None at the end."""
+        return next(self._feeds, None)
+
+
+def write_program(network: Network, path: Path) -> None:
+    """Write a network's program as ONNX; raises `RankfrontError` where the exporter does not take it."""
+    size = sum(tensor.nbytes for tensor in network.program.state_dict.values())
+    try:
+        with warnings.catch_warnings(), silent(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(network.program, dynamo=True, external_data=size > LARGEST, verbose=False)
+            assert program is not None
+            program.save(str(path), external_data=size > LARGEST)
+    except Exception as error:  # whatever the exporter raises
+        raise RankfrontError(f"this network cannot be written as ONNX: {sentence(error)}") from error
+
+
+def in_engine(path: Path, engine: str, threads: int) -> Session:
+    """Return what runs a file in one of the engines that read files; raises `RankfrontError` where it refuses."""
+    runs: Any = ENGINES[engine]
+    try:
+        session = runs.opened(path, threads)
+    except Exception as error:  # whatever the engine raises
+        raise RankfrontError(f"{runs.label} does not take {path.name}: {sentence(error)}") from error
+
+    def run(taken: Any) -> list[Tensor]:
+        return [torch.as_tensor(output).clone() for output in session(taken)]
+
+    return run
+
+
+EXPORTER = Onnx()

@@ -1,0 +1,66 @@
+"""``.xml``: OpenVINO's own format, with its weights in a ``.bin`` of the same name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, final
+
+from ..boundary import sentence
+from ..engines.silence import silent
+from ..errors import RankfrontError
+from .exporter import Session, check_packages
+from .network import Network
+from .onnx import in_engine, write_program
+
+
+@final
+class OpenVinoIR:
+    """Converted from ONNX, weights in their own precision; int8 by NNCF, convolutions too, a scale for each output."""
+
+    label = "OpenVINO IR"
+    engines = ("openvino",)
+    int8 = ("weights", "static")
+    any_batch = True
+
+    def check(self, int8: str | None) -> None:
+        """Raise `RankfrontError` where a package is missing."""
+        check_packages(self.label, "engines", "openvino", "onnx", "onnxscript")
+        if int8 is not None:
+            with silent():
+                check_packages(f"int8 in {self.label}", "nncf", "nncf")
+
+    def write(self, network: Network, path: Path, int8: str | None) -> None:
+        """Write both files."""
+        import openvino
+
+        from ..engines.openvino import core
+
+        plain = path.with_suffix(".onnx")
+        write_program(network, plain)
+        try:
+            with silent():
+                model = core().read_model(str(plain))
+                if int8 is not None:
+                    model = _quantized(model, network, int8)
+                openvino.save_model(model, str(path), compress_to_fp16=False)
+        except Exception as error:  # whatever OpenVINO and NNCF raise
+            raise RankfrontError(f"{self.label} does not take this network: {sentence(error)}") from error
+        finally:
+            for extra in path.parent.glob(f"{plain.name}*"):
+                extra.unlink()
+
+    def opened(self, path: Path, engine: str, threads: int) -> Session:
+        """Return what runs the file in OpenVINO."""
+        return in_engine(path, engine, threads)
+
+
+def _quantized(model: Any, network: Network, int8: str) -> Any:
+    import nncf
+
+    if int8 == "weights":
+        return nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_SYM)
+    feeds = [[tensor.numpy() for tensor in network.tensors(batch.inputs)] for batch in network.calibration]
+    return nncf.quantize(model, nncf.Dataset(feeds), subset_size=len(feeds))
+
+
+EXPORTER = OpenVinoIR()
