@@ -8,7 +8,8 @@ A race without a part has the same models, bounds, trials and seeds as one with 
 plan's n-th run comes out the same in both. So the difference of a seed's two races is due to the proposals alone.
 
 - Hypervolume lost: that of all parts less that without the part, in hundredths of the rectangle between no parameters
-  at the dense accuracy and the bound at chance; the mean over seeds ± its standard error. Above 0 the part pays.
+  at the dense accuracy and the bound at chance; the mean over seeds ± its standard error, and how many seeds. Above 0
+  the part pays.
 - At the bound: the same of the best validation accuracy within the bound, in points.
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -38,9 +39,6 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks" / "ablation.m
 
 MODELS = ("truth", "digits", "transformer", "deep")
 
-TINY = 1e-6
-"""A prior's standard deviation that lets nothing be learnt."""
-
 
 def no_mutations(space: Space, observed: FrontObservations, *_: object) -> NDArray[np.int64]:
     """Return no plans ``(0, L)``."""
@@ -58,24 +56,17 @@ class Part:
 
 PARTS = {
     "mutations": Part("plans of the front with layers changed", {"sampler.mutated": no_mutations}),
-    "residuals": Part("predictions corrected near trials (residual kernel)", {"prediction.SHRINKAGE": np.inf}),
     "exponent": Part("gaps drawn by their weight to the 3rd power; without: 1st", {"gaps.EXPONENT": 1.0}),
     "middle": Part("proposals in the middle of a gap; without: anywhere in it", {"sampler.MIDDLE": (0.0, 1.0)}),
-    "temperatures": Part(
-        "samples at temperatures ½, ¼, 0; without: most likely only", {"sampler.TEMPERATURES": (0.0,)}
+    "likeliest": Part("samples of the posterior; without: the most likely one", {"sampler.TEMPERATURE": 0.0}),
+    "half": Part("samples at a temperature of ½; without: of the posterior as it is", {"sampler.TEMPERATURE": 1.0}),
+    "model": Part(
+        "what layers cost is learnt; without: a line on the rules' errors", {"sensitivity.FEATURE_STD": 1e-6}
     ),
-    "cold": Part("the same; without: samples of the posterior as it is", {"sampler.TEMPERATURES": (1.0,)}),
-    "roles": Part("features: roles of layers", {"features.ROLE_STD": TINY}),
-    "directions": Part("features: depth, size, first, last", {"features.DIRECTION_STD": TINY}),
-    "kinds": Part("a weight for each kind", {"sensitivity.KIND_STD": TINY}),
-    "offsets": Part("an offset for each layer", {"sensitivity.OFFSET_STD": TINY}),
-    "power": Part("the errors' power is learnt", {"sensitivity.POWER_STD": TINY}),
-    "width": Part("the bottleneck's weight is learnt", {"sensitivity.BOTTLENECK_STD": TINY}),
-    "distance": Part("trials far behind the front count less", {"observations.DISTANCE_PER_STD": 0.0}),
     "repeats": Part("the last trials run the leaders again", {"leaders.ONE_IN": 10**9}),
-    "duplicates": Part("near-duplicates are passed over", {"near_duplicates.SAME_ERRORS": 0.0}),
-    "fidelity": Part("scores before fine-tuning", {"sampler.LOW_FIDELITY_SHARE": 0.0, "sampler.SCORED_BEFORE": 0}),
-    "dear fidelity": Part("these within a tenth of a trial; without: at any cost", {"sampler.LOW_FIDELITY_SHARE": 1e9}),
+    "dear fidelity": Part(
+        "scores before fine-tuning within a tenth of a trial; without: at any cost", {"sampler.LOW_FIDELITY_SHARE": 1e9}
+    ),
     "rules": Part("rules' plans among the candidates; without: `knapsack` only", {"sampler.STARTS": ("knapsack",)}),
 }
 
@@ -106,16 +97,17 @@ def run(given: argparse.Namespace) -> None:
                         trials.append(asdict(trial))
                         progress(f"{model} without {part or 'nothing'}, seed {seed}", len(trials), TRIALS[model])
                 found = {"model": model, "sampler": DEFAULT, "seed": seed, "dense": ground.dense, "truth": truth}
-                write_json(path, {**found, "without": part, "trials": trials, "known": where_and_when()})
+                title = PARTS[part].title if part else ""
+                write_json(path, {**found, "without": title, "trials": trials, "known": where_and_when()})
             ground.memory.save()
 
 
-def lost(runs: Path, model: str, part: str) -> tuple[str, str]:
-    """Return what is lost without a part: hypervolume, and accuracy at the bound."""
+def lost(runs: Path, files: Sequence[Path]) -> tuple[str, str]:
+    """Return what is lost in races without a part: hypervolume, and accuracy at the bound."""
     volumes, bests = [], []
-    for path in sorted(runs.glob(f"without {model} {part} *.json")):
+    for path in files:
         less = race_of(read_json(path))
-        whole = race_of(read_json(runs / f"race {model} {DEFAULT} {less.seed}.json"))
+        whole = race_of(read_json(runs / f"race {less.model} {DEFAULT} {less.seed}.json"))
         volumes.append(100 * (whole.volumes[-1] - less.volumes[-1]))
         bests.append(100 * (whole.best_validation - less.best_validation))
     return _mean(volumes), _mean(bests)
@@ -128,25 +120,28 @@ def _mean(differences: list[float]) -> str:
 
 
 def table(runs: Path) -> None:
-    """Write the page of all races that there are."""
-    models = [model for model in TRIALS if list(runs.glob(f"without {model} *.json"))]
+    """Write the page of all races that there are, also of parts that are gone since."""
+    files: dict[str, dict[str, list[Path]]] = {}
+    for path in sorted(runs.glob("without *.json")):
+        known = read_json(path)
+        files.setdefault(known["without"], {}).setdefault(known["model"], []).append(path)
+    models = [model for model in TRIALS if any(model in of for of in files.values())]
     about = (__doc__ or "").partition("A race without")
-    lines = [
+    head = [
         "# The default sampler without one of its parts",
         "",
         "Written by `benchmarks/ablation.py table`; do not edit.",
     ]
-    lines += ["", (about[1] + about[2]).strip(), "", "| | seeds | trials | bound | measured |", "|---|---|---|---|---|"]
+    lines = [*head, "", (about[1] + about[2]).strip(), "", "| | trials | bound | measured |", "|---|---|---|---|"]
     for model in models:
-        files = list(runs.glob(f"without {model} *.json"))
-        known, seeds = read_json(files[0])["known"], len({read_json(path)["seed"] for path in files})
+        known = read_json(next(of[model][0] for of in files.values() if model in of))["known"]
         measured = f"{known['date']}, {known['machine']}, commit {known['commit']}"
-        lines.append(f"| {model} | {seeds} | {TRIALS[model]} | {100 * BOUNDS[model]:g} % | {measured} |")
+        lines.append(f"| {model} | {TRIALS[model]} | {100 * BOUNDS[model]:g} % | {measured} |")
     for title, which in (("Hypervolume lost", 0), ("Accuracy lost at the bound", 1)):
         lines += ["", f"## {title}", "", "| part | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
-        for part, known in PARTS.items():
-            cells = [lost(runs, model, part)[which] for model in models]
-            lines.append(f"| {known.title} | " + " | ".join(cells) + " |")
+        for part, of in files.items():
+            cells = [f"{lost(runs, of[m])[which]} ({len(of[m])})" if m in of else "–" for m in models]
+            lines.append(f"| {part} | " + " | ".join(cells) + " |")
     write_text(PAGE, "\n".join([*lines, ""]))
 
 

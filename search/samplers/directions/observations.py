@@ -12,12 +12,6 @@ from ....objectives.metrics.fitted_scale import FittedScale
 from ...space.limits import budget_fractions
 from ..history import History
 
-DISTANCE_PER_STD = 3.0
-"""Distance added for one standard deviation behind the front, in units of the logarithm of the budget fraction.
-
-Tuned on ``truth``, ``digits`` and ``mnist-mlp`` of ``benchmarks/search.py``.
-"""
-
 LARGEST_TRAINING_SET = 100
 """How many trials the model is fitted to, the nearest ones; limits the time of a proposal in long studies."""
 
@@ -64,7 +58,7 @@ class TrainingSet:
     errors: NDArray[np.float64]
     """(N,): standard errors of the values."""
     distances: NDArray[np.float64]
-    """(N,): how far a trial lies from that budget fraction and from the front; the farther, the less it counts."""
+    """(N,): how far a trial lies from that budget fraction, in its logarithm; the farther, the less it counts."""
     values_before_finetuning: NDArray[np.float64]
     """(N,): NaN where there was none."""
 
@@ -72,11 +66,7 @@ class TrainingSet:
 def training_set(observed: FrontObservations, fraction: float, scale: FittedScale) -> TrainingSet:
     """Return the observations as they count for plans that use ``fraction`` of the budget, the nearest first."""
     values, errors = scale.fitted(observed.values)
-    order = np.lexsort((values, observed.fractions))
-    best = np.empty(len(values))  # of all trials that use no more of the budget
-    best[order] = np.minimum.accumulate(values[order])
-    unit = (values.std() if len(values) else 0.0) or 1.0
-    distances = np.hypot(np.log(observed.fractions / fraction), DISTANCE_PER_STD * (values - best) / unit)
+    distances = np.abs(np.log(observed.fractions / fraction))
     nearest = np.argsort(distances, kind="stable")[:LARGEST_TRAINING_SET]
     before, _ = scale.fitted(observed.values_before_finetuning)
     return TrainingSet(observed.choices[nearest], values[nearest], errors[nearest], distances[nearest], before[nearest])

@@ -4,12 +4,11 @@
    (`gaps`).
 2. The first proposals are plans of the allocation rules: of those for that fraction, the one with the best score before
    fine-tuning or, where such scores would cost too much, with the least error.
-3. After that, a Bayesian model of the layers' sensitivities is sampled (`sensitivity`), at the temperatures 0.5, 0.25
-   and 0 in turn. Candidates for a proposal are the knapsack's plan on the sampled errors (Thompson sampling), the
-   rules' plans, and mutations of plans on the front (`mutations`). Those with the best acquisition value are scored
-   before fine-tuning, where that is cheap, which improves their predictions (`low_fidelity`). The best is proposed. At
-   the budget the acquisition value is the predicted value, in a gap the expected hypervolume improvement
-   (`acquisition`).
+3. After that, a Bayesian model of the layers' sensitivities is sampled (`sensitivity`). Candidates for a proposal are
+   the knapsack's plan on the sampled errors (Thompson sampling), the rules' plans, and mutations of plans on the front
+   (`mutations`). Those with the best acquisition value are scored before fine-tuning, where that is cheap, which
+   improves their predictions (`low_fidelity`). The best is proposed. At the budget the acquisition value is the
+   predicted value, in a gap the expected hypervolume improvement (`acquisition`).
 4. The last trials run the leaders again (`leaders`).
 
 It searches in few, meaningful directions from a strong start: hence its name.
@@ -38,7 +37,6 @@ from .gaps import MIDDLE, draw_gap
 from .leaders import LeadersAgain
 from .low_fidelity import PRIOR_GAIN, LowFidelity
 from .mutations import mutated
-from .near_duplicates import first_distinct, near_duplicates
 from .observations import FrontObservations, TrainingSet, training_set
 from .prediction import Prediction, predict
 from .sensitivity import PosteriorSample, Sensitivity
@@ -62,11 +60,11 @@ SCORED_SHARED, SHARED_SHARE = 64, 0.5
 DRAWN = 32
 """How many samples of the posterior give a candidate each where weights are shared."""
 
-TEMPERATURES = (0.5, 0.25, 0.0)
-"""Of the samples of the posterior, in turn; tuned on ``truth``, ``digits`` and ``mnist-mlp``."""
+TEMPERATURE = 0.5
+"""Of the samples of the posterior."""
 
 EXHAUSTED = 2.0
-"""The temperature where all candidates were near-duplicates of tried plans."""
+"""The temperature where all candidates were tried."""
 
 AT_BUDGET, WANTING_FRONT = 2, 12
 """One in so many proposals is at the budget where costs are objectives; of those who want the whole front, too."""
@@ -132,7 +130,7 @@ class Search:
         training = training_set(observed, fraction, self.scale)
         shared = self.problem.shares_weights
         starting = slot < (1 if one_objective else RULE_TRIALS) and not shared
-        sample = self.model.sample(training, rng, 0.0 if starting else TEMPERATURES[slot % len(TEMPERATURES)])
+        sample = self.model.sample(training, rng, 0.0 if starting else TEMPERATURE)
 
         sources = [self._rules(fraction)]
         if not starting:
@@ -142,7 +140,7 @@ class Search:
                 drawn = [self.model.sample(training, rng, 1.0).weighted_errors for _ in range(DRAWN)]
                 sources += [np.unique([self._allocated(fraction, errors) for errors in drawn], axis=0)]
         pool, source = np.vstack(sources), np.repeat(range(len(sources)), list(map(len, sources)))
-        new = ~near_duplicates(self.space, pool, history.tried)
+        new = ~(pool[:, None] == history.tried[None]).all(2).any(1)
         pool, source = pool[new], source[new]
         fractions = budget_fractions(self.space, pool)
         inside = (fractions > low) & (fractions < high + ROUNDING)
@@ -159,13 +157,13 @@ class Search:
             errors = self.candidates.penalised_errors[np.arange(pool.shape[1]), pool].sum(1)
             pool = pool[errors.argsort(kind="stable")][: len(pool) if scored == SCORED_BEFORE else max(1, scored)]
         else:
-            prediction = predict(self.space, sample, training, pool)
+            prediction = predict(sample, training, pool)
             value = acquisition(prediction, pool)
             if scored < 2:
                 return pool[np.lexsort((-prediction.mean, value))[-1]]
             # The best rule's plan, and those on samples of the posterior, are scored whatever is predicted of them.
             always = (source == 1) | (source == 3) | (value == value[source == 0].max(initial=-np.inf))
-            pool = first_distinct(self.space, pool[np.lexsort((prediction.mean, -value, ~always))], scored)
+            pool = pool[np.lexsort((prediction.mean, -value, ~always))][:scored]
         if len(pool) == 1:
             return pool[0]
         prediction = self._scored_before(sample, training, pool)
@@ -211,8 +209,8 @@ class Search:
         elif not np.isnan(before).all():
             link = LowFidelity.prior(predicted, before, 1.0 if self.problem.shares_weights else PRIOR_GAIN)
         else:
-            return predict(self.space, sample, training, pool)
-        prediction = predict(self.space, sample, training, pool, link)
+            return predict(sample, training, pool)
+        prediction = predict(sample, training, pool, link)
         mean = prediction.mean + link.correction(predicted, before)
         return Prediction(np.where(np.isnan(before), np.inf, mean), prediction.std)
 

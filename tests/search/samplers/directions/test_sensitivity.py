@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from rankfront.search.samplers.directions.observations import TrainingSet
-from rankfront.search.samplers.directions.sensitivity import POWER, Sensitivity
-from rankfront.search.space.candidates import BOTTLENECK_WEIGHT
+from rankfront.search.samplers.directions.sensitivity import Sensitivity
 from tests.search.toys import toy_candidates
 
 
@@ -15,7 +14,7 @@ def training(model: Sensitivity, weights: np.ndarray, count: int, noise: float =
     """Values of random plans where layers' errors cost so much; less is better."""
     rng = np.random.default_rng(0)
     choices = rng.integers(0, model.candidates.sizes, (count, len(weights)))
-    errors = model.candidates.errors[np.arange(len(weights)), choices]
+    errors = model.candidates.penalised_errors[np.arange(len(weights)), choices]
     values = 0.5 * np.log((errors * weights).sum(1) + 1e-6) - 3 + noise * rng.standard_normal(count)
     return TrainingSet(choices, values, np.full(count, noise), np.zeros(count), np.full(count, np.nan))
 
@@ -42,9 +41,10 @@ def test_learns_which_layer_matters(model: Sensitivity) -> None:
         weights = np.ones(layers)
         weights[important] = 20.0
         sample = model.sample(training(model, weights, 60, 0.02), np.random.default_rng(0), 0.0)
-        known = np.isfinite(model.candidates.errors) & (model.candidates.errors > 0)
+        errors = model.candidates.penalised_errors
+        known = np.isfinite(errors) & (errors > 0)
         ratio = np.full(known.shape, np.nan)
-        ratio[known] = sample.weighted_errors[known] / model.candidates.errors[known]
+        ratio[known] = sample.weighted_errors[known] / errors[known]
         of_layer = np.nanmedian(ratio, axis=1)
         assert of_layer.argmax() == important
         others = training(model, weights, 200)
@@ -55,10 +55,7 @@ def test_without_trials_samples_are_of_the_prior_and_by_its_mean_layers_count_al
     nothing = training(model, np.ones(len(model.candidates.names)), 0)
     likeliest = model.sample(nothing, np.random.default_rng(0), 0.0)
     finite = np.isfinite(model.candidates.errors)
-    penalties = model.candidates.bottleneck_penalties[finite]
-    assert likeliest.weighted_errors[finite] == pytest.approx(
-        model.candidates.errors[finite] ** POWER + BOTTLENECK_WEIGHT * penalties
-    )
+    assert likeliest.weighted_errors[finite] == pytest.approx(model.candidates.penalised_errors[finite])
     one, two = (model.sample(nothing, np.random.default_rng(seed)) for seed in (1, 2))
     assert not np.allclose(one.weighted_errors[finite], two.weighted_errors[finite])
 
@@ -77,14 +74,3 @@ def test_values_without_order_do_no_harm(model: Sensitivity, values: list[float]
     trials = training(model, np.ones(len(model.candidates.names)), 3)
     sample = model.sample(replace(trials, values=np.array(values)), np.random.default_rng(0))
     assert np.isfinite(sample.predict(trials.choices)).all()
-
-
-def test_learns_that_bottlenecks_matter(model: Sensitivity) -> None:
-    trials = training(model, np.ones(len(model.candidates.names)), 60)
-    penalties = model.candidates.bottleneck_penalties[np.arange(trials.choices.shape[1]), trials.choices].sum(1)
-    learnt = [
-        model._fitted(middle, trials.choices, (values - values.mean()) / values.std(), np.full(60, 0.2))[3]
-        for middle in [np.concatenate([model._prior_mean, np.zeros(len(model._prior_std) - 4)])]
-        for values in (np.log(penalties + 1e-3), trials.values)
-    ]
-    assert learnt[0] > np.log(BOTTLENECK_WEIGHT) > learnt[1]
