@@ -1,7 +1,9 @@
-"""How much memory is free, how amounts of it are shown, and whether an exception says that it did not suffice."""
+"""How much memory is free and how amounts are shown; that it is given back, and whether it did not suffice."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +42,12 @@ def exhausted(error: BaseException) -> bool:
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in SAID)
+
+
+def give_back() -> None:
+    """Give freed memory back to the system where that can be asked for: glibc keeps what it may need again."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library, another system
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def shown(size: float) -> str:

@@ -24,6 +24,7 @@ from .data.batch import Batch
 from .data.randomness import fixed_seed
 from .data.structure import apply
 from .kinds.decompositions import Decompositions, Wanted
+from .memory import give_back
 from .model.layer import Layer
 from .model.mode import constant
 from .model.stored_layer import StoredLayer
@@ -85,6 +86,7 @@ class Statistics:
         """Measure what errors of each layer change; with a folder, once for all the same statistics (``key``)."""
 
         def measure() -> dict[str, Response]:
+            give_back()
             tell = functools.partial(self.tell, "measuring what errors change")
             return responses(self.dense, decompositions, held_out, self.change, self.task.calibration, tell)
 
@@ -96,8 +98,10 @@ class Statistics:
             return {}
         seen = {key: value for key, value in wanted.items() if key[1] != "gradients"}
         found: dict[tuple[str, Statistic], Moments] = {}
+        give_back()  # of the part before: a third of the peak
         if seen:
             found |= calibrate(self.dense, seen, self.batches, functools.partial(self.tell, "calibrating"))
+            give_back()
         modules = {layer.name: layer for layer, _ in seen.values()}
         metrics = self._found(modules, functools.partial(output_metrics, self.dense, modules))
         stored = {layer.name: layer for layer, _ in wanted.values() if isinstance(layer, StoredLayer)}

@@ -1,7 +1,10 @@
-"""What a container or a job allows is read from both versions of Linux's control groups."""
+"""What a container or a job allows is read from both versions of Linux's control groups; freed memory is given back."""
 
 from __future__ import annotations
 
+import ctypes
+import os
+import platform
 from pathlib import Path
 
 import pytest
@@ -87,3 +90,27 @@ def test_more_used_than_allowed_leaves_nothing(groups: Path) -> None:
 )
 def test_what_says_that_memory_did_not_suffice(error: Exception, is_one: bool) -> None:
     assert memory.exhausted(error) is is_one
+
+
+def test_freed_memory_is_given_back() -> None:
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("another C library decides by itself")
+    every = [bytes(100_000) for _ in range(2_000)]
+    kept = every[::100]
+    full = resident()
+    del every
+    memory.give_back()
+    assert len(kept) == 20 and full - resident() > 150 * 2**20
+
+
+@pytest.mark.parametrize("error", [AttributeError, OSError, TypeError])
+def test_elsewhere_it_is_left_to_the_system(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: object) -> object:
+        raise error
+
+    monkeypatch.setattr(ctypes, "CDLL", missing)
+    memory.give_back()
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
