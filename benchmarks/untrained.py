@@ -6,9 +6,9 @@
 
 Networks are decomposed, batch norm is re-estimated where that brings them nearer to the dense model's outputs, and no
 weight is trained but by the refits. Scores are of the test split; where a method has to choose, it chooses on the
-validation split. All methods are this project's own code, on the same calibration samples: *equal ratios* is the rule
-`uniform`; the allocations of others are the rules `energy` (ALDS), `zero_sum` (ZS-SVD) and `interpolated` (Swift-SVD,
-its mixture chosen by score).
+validation split. All methods are this project's own code, on the same calibration samples but for a row that says
+otherwise: *equal ratios* is the rule `uniform`; the allocations of others are the rules `energy` (ALDS), `zero_sum`
+(ZS-SVD) and `interpolated` (Swift-SVD, its mixture chosen by score).
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class Ground:
 GROUNDS = {
     "digits": Ground(lambda data, **known: digits.study(**known), (*SHARES[1:], 0.07, 0.05)),
     "efficientnet-imagenette": Ground(efficientnet_imagenette.study, options={"image_size": 160}),
-    "smollm2": Ground(smollm2.study, (0.9, 0.8, 0.7, 0.6)),
+    "smollm2": Ground(
+        lambda data, **known: replace(smollm2.study(data, **known), calibration=64), (0.9, 0.8, 0.7, 0.6)
+    ),
     "mnist-mlp": Ground(mnist_mlp.study, (*SHARES, 0.05, 0.02)),
     "resnet18-imagenette": Ground(resnet18_imagenette.study, options={"image_size": 64}),
 }
@@ -78,6 +80,8 @@ class Method:
     kinds: tuple[str, ...] = ()
     """All of the study's if not given."""
     refit: Refit = None
+    more: int = 1
+    """Times the calibration samples of the other methods."""
 
 
 SVD = ("svd",)
@@ -96,6 +100,9 @@ METHODS = {
     "both-tt": Method("both sides, `knapsack`, tt", "both", "knapsack", ("tt",)),
     "input": Method("input side, `knapsack`, all kinds", "input", "knapsack"),
     "both": Method("both sides, `knapsack`, all kinds", "both", "knapsack"),
+    "both-more": Method(
+        "both sides, `knapsack`, all kinds, four times the calibration samples", "both", "knapsack", more=4
+    ),
     "summed": Method("both sides, `knapsack` on predicted errors alone, all kinds", "both", "summed"),
     "measured": Method("both sides, `knapsack` on measured errors, plain sums, all kinds", "both", "measured"),
     "both-bottleneck": Method("both sides, `bottleneck`, all kinds", "both", "bottleneck"),
@@ -115,7 +122,8 @@ def prepared(task: Task, method: Method, cache: Path, progress: Progress) -> Obj
     kinds = tuple(kind for kind in task.kinds if not method.kinds or kind in method.kinds)
     if not kinds:
         raise RankfrontError("this model's study does not use that kind")
-    task = replace(task, sensitivity=sensitivity, whiten=whiten, kinds=kinds)
+    more = method.more * task.calibration
+    task = replace(task, sensitivity=sensitivity, whiten=whiten, kinds=kinds, calibration=more)
     objective = Objective(task, device=torch.device("cpu"), cache=cache)
     objective.prepare(progress)
     if method.errors == "scaled":

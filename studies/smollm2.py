@@ -63,7 +63,7 @@ def study(
         score=PERPLEXITY,
         name=NAME,
         finetune=FineTune(steps=100, lr=3e-4, batch_size=4, distill=1.0, temperature=1.0),
-        calibration=64,
+        calibration=256,
         kinds=("svd", "svd-identity"),
         budget="params=60%..95%",
         trials=12,
