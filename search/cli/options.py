@@ -79,7 +79,8 @@ def part_of(options: type, values: dict[str, Any]) -> dict[str, Any]:
 def _parameter(name: str, default: Any, reading: Reading) -> inspect.Parameter:
     """Return a field as a parameter that typer reads."""
     flag = reading.reader is bool
-    names = [f"--{name.replace('_', '-')}" + (f"/--no-{name}" if flag else "")]
+    dashed = name.replace("_", "-")
+    names = [f"--{dashed}" + (f"/--no-{dashed}" if flag else "")]
     option = typer.Option(
         *names,
         metavar=reading.metavar,

@@ -168,7 +168,7 @@ def stored_task(study: Study, folder: Folder, named: str | None, device: str, pr
     if source is None:
         raise RankfrontError(
             f"{folder.path} must hold a study begun by `rankfront run`, but it was begun in Python: --study FILE names "
-            "a file that makes its task, or call rankfront.finish or rankfront.verify(task, folder, …)"
+            "a file that makes its task, or call rankfront.export, finish, verify or speed(task, folder, …) in Python"
         )
     check_takes(source)
     with importable(source):
