@@ -73,13 +73,20 @@ def identity_of(task: Task, dense: nn.Module, flops: float = 0.0, batch_size: in
             content[name] = {split: _computed(functools.partial(_values, function, ours, targets))[1]}
         if task.loss == "model":  # it belongs to the model, whose outputs without labels hold none
             content["loss"] = {fixed[0]: sketch("model")}
-    state = task.model.state_dict()
     return {
-        WEIGHTS: fingerprint(state)[:16],
-        ARCHITECTURE: fingerprint({}, [(name, list(getattr(t, "shape", ()))) for name, t in state.items()])[:16],
+        **hashes_of(task.model),
         # Old studies hold the augmentation's name in this hash, which is no content.
         **{f"{name} data": known[-1] for name, known in hashes.items() if known and splits[name].augment is None},
         CONTENT: content,
+    }
+
+
+def hashes_of(model: nn.Module) -> dict[str, str]:
+    """Return the hashes of a dense model's weights, and of their names and shapes, as an identity holds them."""
+    state = model.state_dict()
+    return {
+        WEIGHTS: fingerprint(state)[:16],
+        ARCHITECTURE: fingerprint({}, [(name, list(getattr(t, "shape", ()))) for name, t in state.items()])[:16],
     }
 
 

@@ -83,6 +83,29 @@ def database(postgres: Server, request: pytest.FixtureRequest) -> str:
     return postgres.new_database(hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:20])
 
 
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """The URL of a bucket on a server of this machine; all servers of one process have the same buckets."""
+    import fsspec
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "me",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    bucket = hashlib.sha256(str(tmp_path).encode()).hexdigest()[:20]
+    fsspec.get_filesystem_class("s3").clear_instance_cache()  # one of another server
+    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(bucket)
+    yield f"s3://{bucket}/studies"
+    server.stop()
+
+
 def blobs(samples: int, seed: int, features: int = 12, classes: int = 4) -> tuple[Tensor, Tensor]:
     """Gaussian blobs around centres that are the same for every seed."""
     centres = 2 * torch.randn(classes, features, generator=torch.Generator().manual_seed(7))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import cluster, dashboard, exporting, looking, running
+from . import cluster, dashboard, deploy, exporting, looking, running
 
 app = typer.Typer(
     name="rankfront",
@@ -28,6 +28,7 @@ for command in (
     exporting.export,
     exporting.code,
     cluster.move,
+    deploy.deploy,
     dashboard.dashboard,
 ):
     app.command()(command)

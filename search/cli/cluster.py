@@ -47,13 +47,13 @@ def worker(
     asked = Settings(**options)
     from ..storage.source import source_of
     from ..storage.whereabouts import located
-    from ..study.loading import stored_task
+    from ..study.loading import joined_task
     from ..study.run import run
 
     found, where = located(folder, asked.storage, name)
     with (
         Progress(shown=not quiet) as progress,
-        stored_task(found, where, study, asked.device, progress) as task,
+        joined_task(found, where, asked.files, study, asked.device, progress) as task,
     ):
         run(task, **options, out=where.path, source=source_of(found, where), progress=progress)
 

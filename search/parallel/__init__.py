@@ -1,4 +1,4 @@
-"""Several processes of one machine as workers on one study: started, watched, shown as one."""
+"""Several processes as workers on one study: started, watched, shown as one; on this machine or on a cluster."""
 
 import lazy_loader
 

@@ -15,18 +15,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
-from queue import SimpleQueue
-from typing import IO, Any
+from typing import IO
 
 from .events import Event
+from .handle import Events
 
 LINGER_S = 5.0
 """How long the pipe of a process that has ended is read on, where a process that it left behind holds it open."""
 
 LONGEST = 500
 """Characters of a line that a worker's own code printed."""
-
-Events = SimpleQueue[tuple["Child", list[Any]]]
 
 
 class Child:
@@ -37,7 +35,7 @@ class Child:
         code: Python statements.
         job: bytes for its standard input, after their length as eight bytes.
         environment: what differs from this process's.
-        events: takes what it says; its exit code comes last.
+        events: takes what it says; how it ended comes last.
     """
 
     def __init__(self, number: int, code: str, job: bytes, environment: Mapping[str, str], events: Events) -> None:
@@ -92,13 +90,15 @@ class Child:
         code = self._process.wait()
         for thread in self._threads:
             thread.join(LINGER_S)
-        self._events.put((self, [Event.EXIT, code]))
+        self._events.put((self, [Event.EXIT, ended_by(code)]))
 
 
 def ended_by(code: int) -> str:
-    """Return what an exit code says of how a process ended.
+    """Return what an exit code says of how a process died; nothing where it ended well.
 
-    >>> ended_by(-9), ended_by(3)
-    ('SIGKILL', 'exit code 3')
+    >>> ended_by(-9), ended_by(3), ended_by(0)
+    ('SIGKILL', 'exit code 3', '')
     """
+    if code == 0:
+        return ""
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"

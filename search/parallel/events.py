@@ -23,4 +23,6 @@ class Event(StrEnum):
     ERROR = "error"
     """Why it ends, a sentence."""
     EXIT = "exit"
-    """The exit code of its process; the last event."""
+    """How it died, nothing where it ended well; the last event."""
+    LOST = "lost"
+    """What it ran on that is gone, and not by its fault; the last event."""

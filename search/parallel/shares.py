@@ -22,8 +22,13 @@ def share(index: int, count: int, threads: int, gpus: Sequence[str]) -> dict[str
     >>> share(1, 2, 8, ["0", "1"])["CUDA_VISIBLE_DEVICES"], share(0, 3, 8, [])["OMP_NUM_THREADS"]
     ('1', '2')
     """
-    own = dict.fromkeys(THREADS, str(threads_each(count, threads)))
+    own = environment_of(threads_each(count, threads))
     return own | ({VISIBLE: gpus[index % len(gpus)]} if gpus else {})
+
+
+def environment_of(threads: int) -> dict[str, str]:
+    """Return the environment of a worker with so many threads."""
+    return dict.fromkeys(THREADS, str(threads))
 
 
 def threads_each(count: int, threads: int) -> int:

@@ -1,7 +1,8 @@
 """The supervisor of several workers: starts them, shows what they say, starts another where one died, stops them all.
 
 It runs no trial. A worker that died after it could run trials is followed by another, which runs the lost trial again;
-one that died before is not, for the next would die as well. Each slot bounds how often (see `workers.ATTEMPTS`).
+one that died before is not, for the next would die as well, unless what it ran on is gone. Each slot bounds how often
+(see `workers.ATTEMPTS`).
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import Any
 
 from ...objectives.errors import RankfrontError
 from ..report.progress import TRIALS, Progress
-from .child import Child, Events, ended_by
 from .events import Event
+from .handle import Events, Handle
 
-Start = Callable[[int, Events], Child]
+Start = Callable[[int, Events], Handle]
 """Starts the worker of a number, from 1, whose events go into the queue."""
 
 
@@ -31,9 +32,9 @@ class Supervisor:
     def __init__(self, start: Start, count: int, progress: Progress) -> None:
         self._start, self._count, self._progress = start, count, progress
         self._events: Events = SimpleQueue()
-        self._shown: dict[Child, set[str]] = {}
+        self._shown: dict[Handle, set[str]] = {}
         """Living worker → what it shows a bar of."""
-        self._ready: set[Child] = set()
+        self._ready: set[Handle] = set()
         self._most = 0
         """The largest number of a trial, from 1, that has ended."""
         self._left = ""
@@ -81,7 +82,7 @@ class Supervisor:
                 child.kill()
             self._until_all_ended()
 
-    def _take(self, child: Child, kind: str, *event: Any) -> None:
+    def _take(self, child: Handle, kind: str, *event: Any) -> None:
         match kind:
             case Event.READY:
                 self._ready.add(child)
@@ -99,28 +100,31 @@ class Supervisor:
                 raise RankfrontError(*event)
             case Event.EXIT:
                 self._end(child, *event)
+            case Event.LOST:
+                self._ready.add(child)
+                self._end(child, *event)
 
-    def _show(self, child: Child, what: str, done: int, total: int) -> None:
+    def _show(self, child: Handle, what: str, done: int, total: int) -> None:
         if what == TRIALS:
             self._most = done = max(done, self._most)
         else:
             self._shown[child].add(what)
         self._progress(what, done, total)
 
-    def _finish(self, child: Child, what: str) -> None:
+    def _finish(self, child: Handle, what: str) -> None:
         self._shown[child].discard(what)
         self._progress.finish(what)
 
-    def _end(self, child: Child, code: int) -> None:
+    def _end(self, child: Handle, died_by: str) -> None:
         for what in self._shown.pop(child):
             self._progress.finish(what)
         if self._stopping:
             return
-        if code == 0:
+        if not died_by:
             self._ended_well = True
         elif child in self._ready:
-            self._progress.say(f"worker {child.number} died by {ended_by(code)}: another one takes its place")
+            self._progress.say(f"worker {child.number} died by {died_by}: another one takes its place")
             self._begin(child.number)
         else:
-            self._left = ended_by(code)
+            self._left = died_by
             self._progress.say(f"worker {child.number} died by {self._left} before its first trial: the others go on")

@@ -65,6 +65,21 @@ def shown_url(url: str) -> str:
     return parsed.set(query={}).render_as_string(hide_password=True)
 
 
+def without_password(url: str) -> tuple[str, str | None]:
+    """Return the URL without its password, and the password; None where there is none.
+
+    >>> without_password("postgresql://me:secret@host/db?connect_timeout=9")
+    ('postgresql://me@host/db?connect_timeout=9', 'secret')
+    """
+    parsed = read_url(url)
+    if "sslpassword" in parsed.query:
+        raise RankfrontError("storage must hold no sslpassword with a batch system: use a key that has none")
+    in_query = parsed.query.get("password")
+    password = parsed.password if in_query is None else str(in_query)
+    bare = parsed.difference_update_query(["password"])._replace(password=None)
+    return bare.render_as_string(hide_password=False), password
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of what an error says: SQLAlchemy's further lines are the statement and its values."""
     return next(iter(str(error).splitlines()), type(error).__name__)

@@ -176,6 +176,30 @@ def stored_task(study: Study, folder: Folder, named: str | None, device: str, pr
         yield load_source(source, device, progress)
 
 
+@contextlib.contextmanager
+def joined_task(
+    study: Study, folder: Folder, files: str | None, named: str | None, device: str, progress: Progress
+) -> Iterator[Task]:
+    """Load the task of a study that this process joins: see `stored_task`; with the study's own dense weights.
+
+    Args:
+        study: the stored study.
+        folder: its folder on this machine.
+        files: where machines without a common folder share files; None: in the folder.
+        named: a ready study's name or a Python file to load instead of the study's own.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        progress: shows what is going on.
+    """
+    with stored_task(study, folder, named, device, progress) as task:
+        if files is not None:
+            from ..storage.remote_files import RemoteFiles
+            from .shared_dense import take_dense
+
+            if take_dense(RemoteFiles(files, study.study_name), folder, task.model, identity_in(study)):
+                progress.say("the dense model has the study's weights")
+        yield task
+
+
 def _stored(settings: Settings, name: str) -> ExistingStudy | None:
     from ..storage.existing import read_stored
 

@@ -28,6 +28,7 @@ from .loop import TrialLoop
 from .opening import Opened
 from .outputs import say_what_there_is
 from .pruning import PRUNER
+from .shared_dense import push_dense
 from .shared_files import push_decompositions
 from .sharing import share_weights
 
@@ -43,6 +44,7 @@ def prepared(opened: Opened) -> TrialLoop:
     _note_dense_model(opened)
     objective.prepare(progress)
     if opened.files is not None:
+        push_dense(opened.files, settings.folder, objective)
         push_decompositions(opened.files, settings.folder)
     opened.warn(objective.notes)
 

@@ -1,22 +1,30 @@
-"""The trials of a run in several processes: how many, and what each is given. See `supervisor`."""
+"""The trials of a run in several processes: where, how many, and what each is given. See `supervisor`."""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import cloudpickle
-import torch
 
 from ...objectives.boundary import sentence
 from ...objectives.errors import RankfrontError
-from ..parallel.child import Child, Events
-from ..parallel.shares import as_many_as_fit, gpus_of, share, threads_each
+from ..parallel.handle import Events, Handle
+from ..parallel.machine import Machine
+from ..parallel.place import Place
 from ..parallel.supervisor import Supervisor
+from ..storage.errors import without_password
+from ..storage.folder import Folder
+from ..storage.remote_files import shown_files
 from ..storage.slots import occupied
+from .cluster import AUTO, Cluster
 from .opening import Opened
-from .settings import AUTO
 from .worker_process import CODE, Job
+
+PASSWORD = "PGPASSWORD"
+"""The environment variable that PostgreSQL's client takes a password from."""
 
 
 def in_processes(opened: Opened, otherwise: Callable[[], object]) -> None:
@@ -27,41 +35,77 @@ def in_processes(opened: Opened, otherwise: Callable[[], object]) -> None:
         KeyboardInterrupt: the user stopped it; no worker lives any more.
     """
     settings, began = opened.settings, time.monotonic()
-    gpus, threads = gpus_of(settings.device), torch.get_num_threads()
-    wanted = as_many_as_fit(gpus) if settings.workers == AUTO else int(settings.workers)
-    count = min(wanted, settings.trials - len(occupied(opened.study)))
-    if count <= 1:
-        otherwise()
-        return
+    with _placed(opened) as (place, job):
+        wanted = place.room() if settings.workers == AUTO else int(settings.workers)
+        count = min(wanted, settings.trials - len(occupied(opened.study)))
+        if count <= (1 if settings.cluster is None else 0):
+            otherwise()
+            return
 
-    def start(number: int, events: Events) -> Child:
-        left = None if settings.timeout_s is None else max(0.001, settings.timeout_s - (time.monotonic() - began))
-        environment = share(number - 1, count, threads, gpus)
-        return Child(number, CODE, packed(opened, left), environment, events)
+        def start(number: int, events: Events) -> Handle:
+            left = None if settings.timeout_s is None else max(0.001, settings.timeout_s - (time.monotonic() - began))
+            return place.start(number, count, packed(replace(job, timeout_s=left)), events)
 
-    each = "a GPU" if gpus else f"{threads_each(count, threads)} of the CPU's threads"
-    opened.progress.say(f"{count} workers, each with {each}")
-    with opened.worker.resting():
-        Supervisor(start, count, opened.progress).run()
+        on = "" if settings.cluster is None else f" on {settings.cluster.name}"
+        opened.progress.say(f"{count} worker{'s' * (count > 1)}{on}, each with {place.shown(count)}")
+        with opened.worker.resting():
+            Supervisor(start, count, opened.progress).run()
 
 
-def packed(opened: Opened, timeout_s: float | None = None) -> bytes:
+@contextlib.contextmanager
+def _placed(opened: Opened) -> Iterator[tuple[Place, Job]]:
+    """Yield where workers run, and what they do there."""
+    settings, job = opened.settings, job_of(opened)
+    cluster = settings.cluster
+    if cluster is None:
+        yield Machine(CODE, settings.device), job
+    elif cluster.name == "ray":
+        from ..parallel.ray_cluster import RayCluster, connected
+
+        with connected(cluster.address):
+            place = RayCluster(CODE, cluster.resources)
+            yield place, replace(job, device=place.device if cluster.device == "auto" else cluster.device)
+    else:
+        yield _array(job, cluster)
+
+
+def _array(job: Job, cluster: Cluster) -> tuple[Place, Job]:
+    """Return the jobs of SLURM, which lie in files: no secret may be in them."""
+    from ..parallel.slurm_array import SlurmArray
+
+    if job.files is not None and shown_files(job.files) != job.files:
+        raise RankfrontError(
+            "files must hold no user, password or option with cluster slurm, which writes jobs to files: the store's "
+            "own credentials (~/.aws/credentials, the environment) are taken"
+        )
+    assert job.storage is not None
+    storage, password = without_password(job.storage)
+    secrets = {} if password is None else {PASSWORD: password}
+    place = SlurmArray(CODE, job.folder.path / "slurm", cluster.resources, secrets)
+    return place, replace(job, storage=storage, device=cluster.device)
+
+
+def job_of(opened: Opened) -> Job:
+    """Return what a worker of this run is to do."""
+    settings = opened.settings
+    return Job(
+        study=opened.study.study_name,
+        folder=Folder(settings.folder.path.resolve()),
+        storage=settings.storage,
+        files=settings.files,
+        device=settings.device.type,
+        timeout_s=None,
+        task=None if settings.source is not None else opened.objective.task,
+        sampler=settings.sampler,
+    )
+
+
+def packed(job: Job) -> bytes:
     """Return a worker's job; what the user's script or notebook defines goes with it.
 
     Raises:
         RankfrontError: the task cannot be given to another process.
     """
-    settings = opened.settings
-    job = Job(
-        study=opened.study.study_name,
-        folder=settings.folder,
-        storage=settings.storage,
-        files=settings.files,
-        device=settings.device.type,
-        timeout_s=timeout_s,
-        task=None if settings.source is not None else opened.objective.task,
-        sampler=settings.sampler,
-    )
     try:
         return cloudpickle.dumps(job)
     except Exception as error:  # whatever the user's own objects raise

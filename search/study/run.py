@@ -19,7 +19,7 @@ from .opening import Opened, opened
 from .options import called_with
 from .outputs import say_outputs, write_outputs
 from .preparing import prepared
-from .processes import in_processes, packed
+from .processes import in_processes, job_of, packed
 from .settings import Settings
 from .shared_files import fetch_weights, push_outputs
 from .slicing import Slices
@@ -87,8 +87,8 @@ def _searched(opened: Opened) -> Result:
     else:
         if done:
             progress.say(f"resuming: {done} of {settings.trials} trials done")
-        if settings.workers != 1:
-            packed(opened)  # so that a task that cannot be sent is told at once
+        if settings.workers != 1 or settings.cluster is not None:
+            packed(job_of(opened))  # so that a task that cannot be sent is told at once
         loop = prepared(opened)
         try:
             in_processes(opened, otherwise=loop.run)

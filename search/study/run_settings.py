@@ -13,6 +13,7 @@ from ..storage.folder import Folder
 from ..storage.identity import Caller
 from ..storage.remote_files import shown_files
 from ..storage.source import Source
+from .cluster import Cluster
 from .engine import engine_identity
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class RunSettings:
     source: Source | None
     workers: int | str
     """How many processes run trials; ``auto`` for as many as suit the machine."""
+    cluster: Cluster | None
+    """Whose machines run trials; None for this one."""
     files: str | None
     engine: EngineSetting | None
     """Where latency is measured; None where it is not."""

@@ -20,8 +20,8 @@ from ..space.budget import Budget
 from ..storage.folder import Folder, folder_name
 from ..storage.identity import SCORE
 from ..storage.source import Source
+from .cluster import ClusterOptions
 from .duration import seconds
-from .engine import EngineOptions
 from .options import option
 from .run_settings import RunSettings
 
@@ -35,13 +35,11 @@ if TYPE_CHECKING:
 DEFAULT_OBJECTIVES = (SCORE, "params", "flops")
 DEFAULT_SEED = 0
 
-AUTO = "auto"
-
 FOCUSES = ("budget", "front")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(EngineOptions):
+class Settings(ClusterOptions):
     """The options of ``run``, checked.
 
     Raises:
@@ -112,13 +110,6 @@ class Settings(EngineOptions):
         "fsspec opens; the study must lie in a PostgreSQL --storage",
         example='"s3://bucket/studies"',
     )
-    workers: int | str = option(
-        1,
-        metavar="K",
-        help="How many processes of this machine run trials, each with a GPU where there are some, else with its part "
-        "of the CPU's threads; auto is one for each GPU, else one for each core if memory suffices",
-        example="4",
-    )
     source: Source | None = option(
         None,
         hidden=True,
@@ -143,7 +134,6 @@ class Settings(EngineOptions):
             "budget": None if self.budget is None else Budget.of(self.budget),
             "objectives": None if self.objectives is None else _objectives(self.objectives),
             "out": None if self.out is None else folder_path("out", self.out),
-            "workers": _workers(self.workers),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
@@ -206,17 +196,9 @@ class Settings(EngineOptions):
             seed=known.get("seed", DEFAULT_SEED) if self.seed is None else self.seed,
             source=self.source,
             workers=self.workers,
+            cluster=self.asked_cluster(),
             files=self.files,
         )
-
-
-def _workers(count: int | str) -> int | str:
-    """Return the number of processes, or `AUTO`; the command line gives either as text."""
-    if isinstance(count, str):
-        if count == AUTO:
-            return AUTO
-        count = int(count) if count.isdecimal() else count
-    return whole("workers", count, least=1, why=f" (or {AUTO})")
 
 
 def _known_sampler(name: str) -> str:

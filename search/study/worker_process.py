@@ -25,7 +25,7 @@ from ..storage.folder import Folder
 from ..storage.slots import next_slot
 from ..storage.source import source_of
 from ..storage.studies import load_existing
-from .loading import stored_task
+from .loading import joined_task
 from .opening import opened
 from .preparing import prepared
 from .settings import Settings
@@ -100,7 +100,7 @@ def _task(job: Job, channel: Channel) -> Iterator[tuple[Task, dict[str, Any]]]:
     with storage_errors(url):
         study = load_existing(url, job.study)
         source = source_of(study, job.folder)
-    with stored_task(study, job.folder, None, job.device, channel) as task:
+    with joined_task(study, job.folder, job.files, None, job.device, channel) as task:
         yield task, {"source": source}
 
 

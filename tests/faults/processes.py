@@ -125,10 +125,10 @@ def code_of(target: Callable[..., object], *arguments: object) -> int | None:
     return process.exitcode
 
 
-def front_of(out: Path) -> list[tuple[object, ...]]:
+def front_of(out: Path, storage: str | None = None) -> list[tuple[object, ...]]:
     """Return the front, but for the numbers of its trials."""
     columns = ["accuracy", "params", "flops", "bytes", "test_accuracy", "runs"]
-    return [tuple(row) for row in Result.open(out).front[columns].itertuples(index=False)]
+    return [tuple(row) for row in Result.open(out, storage).front[columns].itertuples(index=False)]
 
 
 def study_that_counts(out: Path, log: Path, trials: int, die: bool = False) -> None:

@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from rankfront import Result
 from rankfront.search.storage.database import open_storage
 from rankfront.search.storage.slots import DIED, SLOT, was_interrupted
-from tests.faults.processes import code_of, start, study_in
+from tests.faults.processes import code_of, front_of, start, study_in
 from tests.postgres import PASSWORD, Server
 
 pytestmark = pytest.mark.slow
@@ -38,6 +38,15 @@ def check_whole(storage: str, out: Path, died: int | None = None) -> None:
     assert len(result.records) == TRIALS and result.front["test_accuracy"].notna().all()
     assert not any(PASSWORD.encode() in path.read_bytes() for path in out.rglob("*") if path.is_file())
     assert {t.trial for t in result.retained} == {int(p.stem) for p in (out / "models").iterdir()}
+
+
+def test_one_worker_finds_the_front_of_sqlite(database: str, tmp_path: Path) -> None:
+    """The database does not matter to proposals: with one worker they depend on the seed alone."""
+    assert code_of(study_in, database, tmp_path / "postgresql", tmp_path / "log", TRIALS) == 0
+    sqlite = f"sqlite:///{tmp_path / 'study.db'}"
+    assert code_of(study_in, sqlite, tmp_path / "sqlite", tmp_path / "log", TRIALS) == 0
+    check_whole(database, tmp_path / "postgresql", died=0)
+    assert front_of(tmp_path / "postgresql", database) == front_of(tmp_path / "sqlite", sqlite)
 
 
 def test_three_workers_of_which_one_is_killed(database: str, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from rankfront import RankfrontError
-from rankfront.search.parallel.child import Child, Events
+from rankfront.search.parallel.child import Child
+from rankfront.search.parallel.handle import Events
 from rankfront.search.parallel.supervisor import Supervisor
 from rankfront.search.report.progress import TRIALS, Progress
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
@@ -16,28 +14,6 @@ from fsspec.implementations.memory import MemoryFileSystem
 from rankfront import RankfrontError
 from rankfront.objectives.io.files import PART, digest
 from rankfront.search.storage.remote_files import PAUSES_S, RemoteFiles, check_files, shown_files
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """The URL of a bucket on a server of this machine; all servers of one process have the same buckets."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "me",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
-    bucket = hashlib.sha256(str(tmp_path).encode()).hexdigest()[:20]
-    fsspec.get_filesystem_class("s3").clear_instance_cache()  # one of another server
-    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(bucket)
-    yield f"s3://{bucket}/studies"
-    server.stop()
 
 
 @pytest.fixture(params=["memory", "file", "s3"])
