@@ -15,11 +15,11 @@ class Host:
     """Starts a worker's process on a node. Ray makes an actor of it, whose methods run in threads.
 
     Args:
-        path: the supervisor's module search path; what of it is not in this process's comes after that.
+        path: the supervisor's module search path, which comes before this process's own.
     """
 
     def __init__(self, path: list[str]) -> None:
-        sys.path.extend(folder for folder in path if folder not in sys.path)
+        sys.path[:] = [*path, *(folder for folder in sys.path if folder not in path)]
         self._child: Child | None = None
         self._said: list[list[Any]] = []
         self._dropped = 0

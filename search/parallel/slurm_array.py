@@ -110,7 +110,7 @@ class ArrayJob:
 
     def __call__(self) -> None:
         """Run the worker's process to its end."""
-        sys.path.extend(folder for folder in self.path if folder not in sys.path)
+        sys.path[:] = [*self.path, *(folder for folder in sys.path if folder not in self.path)]
         self._events: Events = SimpleQueue()
         self.child = Child(self.number, self.code, self.job, self.environment, self._events)
         for number in (signal.SIGTERM, signal.SIGINT):  # scancel's, and that of submitit's local executor
