@@ -19,6 +19,9 @@ from tests.postgres import Server, binaries
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
+OPTIONAL = ("architectures", "clusters")
+"""Marks of tests that need much time, or a machine with nothing else to do."""
+
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("no clock", settings(), deadline=None)
@@ -28,10 +31,9 @@ torch.manual_seed(0)  # of networks made while the tests are collected
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the optional group out unless ``-m`` names it: a default ``-m`` would be lost with ``-m "not slow"``."""
-    if "architectures" in config.getoption("markexpr"):
-        return
-    optional = [item for item in items if item.get_closest_marker("architectures")]
+    """Leave optional groups out unless ``-m`` names them: a default ``-m`` would be lost with ``-m "not slow"``."""
+    left_out = [group for group in OPTIONAL if group not in config.getoption("markexpr")]
+    optional = [item for item in items if any(map(item.get_closest_marker, left_out))]
     config.hook.pytest_deselected(items=optional)
     items[:] = [item for item in items if item not in optional]
 

@@ -36,6 +36,9 @@ PAUSE_S = 1.0
 REACH_S = 10.0
 """How long the cluster's head may take to answer."""
 
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""How a connection to Ray, which speaks HTTP/2, begins; a server answers it at once."""
+
 OWN = ("num_cpus", "num_gpus", "memory")
 """Resources that Ray itself knows; others are the cluster's."""
 
@@ -69,10 +72,12 @@ def connected(address: str) -> Iterator[None]:
 
 
 def _reach(address: str) -> None:
-    """Raise `OSError` where nothing listens at HOST:PORT, which Ray itself finds out after minutes."""
+    """Raise `OSError` where nothing answers at HOST:PORT, which Ray itself finds out after minutes."""
     host, _, port = address.rpartition("/")[2].rpartition(":")
     if port.isdecimal():
-        socket.create_connection((host, int(port)), REACH_S).close()
+        with socket.create_connection((host, int(port)), REACH_S) as connection:
+            connection.sendall(GREETING)
+            connection.recv(1)
 
 
 class RayCluster:

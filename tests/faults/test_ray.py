@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,7 @@ class Loses(Progress):
             self._cluster.add_node(num_cpus=1)
 
 
+@pytest.mark.clusters
 def test_a_node_is_lost_and_another_joins(
     cluster: Any, database: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,6 +120,7 @@ class CtrlC(Progress):
             raise KeyboardInterrupt
 
 
+@pytest.mark.clusters
 def test_ctrl_c_frees_the_trials_of_all_nodes(cluster: Any, database: str, tmp_path: Path) -> None:
     asked = {"out": tmp_path, "storage": database, "trials": TRIALS, "device": "cpu", "sampler": "knapsack"}
     with pytest.raises(KeyboardInterrupt):
@@ -126,6 +129,13 @@ def test_ctrl_c_frees_the_trials_of_all_nodes(cluster: Any, database: str, tmp_p
     assert not any(DIED in trial.user_attrs for trial in trials_of(tmp_path, database, "blobs"))
 
 
-def test_a_cluster_that_does_not_answer_is_told(database: str, tmp_path: Path) -> None:
-    with pytest.raises(RankfrontError, match=r"that of a Ray cluster that runs, but 127\.0\.0\.1:1 is none"):
-        run(small_task(), out=tmp_path, storage=database, trials=2, device="cpu", cluster="ray", address="127.0.0.1:1")
+def test_a_cluster_that_does_not_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray_cluster = pytest.importorskip("rankfront.search.parallel.ray_cluster", reason="uv sync installs ray")
+    monkeypatch.setattr(ray_cluster, "REACH_S", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for port in (1, silent.getsockname()[1]):
+            with (
+                pytest.raises(RankfrontError, match=rf"a Ray cluster that runs, but 127\.0\.0\.1:{port} is none"),
+                ray_cluster.connected(f"127.0.0.1:{port}"),
+            ):
+                pass
