@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from optuna.study import Study
+from typing import TYPE_CHECKING, Any
 
 from ...objectives.errors import RankfrontError
 from ...objectives.kinds.left_dense import LeftDense
 from ...objectives.metrics.registry import METRICS
 from ...objectives.metrics.scale import Scale
 from ...objectives.metrics.values import Metrics
+
+if TYPE_CHECKING:  # bars are shown by commands that need no study: their help waits for no import
+    from optuna.study import Study
 
 DENSE, SCALE, SCORE_NAME, LEFT = "dense", "score scale", "score_name", "left dense"
 """Names of the study's user attributes; `SCORE_NAME` is all that older studies hold of the scale."""
