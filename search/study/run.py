@@ -108,7 +108,7 @@ def _searched(opened: Opened) -> Result:
         measure_front(result, task, settings.engine, worker, progress)
         result = write()
     if loop is not None and opened.objective.shared is not None:
-        result.slices = Slices(opened.objective, loop.space.candidates)
+        result.slices = Slices(opened.objective, loop.space)
     say_outputs(result, progress)
     if result.records and not result.scored:
         raise RankfrontError(f"no trial succeeded; the last: {result.records[-1].reason or 'over budget'}")

@@ -13,7 +13,7 @@ from ...objectives.start import read_refit
 from ..allocation.registry import rule_named
 from ..results.slice import Slice
 from ..space.budget import Budget, check_possible
-from ..space.candidates import Candidates
+from ..space.space import Space
 
 RULES = ("knapsack", "bottleneck", "energy")
 """The rules whose plans at a budget are compared by their slices' scores."""
@@ -24,7 +24,7 @@ class Slices:
     """The slices of a study's shared weights; called with a budget, it returns the best one within it."""
 
     objective: Objective
-    candidates: Candidates
+    space: Space
 
     def __call__(self, budget: Budget) -> Slice:
         """Return the best slice within a budget.
@@ -39,8 +39,8 @@ class Slices:
             )
         check_possible(budget, dense, objective.smallest)
         limits = budget.limits(dense)
-        found = [rule_named(rule)(self.candidates, limits) for rule in RULES]
-        plans = {self.candidates.plan(choices): None for choices in found if choices is not None}
+        found = [rule_named(rule)(self.space.candidates, limits) for rule in RULES]
+        plans = {self.space.plan(choices): None for choices in found if choices is not None}
         if not plans:
             raise RankfrontError(f"budget {budget} is kept by no plan: its bounds cannot hold all at once")
         return min(map(self._slice, plans), key=lambda made: objective.task.score.scale.minimised(made.score))
