@@ -14,6 +14,7 @@ from ..report.progress import Progress
 from ..results.headline import headline_of
 from ..results.result import Result
 from ..samplers.registry import sampler_name
+from ..storage.source import source_of
 from ..storage.trials import Scored
 
 if TYPE_CHECKING:
@@ -57,9 +58,10 @@ def say_outputs(result: Result, progress: Progress) -> None:
         progress.say(headline.measured)
     progress.say(f"best model: {folder.best}   page: {folder.report}   front: {folder.front}")
     where = shlex.quote(str(folder.path))
-    progress.say(
-        f"next: `rankfront plan {where}` prints its plan, `rankfront finish {where} --epochs 5` fine-tunes it longer"
-    )
+    longer = f"rankfront finish {where} --epochs 5"
+    if source_of(result.study, folder) is None:  # begun in Python: no command knows the task
+        longer = f"rankfront.finish(task, {str(folder.path)!r}, epochs=5)"
+    progress.say(f"next: `rankfront plan {where}` prints its plan, `{longer}` fine-tunes it longer")
 
 
 def _best(result: Result) -> tuple[Scored | None, str]:

@@ -25,6 +25,7 @@ def test_from_run_to_export(rankfront: Cli, tmp_path: Path) -> None:
     assert (code, err) == (0, "")
     assert "[4/4] trial 3" in out and "best within the budget" in out
     assert "fewer parameters" in out and f"`rankfront plan {folder}` prints its plan" in out
+    assert f"`rankfront finish {folder} --epochs 5` fine-tunes it longer" in out
     assert (tmp_path / folder / "best" / "model.safetensors").exists()
 
     code, out, _ = rankfront("front", folder)

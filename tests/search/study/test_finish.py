@@ -52,6 +52,11 @@ def test_interrupted_it_goes_on_to_the_same_model(task: Task, out: Path, monkeyp
         assert torch.equal(ours, theirs)
 
 
+def test_a_run_in_python_ends_with_how_it_is_called_there(task: Task, out: Path) -> None:
+    said = (out / "run.log").read_text()
+    assert f"`rankfront.finish(task, {str(out)!r}, epochs=5)` fine-tunes it longer" in said
+
+
 def test_finished_it_only_reports(task: Task, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = finish(task, out, epochs=2, device="cpu", progress=False)
     monkeypatch.setattr("rankfront.objectives.objective.finetune", lambda *_, **__: pytest.fail("trained"))
