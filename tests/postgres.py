@@ -57,7 +57,7 @@ class Server:
 
     def start(self) -> None:
         """Start it; returns when it takes connections."""
-        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=50"
+        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=300"
         self._call("pg_ctl", "-w", "-o", options, "-l", str(self.folder / "log"), "start")
 
     def stop(self, mode: str = "fast") -> None:

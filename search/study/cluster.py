@@ -76,7 +76,7 @@ class ClusterOptions(EngineOptions):
                 if getattr(self, name) is not None:
                     raise RankfrontError(f"{name} is a cluster's: give cluster={' or '.join(PACKAGES)}, too")
             return
-        if self.cluster not in PACKAGES:
+        if not isinstance(self.cluster, str) or self.cluster not in PACKAGES:
             raise RankfrontError(f"cluster must be {' or '.join(PACKAGES)}, but got {shown(self.cluster)}")
         if importlib.util.find_spec(PACKAGES[self.cluster]) is None:
             raise RankfrontError(

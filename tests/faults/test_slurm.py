@@ -106,6 +106,7 @@ def test_slurm_is_given_one_array_and_its_refusal_is_told(
     [  # the last: this machine has no SLURM
         ({"storage": None}, r"cluster needs a database that all machines reach: storage postgresql\+psycopg://"),
         ({"cluster": "pbs"}, "cluster must be ray or slurm, but got 'pbs'"),
+        ({"cluster": []}, "cluster must be ray or slurm, but got"),
         ({"cluster": None}, "resources is a cluster's: give cluster=ray or slurm, too"),
         ({"resources": None}, "resources must say how long a job may run, in minutes: time=240"),
         ({"resources": "time"}, "resources must be NAME=AMOUNT such as num_gpus=1, but got 'time'"),
