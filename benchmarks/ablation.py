@@ -19,14 +19,14 @@ import argparse
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
-from races import BOUNDS, TRIALS, arguments, ground_named, race, race_of
+from races import BOUNDS, TRIALS, arguments, carry_out, ground_named, race, race_of
 from where_and_when import where_and_when
 
 from rankfront.objectives.io.files import read_json, write_json, write_text
@@ -50,7 +50,7 @@ class Part:
     """A part of the default sampler, and what takes its place when it is removed."""
 
     title: str
-    instead: Mapping[str, Any] = field(default_factory=dict)
+    instead: Mapping[str, Any]
     """``module.name`` in the sampler's folder → its value without the part."""
 
 
@@ -150,11 +150,7 @@ def main() -> None:
     parser = arguments(__doc__ or "", 5)
     parser.set_defaults(models=",".join(MODELS))
     parser.add_argument("--without", default=",".join(PARTS))
-    given = parser.parse_args()
-    if given.part == "run":
-        run(given)
-    else:
-        table(given.runs)
+    carry_out(parser, run, table)
 
 
 if __name__ == "__main__":

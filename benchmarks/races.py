@@ -14,18 +14,8 @@ import numpy as np
 import optuna
 import platformdirs
 import torch
-from search_grounds import (
-    DigitsTransformer,
-    Ground,
-    deep_network,
-    gain,
-    ground_of,
-    name_of,
-    on_digits,
-    perceptron,
-    resnet,
-    tabulated,
-)
+from search_grounds import Ground, gain, ground_of, name_of, on_digits, perceptron, resnet, tabulated
+from small_networks import DigitsTransformer, deep_network
 
 from rankfront import Task
 from rankfront.objectives.metrics.scale import ACCURACY
@@ -169,3 +159,14 @@ def arguments(description: str, seeds: int) -> argparse.ArgumentParser:
     parser.add_argument("--images", type=Path, default=Path("data"), help="the folder that holds train/ and val/")
     parser.add_argument("--runs", type=Path, default=platformdirs.user_cache_path("rankfront") / "benchmark-search")
     return parser
+
+
+def carry_out(
+    parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace], None], table: Callable[[Path], None]
+) -> None:
+    """Do the part of a benchmark that the command line names."""
+    given = parser.parse_args()
+    if given.part == "run":
+        run(given)
+    else:
+        table(given.runs)

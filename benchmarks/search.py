@@ -29,7 +29,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from races import BOUNDS, PARTS, TRIALS, Race, arguments, ground_named, race, race_of
+from races import BOUNDS, PARTS, TRIALS, Race, arguments, carry_out, ground_named, race, race_of
 from where_and_when import where_and_when
 
 from rankfront.objectives.io.files import read_json, write_json, write_text
@@ -142,11 +142,7 @@ def main() -> None:
     parser = arguments(__doc__ or "", 3)
     rivals = [f"{name} {AFTER_RULES}" for name in ("tpe", "nsga2", "gp")]
     parser.add_argument("--samplers", default=",".join([*SAMPLERS, *rivals]))
-    given = parser.parse_args()
-    if given.part == "run":
-        run(given)
-    else:
-        table(given.runs)
+    carry_out(parser, run, table)
 
 
 if __name__ == "__main__":

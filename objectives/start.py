@@ -100,11 +100,12 @@ class Start:
         layers = [self.decompositions.layers[name] for name, choice in plan.items() if choice != DENSE]
         refit(factors, self.dense, layers, self.samples.calibration, self.batch_size)
         yield from self._condensed(factors, plan)
+        if how == "layer":
+            return
         names = [layer.name for layer in layers]
         batches, held_out = (in_training_batches(found, self.training_batch) for found in self.samples)
-        if how in ("block", "network"):
-            refit_blocks(factors, self.dense, names, batches, held_out, scalar=self.scalar, seed=self.seed)
-            yield from self._condensed(factors, plan)
+        refit_blocks(factors, self.dense, names, batches, held_out, scalar=self.scalar, seed=self.seed)
+        yield from self._condensed(factors, plan)
         if how == "network":
             refit_network(factors, self.dense, names, batches, held_out, self.criterion, seed=self.seed)
             yield from self._condensed(factors, plan)

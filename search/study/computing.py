@@ -79,10 +79,9 @@ class OfStudy(Computing):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinishSettings(Computing):
-    """The options of ``finish``, checked."""
+class OfBest(Computing):
+    """The option of what is done with the best model within a budget, checked."""
 
-    epochs: int = field(metadata=read_as(metavar="N", reader=int, help="Passes over the training data.", example="20"))
     budget: str | Sequence[str] | Budget | None = option(
         None,
         metavar="METRIC=AMOUNT",
@@ -90,6 +89,19 @@ class FinishSettings(Computing):
         help="Which model: the best within these upper bounds, as for run; none is no bound [default: the study's own]",
         example='"params=3%"',
     )
+
+    def __post_init__(self) -> None:
+        """Check every option by itself."""
+        super().__post_init__()
+        if self.budget is not None:
+            object.__setattr__(self, "budget", Budget.of(self.budget))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishSettings(OfBest):
+    """The options of ``finish``, checked."""
+
+    epochs: int = field(metadata=read_as(metavar="N", reader=int, help="Passes over the training data.", example="20"))
     lr: float | None = option(
         None, metavar="RATE", reader=float, help="Learning rate [default: the task's]", example="1e-4"
     )
@@ -100,8 +112,6 @@ class FinishSettings(Computing):
         object.__setattr__(self, "epochs", whole("epochs", self.epochs, least=1))
         if self.lr is not None:
             object.__setattr__(self, "lr", number("lr", self.lr, above=0))
-        if self.budget is not None:
-            object.__setattr__(self, "budget", Budget.of(self.budget))
 
     def finetune(self, task: Task) -> FineTune:
         """Return how a task's model is fine-tuned; raises `RankfrontError` where the learning rate cannot be."""

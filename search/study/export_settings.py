@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +9,7 @@ from ...objectives.described import did_you_mean
 from ...objectives.engines.registry import ENGINES, engine_named
 from ...objectives.errors import RankfrontError
 from ...objectives.given import flag, whole
-from ..space.budget import Budget
-from .computing import Computing
+from .computing import OfBest
 from .options import option
 
 FORMS = ("fastest", "identity", "plain")
@@ -19,16 +17,9 @@ INT8 = ("weights", "dynamic", "static")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodeSettings(Computing):
+class CodeSettings(OfBest):
     """The options of ``code``, checked; it computes on the CPU."""
 
-    budget: str | Sequence[str] | Budget | None = option(
-        None,
-        metavar="METRIC=AMOUNT",
-        reader=list,
-        help="Which model: the best within these upper bounds, as for run; none is no bound [default: the study's own]",
-        example='"params=3%"',
-    )
     form: str = option(
         "fastest",
         metavar="NAME",
@@ -44,8 +35,6 @@ class CodeSettings(Computing):
     def __post_init__(self) -> None:
         """Check every option by itself."""
         super().__post_init__()
-        if self.budget is not None:
-            object.__setattr__(self, "budget", Budget.of(self.budget))
         _check_one_of("form", self.form, FORMS)
         if self.batch_size is not None:
             object.__setattr__(self, "batch_size", whole("batch_size", self.batch_size, least=1))

@@ -16,6 +16,7 @@ from rankfront import RankfrontError, run
 from rankfront.search.report.progress import Progress
 from rankfront.search.storage.slots import DIED
 from rankfront.search.study.workers import WORKER
+from tests.faults.ctrl_c import CtrlC
 from tests.faults.processes import small_task
 from tests.faults.test_workers import TRIALS, trials_of
 from tests.postgres import PASSWORD
@@ -107,17 +108,6 @@ def test_a_node_is_lost_and_another_joins(
     said, errors = capfd.readouterr()
     assert PASSWORD not in "\n".join([*progress.lines, said, errors])
     assert not any(PASSWORD.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-
-
-class CtrlC(Progress):
-    """Presses Ctrl-C when the first trial has ended."""
-
-    def __init__(self) -> None:
-        super().__init__(shown=False)
-
-    def say(self, line: str = "") -> None:
-        if line.startswith("["):
-            raise KeyboardInterrupt
 
 
 @pytest.mark.clusters

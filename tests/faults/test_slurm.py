@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from rankfront import RankfrontError, run
 from rankfront.search.storage.slots import DIED
+from tests.faults.ctrl_c import CtrlC
 from tests.faults.processes import small_task
-from tests.faults.test_ray import CtrlC
 from tests.faults.test_workers import TRIALS, trials_of
 from tests.postgres import PASSWORD
 

@@ -22,6 +22,7 @@ from rankfront.search.storage.locks import locks_of
 from rankfront.search.storage.slots import DIED, SLOT, was_interrupted
 from rankfront.search.study.workers import WORKER
 from tests.conftest import blobs, trained_perceptron
+from tests.faults.ctrl_c import CtrlC
 from tests.faults.processes import code_of, small_task, study
 from tests.postgres import PASSWORD
 
@@ -90,17 +91,6 @@ def test_one_of_two_workers_is_killed(
     assert lines == {f"[{slot + 1}/{TRIALS}": 1 for slot in range(TRIALS)}
     assert not any(PASSWORD.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert PASSWORD not in said + errors
-
-
-class CtrlC(Progress):
-    """Presses Ctrl-C when the first trial has ended."""
-
-    def __init__(self) -> None:
-        super().__init__(shown=False)
-
-    def say(self, line: str = "") -> None:
-        if line.startswith("["):
-            raise KeyboardInterrupt
 
 
 def test_a_task_made_in_python_is_stopped_and_gone_on_with(tmp_path: Path) -> None:
