@@ -30,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 from races import BOUNDS, PARTS, TRIALS, Race, arguments, carry_out, ground_named, race, race_of
+from rivals import RIVALS
 from where_and_when import where_and_when
 
 from rankfront.objectives.io.files import read_json, write_json, write_text
@@ -50,7 +51,7 @@ class AfterRules:
     """Another sampler's proposals, after the plans of the rules at the bound."""
 
     def __init__(self, name: str) -> None:
-        self.sampler = make_sampler(name)
+        self.sampler = RIVALS[name] if name in RIVALS else make_sampler(name)
 
     def propose(self, history: History, slot: int, /) -> Choices:
         """Return a rule's choices in the first slots."""
@@ -64,7 +65,9 @@ class AfterRules:
 
 def sampler_of(name: str) -> str | Sampler:
     """Return a sampler by its name in the tables."""
-    return AfterRules(name.partition(" ")[0]) if name.endswith(AFTER_RULES) else name
+    if name.endswith(AFTER_RULES):
+        return AfterRules(name.partition(" ")[0])
+    return RIVALS.get(name, name)
 
 
 def table_of(races: list[Race], truth: float | None) -> list[str]:
@@ -140,8 +143,8 @@ def table(runs: Path) -> None:
 def main() -> None:
     """Race, or write the page."""
     parser = arguments(__doc__ or "", 3)
-    rivals = [f"{name} {AFTER_RULES}" for name in ("tpe", "nsga2", "gp")]
-    parser.add_argument("--samplers", default=",".join([*SAMPLERS, *rivals]))
+    rivals = [f"{name} {AFTER_RULES}" for name in ("tpe", "nsga2", "gp", *RIVALS)]
+    parser.add_argument("--samplers", default=",".join([*SAMPLERS, *rivals]), help="*SAMPLER after rules*, too")
     carry_out(parser, run, table)
 
 
