@@ -7,10 +7,10 @@
 A race without a part has the same models, bounds, trials and seeds as one with all parts (see `search.py`), and a
 plan's n-th run comes out the same in both. So the difference of a seed's two races is due to the proposals alone.
 
-- Hypervolume lost: that of all parts less that without the part, in hundredths of the rectangle between no parameters
-  at the dense accuracy and the bound at chance; the mean over seeds ± its standard error, and how many seeds. Above 0
-  the part pays.
-- At the bound: the same of the best validation accuracy within the bound, in points.
+- After so many trials: the hypervolume with all parts less that without the part, in hundredths of the rectangle
+  between no parameters at the dense accuracy and the bound at chance; the mean over seeds ± its standard error. Above 0
+  the part pays. Studies have tens of trials, so the first columns count more than the last.
+- At the bound: the same of the best validation accuracy within the bound after all trials, in points.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks" / "ablation.m
 
 MODELS = ("truth", "digits", "transformer", "deep")
 
+COUNTS = (10, 20, 50)
+"""After so many trials, and after all, hypervolumes are compared."""
+
 
 def no_mutations(space: Space, observed: FrontObservations, *_: object) -> NDArray[np.int64]:
     """Return no plans ``(0, L)``."""
@@ -55,19 +58,34 @@ class Part:
 
 
 PARTS = {
-    "mutations": Part("plans of the front with layers changed", {"sampler.mutated": no_mutations}),
-    "exponent": Part("gaps drawn by their weight to the 3rd power; without: 1st", {"gaps.EXPONENT": 1.0}),
-    "middle": Part("proposals in the middle of a gap; without: anywhere in it", {"sampler.MIDDLE": (0.0, 1.0)}),
-    "likeliest": Part("samples of the posterior; without: the most likely one", {"sampler.TEMPERATURE": 0.0}),
-    "half": Part("samples at a temperature of ½; without: of the posterior as it is", {"sampler.TEMPERATURE": 1.0}),
     "model": Part(
         "what layers cost is learnt; without: a line on the rules' errors", {"sensitivity.FEATURE_STD": 1e-6}
     ),
+    "features": Part("prior of what is learnt; without: three times as wide", {"sensitivity.FEATURE_STD": 3.0}),
+    "level": Part(
+        "prior of level and slope; without: ten times as wide",
+        {"sensitivity.LEVEL_STD": 10.0, "sensitivity.SLOPE_STD": 10.0},
+    ),
+    "model error": Part("the model's own error; without: a quarter of it", {"sensitivity.MODEL_ERROR": 0.05}),
+    "nearest": Part("fitted to the 100 nearest trials; without: 30", {"observations.LARGEST_TRAINING_SET": 30}),
+    "likeliest": Part("samples of the posterior; without: the most likely one", {"sampler.TEMPERATURE": 0.0}),
+    "half": Part("samples at a temperature of ½; without: of the posterior as it is", {"sampler.TEMPERATURE": 1.0}),
+    "rules": Part("rules' plans among the candidates; without: `knapsack` only", {"sampler.STARTS": ("knapsack",)}),
+    "rule trials": Part("4 trials of rules first; without: 1", {"sampler.RULE_TRIALS": 1}),
+    "mutations": Part("plans of the front with layers changed", {"sampler.mutated": no_mutations}),
+    "fewer mutations": Part("64 of them; without: 16", {"mutations.MUTATIONS": 16}),
+    "one parent": Part("of 3 parents; without: of the nearest", {"mutations.PARENTS": 1}),
+    "one layer": Part("up to 3 layers changed; without: one", {"mutations.LAYERS": 1}),
+    "small steps": Part("changed by several places; without: by one", {"mutations.STEP": 0.0}),
+    "middle": Part("proposals in the middle of a gap; without: anywhere in it", {"sampler.MIDDLE": (0.0, 1.0)}),
     "repeats": Part("the last trials run the leaders again", {"leaders.ONE_IN": 10**9}),
+    "budget": Part("half of the proposals at the budget; without: one in twelve", {"sampler.AT_BUDGET": 12}),
+    "unscored": Part(
+        "scores before fine-tuning within a tenth of a trial; without: none", {"sampler.SCORED_BEFORE": 0}
+    ),
     "dear fidelity": Part(
         "scores before fine-tuning within a tenth of a trial; without: at any cost", {"sampler.LOW_FIDELITY_SHARE": 1e9}
     ),
-    "rules": Part("rules' plans among the candidates; without: `knapsack` only", {"sampler.STARTS": ("knapsack",)}),
 }
 
 
@@ -96,26 +114,28 @@ def run(given: argparse.Namespace) -> None:
                     for trial in race(ground, DEFAULT, seed, TRIALS[model]):
                         trials.append(asdict(trial))
                         progress(f"{model} without {part or 'nothing'}, seed {seed}", len(trials), TRIALS[model])
-                found = {"model": model, "sampler": DEFAULT, "seed": seed, "dense": ground.dense, "truth": truth}
                 title = PARTS[part].title if part else ""
-                write_json(path, {**found, "without": title, "trials": trials, "known": where_and_when()})
+                known = {"model": model, "sampler": DEFAULT, "seed": seed, "dense": ground.dense, "truth": truth}
+                known |= {"without": title, "trials": trials, "known": where_and_when()}
+                whole = read_json(given.runs / f"race {model} {DEFAULT} {seed}.json")["trials"] if part else trials
+                write_json(path, known | {"whole": whole})
             ground.memory.save()
 
 
-def lost(runs: Path, files: Sequence[Path]) -> tuple[str, str]:
-    """Return what is lost in races without a part: hypervolume, and accuracy at the bound."""
-    volumes, bests = [], []
+def lost(files: Sequence[Path], counts: Sequence[int]) -> list[str]:
+    """Return what is lost in races without a part: the hypervolume after so many trials, then at the bound."""
+    losses: list[list[float]] = []
     for path in files:
-        less = race_of(read_json(path))
-        whole = race_of(read_json(runs / f"race {less.model} {DEFAULT} {less.seed}.json"))
-        volumes.append(100 * (whole.volumes[-1] - less.volumes[-1]))
-        bests.append(100 * (whole.best_validation - less.best_validation))
-    return _mean(volumes), _mean(bests)
+        known = read_json(path)
+        less, whole = race_of(known), race_of(known | {"trials": known["whole"]})
+        volumes = [100 * (whole.volumes[n - 1] - less.volumes[n - 1]) for n in counts]
+        losses.append([*volumes, 100 * (whole.best_validation - less.best_validation)])
+    return [_mean(list(column)) for column in zip(*losses, strict=True)]
 
 
 def _mean(differences: list[float]) -> str:
     if len(differences) < 2:
-        return f"{differences[0]:+.2f}" if differences else "–"
+        return f"{differences[0]:+.2f}"
     return f"{np.mean(differences):+.2f} ± {np.std(differences, ddof=1) / len(differences) ** 0.5:.2f}"
 
 
@@ -124,24 +144,22 @@ def table(runs: Path) -> None:
     files: dict[str, dict[str, list[Path]]] = {}
     for path in sorted(runs.glob("without *.json")):
         known = read_json(path)
-        files.setdefault(known["without"], {}).setdefault(known["model"], []).append(path)
-    models = [model for model in TRIALS if any(model in of for of in files.values())]
+        files.setdefault(known["model"], {}).setdefault(known["without"], []).append(path)
+    titles = [part.title for part in PARTS.values()]
     about = (__doc__ or "").partition("A race without")
-    head = [
-        "# The default sampler without one of its parts",
-        "",
-        "Written by `benchmarks/ablation.py table`; do not edit.",
-    ]
-    lines = [*head, "", (about[1] + about[2]).strip(), "", "| | trials | bound | measured |", "|---|---|---|---|"]
-    for model in models:
-        known = read_json(next(of[model][0] for of in files.values() if model in of))["known"]
+    head = "# The default sampler without one of its parts"
+    lines = [head, "", "Written by `benchmarks/ablation.py table`; do not edit.", "", (about[1] + about[2]).strip()]
+    for model in (model for model in TRIALS if model in files):
+        counts = [n for n in COUNTS if n < TRIALS[model]] + [TRIALS[model]]
+        known = read_json(next(iter(files[model].values()))[0])["known"]
         measured = f"{known['date']}, {known['machine']}, commit {known['commit']}"
-        lines.append(f"| {model} | {TRIALS[model]} | {100 * BOUNDS[model]:g} % | {measured} |")
-    for title, which in (("Hypervolume lost", 0), ("Accuracy lost at the bound", 1)):
-        lines += ["", f"## {title}", "", "| part | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
-        for part, of in files.items():
-            cells = [f"{lost(runs, of[m])[which]} ({len(of[m])})" if m in of else "–" for m in models]
-            lines.append(f"| {part} | " + " | ".join(cells) + " |")
+        lines += ["", f"## {model}", "", f"At most {100 * BOUNDS[model]:g} % of the parameters. {measured}.", ""]
+        columns = [*(f"after {n}" for n in counts), "at the bound", "seeds"]
+        lines += ["| part | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+        of = files[model]
+        for part in [title for title in titles if title in of] + [title for title in of if title not in titles]:
+            gone = "" if part in titles else "gone since: "
+            lines.append(f"| {gone}{part} | " + " | ".join([*lost(of[part], counts), str(len(of[part]))]) + " |")
     write_text(PAGE, "\n".join([*lines, ""]))
 
 

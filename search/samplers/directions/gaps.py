@@ -1,7 +1,7 @@
 """Gaps of the front: where between two neighbours on it, in budget fractions, the next plan is proposed.
 
 A gap's weight is its rectangle's area divided by 1 + failed trials: those inside it that are not on the front. Gaps are
-drawn by a power of this weight.
+drawn by this weight.
 """
 
 from __future__ import annotations
@@ -12,11 +12,8 @@ from ...space.limits import limits_at
 from ...space.space import Space
 from .observations import FrontObservations
 
-EXPONENT = 3.0
-"""The power of their weights by which gaps are drawn; tuned on ``truth``, ``digits`` and ``mnist-mlp``."""
-
 MIDDLE = (0.4, 0.6)
-"""The part of a gap, on a logarithmic scale, in which proposals lie; tuned on the same."""
+"""The part of a gap, on a logarithmic scale, in which proposals lie (see ``benchmarks/ablation.py``)."""
 
 LEAST_LENGTH = 1e-9
 """Gaps are at least this long in budget fractions, and this part of the range of values high: no weight is 0."""
@@ -46,6 +43,5 @@ def draw_gap(
     misses = np.bincount(inside.clip(0, len(ends) - 2), minlength=len(ends) - 1)
     falls = np.maximum(-np.diff(edges), LEAST_LENGTH * (np.ptp(edges) or 1.0))
     weights = np.maximum(np.diff(ends), LEAST_LENGTH) * falls / (1 + misses)
-    chances = (weights / weights.max()) ** EXPONENT
-    n = rng.choice(len(weights), p=chances / chances.sum())
+    n = rng.choice(len(weights), p=weights / weights.sum())
     return float(ends[n]), float(max(ends[n + 1], ends[n] * LEAST_RATIO))
