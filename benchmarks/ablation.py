@@ -151,8 +151,9 @@ def table(runs: Path) -> None:
     lines = [head, "", "Written by `benchmarks/ablation.py table`; do not edit.", "", (about[1] + about[2]).strip()]
     for model in (model for model in TRIALS if model in files):
         counts = [n for n in COUNTS if n < TRIALS[model]] + [TRIALS[model]]
+        commits = sorted({read_json(path)["known"]["commit"] for paths in files[model].values() for path in paths})
         known = read_json(next(iter(files[model].values()))[0])["known"]
-        measured = f"{known['date']}, {known['machine']}, commit {known['commit']}"
+        measured = f"{known['date']}, {known['machine']}, commits {', '.join(commits)}"
         lines += ["", f"## {model}", "", f"At most {100 * BOUNDS[model]:g} % of the parameters. {measured}.", ""]
         columns = [*(f"after {n}" for n in counts), "at the bound", "seeds"]
         lines += ["| part | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
