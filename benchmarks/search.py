@@ -11,8 +11,8 @@ MNIST images, of which every plan within the bound is fine-tuned first), ``digit
 last two. Dense models, seeds, trials and fine-tuning are the same for all; a plan's n-th run comes out the same in all
 races of a seed; nothing is chosen by test accuracy. *After rules*: the first five trials are the plans of `uniform`,
 `energy`, `evbmf`, `knapsack` and `bottleneck` at the bound. Every proposal of other libraries' samplers (Optuna's, Ax,
-SMAC; see `rivals.py`) is repaired to the nearest plan within the bound. OptunaHub's AutoSampler is not there: its code is
-fetched from the network when it is asked for.
+SMAC; see `rivals.py`) is repaired to the nearest plan within the bound. OptunaHub's AutoSampler is not there: its code
+is fetched from the network when it is asked for.
 
 - Hypervolume: the area that the front dominates in (params / bound, accuracy), from (1, chance) to (0, the dense
   model's accuracy), as a share of that rectangle; on validation.

@@ -132,14 +132,13 @@ class Search:
         starting = slot < (1 if one_objective else RULE_TRIALS) and not shared
         sample = self.model.sample(training, rng, 0.0 if starting else TEMPERATURE)
 
-        sources = [self._rules(fraction)]
+        sources = {"rules": self._rules(fraction)}
         if not starting:
-            thompson = self._allocated(fraction, sample.weighted_errors)
-            sources += [thompson[None], mutated(self.space, observed, fraction, rng)]
-            if shared:
-                drawn = [self.model.sample(training, rng, 1.0).weighted_errors for _ in range(DRAWN)]
-                sources += [np.unique([self._allocated(fraction, errors) for errors in drawn], axis=0)]
-        pool, source = np.vstack(sources), np.repeat(range(len(sources)), list(map(len, sources)))
+            drawn = [sample, *(self.model.sample(training, rng, 1.0) for _ in range(DRAWN if shared else 0))]
+            allocated = [self._allocated(fraction, one.weighted_errors) for one in drawn]
+            sources |= {"samples": np.unique(allocated, axis=0)}
+            sources |= {"mutations": mutated(self.space, observed, fraction, rng)}
+        pool, source = np.vstack(list(sources.values())), np.repeat(list(sources), list(map(len, sources.values())))
         new = ~(pool[:, None] == history.tried[None]).all(2).any(1)
         pool, source = pool[new], source[new]
         fractions = budget_fractions(self.space, pool)
@@ -162,7 +161,7 @@ class Search:
             if scored < 2:
                 return pool[np.lexsort((-prediction.mean, value))[-1]]
             # The best rule's plan, and those on samples of the posterior, are scored whatever is predicted of them.
-            always = (source == 1) | (source == 3) | (value == value[source == 0].max(initial=-np.inf))
+            always = (source == "samples") | (value == value[source == "rules"].max(initial=-np.inf))
             pool = pool[np.lexsort((prediction.mean, -value, ~always))][:scored]
         if len(pool) == 1:
             return pool[0]
