@@ -10,6 +10,7 @@ plan's n-th run comes out the same in both. So the difference of a seed's two ra
 - After so many trials: the hypervolume with all parts less that without the part, in hundredths of the rectangle
   between no parameters at the dense accuracy and the bound at chance; the mean over seeds ± its standard error. Above 0
   the part pays. Studies have tens of trials, so the first columns count more than the last.
+- In the seconds of so many: the same when both have had the CPU seconds that all parts took for so many trials.
 - At the bound: the same of the best validation accuracy within the bound after all trials, in points.
 """
 
@@ -80,8 +81,9 @@ PARTS = {
     "middle": Part("proposals in the middle of a gap; without: anywhere in it", {"sampler.MIDDLE": (0.0, 1.0)}),
     "repeats": Part("the last trials run the leaders again", {"leaders.ONE_IN": 10**9}),
     "budget": Part("half of the proposals at the budget; without: one in twelve", {"sampler.AT_BUDGET": 12}),
-    "unscored": Part(
-        "scores before fine-tuning within a tenth of a trial; without: none", {"sampler.SCORED_BEFORE": 0}
+    "first scored": Part(
+        "scores before fine-tuning within a tenth of a trial; without: of the first 4 trials' rules, at any cost",
+        {"sampler.SCORED_BEFORE": 0},
     ),
     "dear fidelity": Part(
         "scores before fine-tuning within a tenth of a trial; without: at any cost", {"sampler.LOW_FIDELITY_SHARE": 1e9}
@@ -123,13 +125,14 @@ def run(given: argparse.Namespace) -> None:
 
 
 def lost(files: Sequence[Path], counts: Sequence[int]) -> list[str]:
-    """Return what is lost in races without a part: the hypervolume after so many trials, then at the bound."""
+    """Return what is lost in races without a part: after so many trials, in the seconds of the second, at the bound."""
     losses: list[list[float]] = []
     for path in files:
         known = read_json(path)
         less, whole = race_of(known), race_of(known | {"trials": known["whole"]})
         volumes = [100 * (whole.volumes[n - 1] - less.volumes[n - 1]) for n in counts]
-        losses.append([*volumes, 100 * (whole.best_validation - less.best_validation)])
+        in_time = 100 * (whole.volumes[counts[1] - 1] - less.volume_at(whole.clock[counts[1] - 1]))
+        losses.append([*volumes, in_time, 100 * (whole.best_validation - less.best_validation)])
     return [_mean(list(column)) for column in zip(*losses, strict=True)]
 
 
@@ -155,7 +158,7 @@ def table(runs: Path) -> None:
         known = read_json(next(iter(files[model].values()))[0])["known"]
         measured = f"{known['date']}, {known['machine']}, commits {', '.join(commits)}"
         lines += ["", f"## {model}", "", f"At most {100 * BOUNDS[model]:g} % of the parameters. {measured}.", ""]
-        columns = [*(f"after {n}" for n in counts), "at the bound", "seeds"]
+        columns = [*(f"after {n}" for n in counts), f"in the seconds of {counts[1]}", "at the bound", "seeds"]
         lines += ["| part | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
         of = files[model]
         for part in [title for title in titles if title in of] + [title for title in of if title not in titles]:
