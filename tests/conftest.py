@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from hypothesis import settings
 from torch import Tensor, nn
 
 from rankfront import FineTune, Result, Task, run
+from tests.mysql import MySQLServer
 from tests.postgres import Server, binaries
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -68,21 +69,56 @@ def wikitext_root() -> Path:
     return SHARED_DATA
 
 
+on_all_servers = pytest.mark.parametrize("server", ["postgresql", "mysql"], indirect=True)
+"""Marks tests of what every database's server does."""
+
+
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
+def postgresql() -> Iterator[Server]:
     """A PostgreSQL server, started at its first use. In CI its absence is a failure."""
     if (programs := binaries()) is None:
-        give_up = pytest.fail if os.environ.get("CI") else pytest.skip
         give_up("PostgreSQL is not installed: apt-get install postgresql")
     server = Server(programs)
     yield server
     server.remove()
 
 
+@pytest.fixture(scope="session")
+def mysql() -> Iterator[MySQLServer]:
+    """A MariaDB server, started at its first use. In CI its absence is a failure."""
+    if not MySQLServer.is_installed():
+        give_up("MariaDB is not installed: apt-get install mariadb-server-core")
+    server = MySQLServer()
+    yield server
+    server.remove()
+
+
+def give_up(reason: str) -> NoReturn:
+    """Skip a test for what this machine lacks; in CI, fail."""
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+
+
 @pytest.fixture
-def database(postgres: Server, request: pytest.FixtureRequest) -> str:
-    """The URL of an empty database, named by the test."""
-    return postgres.new_database(hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:20])
+def server(request: pytest.FixtureRequest) -> Server | MySQLServer:
+    """PostgreSQL's, where the test is not of `on_all_servers`."""
+    return request.getfixturevalue(getattr(request, "param", "postgresql"))
+
+
+@pytest.fixture
+def database(server: Server | MySQLServer, request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database."""
+    return database_for(request, server)
+
+
+@pytest.fixture(params=["folder", "postgresql", "mysql"])
+def storage(request: pytest.FixtureRequest) -> str | None:
+    """The URL of an empty database; None: the study's folder has its own."""
+    return None if request.param == "folder" else database_for(request, request.getfixturevalue(request.param))
+
+
+def database_for(request: pytest.FixtureRequest, server: Server | MySQLServer) -> str:
+    """Return the URL of an empty database, named by the test."""
+    return server.new_database(hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:20])
 
 
 @pytest.fixture

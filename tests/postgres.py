@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from sqlalchemy.engine import make_url
 
 PASSWORD = "pa55-of-the-tests"
 """In all URLs; the server lets everybody in who can open its socket."""
@@ -26,8 +27,8 @@ def binaries() -> Path | None:
 class Server:
     """A server that can be stopped and started."""
 
-    def __init__(self, programs: Path) -> None:
-        self._programs = programs
+    def __init__(self, programs: Path, connections: int = 300) -> None:
+        self._programs, self._connections = programs, connections
         self.folder = Path(tempfile.mkdtemp(prefix="rankfront-pg-"))
         self._as: dict[str, Any] = {}
         if os.getuid() == 0:  # as whom it refuses to run
@@ -51,13 +52,14 @@ class Server:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
-    def end_sessions(self, database: str) -> None:
+    def end_sessions(self, url: str) -> None:
         """End all sessions of a database, as an administrator can."""
-        self.sql(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{database}'")
+        name = make_url(url).database
+        self.sql(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'")
 
     def start(self) -> None:
         """Start it; returns when it takes connections."""
-        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections=300"
+        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off -c max_connections={self._connections}"
         self._call("pg_ctl", "-w", "-o", options, "-l", str(self.folder / "log"), "start")
 
     def stop(self, mode: str = "fast") -> None:

@@ -1,7 +1,7 @@
 """``deploy kubernetes``: a study with several workers as a manifest for a Kubernetes cluster.
 
 Each pod runs the same ``rankfront run``, so the first begins the study and the others join it. No secret is in the
-manifest: pods take them from a Secret, as environment variables that PostgreSQL's client and the store read themselves.
+manifest: pods take them from a Secret, as environment variables.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ def deploy(
     ] = "",
     files: Annotated[str, typer.Option(metavar="URL", help="Where pods share files: s3://bucket/folder.")] = "",
     storage: Annotated[
-        str | None, typer.Option(metavar="URL", help="A PostgreSQL database [default: one is part of the manifest]")
+        str | None,
+        typer.Option(
+            metavar="URL", help="A database on a server of yours [default: a PostgreSQL server is part of the manifest]"
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(metavar="K", help="How many pods.", parser=whole_number)] = 2,
     cpus: Annotated[str, typer.Option(metavar="AMOUNT", help="CPUs for each pod.")] = "1",
@@ -86,7 +89,7 @@ def manifest(
         options: more options of ``rankfront run``.
         image: a container image.
         files: a URL that fsspec opens.
-        storage: a PostgreSQL database's URL; None for one in the same manifest.
+        storage: a URL of a database on a server; None for one in the same manifest.
         workers: how many pods.
         cpus: for each pod, as Kubernetes writes it.
         memory: for each pod, as Kubernetes writes it.
@@ -151,11 +154,14 @@ def _check_files(files: str, name: str) -> None:
 
 
 def _check_storage(storage: str, name: str) -> None:
-    from ..storage.database import check_url, is_postgres
+    from ..storage.database import MACHINES, check_url
     from ..storage.errors import shown_url, without_password
+    from ..storage.server import server_of
 
     check_url(storage)
-    if not is_postgres(storage):
-        raise RankfrontError(f"storage must be a PostgreSQL database, but got {shown_url(storage)}")
+    if (server := server_of(storage)) is None:
+        raise RankfrontError(f"storage must be {MACHINES}, but got {shown_url(storage)}")
     if without_password(storage)[1] is not None:
-        raise RankfrontError(f"storage must hold no password: put it into the Secret {name} as PGPASSWORD")
+        raise RankfrontError(
+            f"storage must hold no password: put it into the Secret {name} as {server.password_variable}"
+        )

@@ -17,8 +17,18 @@ from ...objectives.given import text
 from .errors import read_url, shown_url, storage_errors
 from .folder import Folder
 from .patience import Patience
+from .server import Server, server_of
 
 BUSY_TIMEOUT_S = 300
+
+REMEDIES = {
+    backend: f"; pip install 'rankfront[{backend}]', and begin the URL with {backend}+{driver}://"
+    for backend, driver in (("postgresql", "psycopg"), ("mysql", "pymysql"))
+}
+"""What to do where the driver of a server's database is missing."""
+
+MACHINES = "a database that all machines reach: storage postgresql+psycopg://… or mysql+pymysql://…"
+"""What several machines need."""
 
 
 def database_of(folder: Path, storage: str | None) -> str:
@@ -32,20 +42,20 @@ def check_url(url: str) -> None:
     """Refuse, before anything is written, a URL that names no database or one whose driver is missing."""
     with storage_errors(url):
         parsed = read_url(url)
+        if parsed.get_backend_name() == "mariadb":
+            raise RankfrontError("storage must begin with mysql+pymysql:// for MariaDB, too, but got mariadb")
         try:
             parsed.get_dialect().import_dbapi()
         except ImportError as error:
-            remedy = ""
-            if parsed.get_backend_name() == "postgresql":
-                remedy = "; pip install 'rankfront[postgresql]', and begin the URL with postgresql+psycopg://"
+            remedy = REMEDIES.get(parsed.get_backend_name(), "")
             raise RankfrontError(
                 f"storage {shown_url(url)} needs a driver that is not installed: {error}{remedy}"
             ) from error
 
 
-def is_postgres(url: str) -> bool:
-    """Return whether a URL names a PostgreSQL database."""
-    return read_url(url).get_backend_name() == "postgresql"
+def has_server(url: str | None) -> bool:
+    """Return whether several machines can work on a study in that database, None being the folder's own."""
+    return url is not None and server_of(url) is not None
 
 
 def open_storage(url: str, patience: Patience | None = None) -> RDBStorage:
@@ -53,11 +63,11 @@ def open_storage(url: str, patience: Patience | None = None) -> RDBStorage:
 
     Args:
         url: the database's.
-        patience: waits for a PostgreSQL database that is away later on; None waits without a word.
+        patience: waits for a server that is away later on; None waits without a word.
     """
     with warnings_only():
-        if is_postgres(url):
-            return _open_postgres(url, patience or Patience(url))
+        if (server := server_of(url)) is not None:
+            return _open_on(server, url, patience or Patience(url))
         if make_url(url).get_backend_name() != "sqlite":
             return RDBStorage(url)
         # Tables are made on a first engine, then WAL: readers do not block the writer, and a commit
@@ -68,13 +78,15 @@ def open_storage(url: str, patience: Patience | None = None) -> RDBStorage:
         return storage
 
 
-def _open_postgres(url: str, patience: Patience) -> RDBStorage:
+def _open_on(server: Server, url: str, patience: Patience) -> RDBStorage:
     from .patient_storage import PatientStorage
-    from .postgres_session import Session, number_of
+    from .session import Session
 
     # Workers of any study may be creating the tables.
-    with Session(url, patience).hold(number_of("tables")):
-        return PatientStorage(url, patience)
+    with Session(url, server, patience).hold("tables"):
+        storage = PatientStorage(url, server, patience)
+        server.prepare(storage.engine)
+        return storage
 
 
 @contextlib.contextmanager

@@ -12,6 +12,9 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from ...objectives.errors import RankfrontError
 
+PASSWORDS = ("password", "passwd")
+"""Options of a URL that are a password."""
+
 
 class LockLost(RankfrontError):
     """The connection that held a lock has been lost: other workers may have held the lock meanwhile."""
@@ -74,9 +77,9 @@ def without_password(url: str) -> tuple[str, str | None]:
     parsed = read_url(url)
     if "sslpassword" in parsed.query:
         raise RankfrontError("storage must hold no sslpassword with a batch system: use a key that has none")
-    in_query = parsed.query.get("password")
+    in_query = next((parsed.query[name] for name in PASSWORDS if name in parsed.query), None)
     password = parsed.password if in_query is None else str(in_query)
-    bare = parsed.difference_update_query(["password"])._replace(password=None)
+    bare = parsed.difference_update_query(PASSWORDS)._replace(password=None)
     return bare.render_as_string(hide_password=False), password
 
 

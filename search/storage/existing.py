@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 
-from .database import database_of, is_postgres, open_storage
+from .database import database_of, has_server, open_storage
 from .errors import shown_url, storage_errors
 from .folder import Folder
 from .identity import IDENTITY, identity_in
@@ -57,11 +57,11 @@ def read_stored(folder: Folder, storage: str | None, name: str | None = None) ->
     folder.check_storage(storage)
     if storage is None and not folder.database.exists():
         return None
-    if not folder.path.exists() and not (storage is not None and is_postgres(storage)):
+    if not folder.path.exists() and not has_server(storage):
         return None
     name = folder.study_name() or name
     url = database_of(folder.path, storage)
-    # Under the study lock: another worker may be creating the database's tables (PostgreSQL's have their own lock).
+    # Under the study lock: another worker may be creating the database's tables (a server's have their own lock).
     with storage_errors(url), locks_of(folder, storage, name or "").study():
         opened = open_storage(url)
         names = optuna.get_all_study_names(opened)

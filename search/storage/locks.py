@@ -17,10 +17,10 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from .database import is_postgres
 from .file_locks import FileLocks
 from .folder import Folder
 from .patience import Patience
+from .server import server_of
 
 
 class Locks(Protocol):
@@ -70,7 +70,7 @@ class Locks(Protocol):
 
 
 def locks_of(folder: Folder, storage: str | None, study: str, patience: Patience | None = None) -> Locks:
-    """Return a study's locks: in PostgreSQL those of the database, else files in the study's folder.
+    """Return a study's locks: where the database has a server, that one's, else files in the study's folder.
 
     Args:
         folder: the study's.
@@ -78,8 +78,8 @@ def locks_of(folder: Folder, storage: str | None, study: str, patience: Patience
         study: the study's name.
         patience: waits for a database that is away; None waits without a word.
     """
-    if storage is not None and is_postgres(storage):
-        from .postgres_locks import PostgresLocks
+    if storage is not None and (server := server_of(storage)) is not None:
+        from .server_locks import ServerLocks
 
-        return PostgresLocks(storage, study, patience or Patience(storage))
+        return ServerLocks(storage, server, study, patience or Patience(storage))
     return FileLocks(folder)

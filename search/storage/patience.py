@@ -20,8 +20,22 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
 LIMIT_S = 600.0
 """The sum of the pauses after which a database is given up."""
 
-GONE = ("57P01", "57P02", "57P03")
-"""SQLSTATEs of a server that is shut down, has crashed, or starts; class 08 holds the connection's other errors."""
+GONE = frozenset(
+    (
+        *(
+            "57P01",
+            "57P02",
+            "57P03",
+        ),  # PostgreSQL is shut down, has crashed, or starts; class 08: the connection failed
+        *(1053, 1077, 1079, 1080, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 3169),  # MySQL ends, or ended the session
+        *(1290, 1836),  # it is a replica yet
+        *(2002, 2003, 2006, 2012, 2013, 2014, 2055, 4031),  # its client: there is no connection
+    )
+)
+"""SQLSTATEs of PostgreSQL, error numbers of MySQL."""
+
+AGAIN = frozenset(("40001", "40P01", 1205, 1213, 3058))
+"""Those of two transactions that wait for each other: one was undone, and is to be done again."""
 
 
 class DatabaseAway(RankfrontError):
@@ -61,10 +75,14 @@ class Patience:
             try:
                 found = use()
             except (SQLAlchemyError, StorageInternalError) as error:
-                if (reason := why_away(error)) is None:
+                again = _code(error) in AGAIN
+                if (reason := first_line(error) if again else why_away(error)) is None:
                     raise
                 if pause_s is None:
                     raise DatabaseAway(f"storage {self._where} does not answer: {reason}") from error
+                if again:
+                    time.sleep(pause_s)
+                    continue
                 if not waited:
                     self._say(f"storage {self._where} is away, waiting for it: {reason}")
                 waited = True
@@ -88,13 +106,24 @@ class Patience:
 
 def why_away(error: BaseException) -> str | None:
     """Return why a database is away; None for an error of a database that answers."""
-    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    cause = _cause(error)
     if isinstance(cause, PendingRollbackError):  # Optuna took the loss of the connection for something else
         return "the connection was lost"
     if not isinstance(cause, DBAPIError):
         return None
-    state = getattr(cause.orig, "sqlstate", None)
-    # A connection that could not be made has no state.
-    unreachable = state is None and isinstance(cause, OperationalError)
-    gone = state is not None and (state in GONE or state.startswith("08"))
+    code = _code(error)
+    # A connection to PostgreSQL that could not be made has no state.
+    unreachable = code is None and isinstance(cause, OperationalError)
+    gone = code in GONE or str(code).startswith("08")
     return first_line(cause) if cause.connection_invalidated or unreachable or gone else None
+
+
+def _cause(error: BaseException) -> BaseException:
+    return error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+
+
+def _code(error: BaseException) -> str | int | None:
+    """Return an error's SQLSTATE from PostgreSQL, its number from MySQL; None where it has none."""
+    said = getattr(_cause(error), "orig", None)
+    number = next(iter(getattr(said, "args", ())), None)
+    return number if isinstance(number, int) else getattr(said, "sqlstate", None)

@@ -8,13 +8,15 @@ is refused with `UpdateFinishedTrialError`, so that whoever ends a trial has to 
 from __future__ import annotations
 
 import functools
+import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from optuna.storages import RDBStorage
 
-from .patience import Patience
-from .postgres_session import connection_arguments
+from .patience import Patience, why_away
+from .server import Server
 
 OPERATIONS = (
     "create_new_study",
@@ -45,11 +47,20 @@ OPERATIONS = (
 
 
 class PatientStorage(RDBStorage):
-    """A PostgreSQL database's studies; the first connection is not waited for."""
+    """The studies of a database on a server; the first connection is not waited for."""
 
-    def __init__(self, url: str, patience: Patience) -> None:
-        super().__init__(url, engine_kwargs={"connect_args": connection_arguments(url)})
+    def __init__(self, url: str, server: Server, patience: Patience) -> None:
+        super().__init__(url, engine_kwargs={**server.engine, "connect_args": server.connect_with()})
         self._patience = patience
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return False of what Optuna logs while it meets a database that is away: `Patience` says it in one sentence."""
+    error = sys.exc_info()[1]
+    return error is None or why_away(error) is None
+
+
+logging.getLogger(RDBStorage.__module__).addFilter(_is_news)
 
 
 def _patient(operation: Callable[..., Any]) -> Callable[..., Any]:

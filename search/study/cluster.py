@@ -51,7 +51,7 @@ class ClusterOptions(EngineOptions):
     cluster: str | None = option(
         None,
         metavar="NAME",
-        help="Run them on a cluster: ray or slurm; needs a PostgreSQL --storage [default: this machine]",
+        help="Run them on a cluster: ray or slurm; needs a --storage on a server [default: this machine]",
         example='"ray"',
         choices=tuple(PACKAGES),
     )
@@ -82,10 +82,10 @@ class ClusterOptions(EngineOptions):
             raise RankfrontError(
                 f"cluster {self.cluster} needs {PACKAGES[self.cluster]}: pip install 'rankfront[{self.cluster}]'"
             )
-        from ..storage.database import is_postgres
+        from ..storage.database import MACHINES, has_server
 
-        if self.storage is None or not is_postgres(self.storage):
-            raise RankfrontError("cluster needs a database that all machines reach: storage postgresql+psycopg://…")
+        if not has_server(self.storage):
+            raise RankfrontError(f"cluster needs {MACHINES}")
         self._read_resources()
         if self.address is not None:
             text("address", self.address, "HOST:PORT, or auto")

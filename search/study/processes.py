@@ -18,13 +18,11 @@ from ..parallel.supervisor import Supervisor
 from ..storage.errors import without_password
 from ..storage.folder import Folder
 from ..storage.remote_files import shown_files
+from ..storage.server import server_of
 from ..storage.slots import occupied
 from .cluster import AUTO, Cluster
 from .opening import Opened
 from .worker_process import CODE, Job
-
-PASSWORD = "PGPASSWORD"
-"""The environment variable that PostgreSQL's client takes a password from."""
 
 
 def in_processes(opened: Opened, otherwise: Callable[[], object]) -> None:
@@ -79,8 +77,9 @@ def _array(job: Job, cluster: Cluster) -> tuple[Place, Job]:
             "own credentials (~/.aws/credentials, the environment) are taken"
         )
     assert job.storage is not None
+    server = server_of(job.storage)
     storage, password = without_password(job.storage)
-    secrets = {} if password is None else {PASSWORD: password}
+    secrets = {} if password is None or server is None else {server.password_variable: password}
     place = SlurmArray(CODE, job.folder.path / "slurm", cluster.resources, secrets)
     return place, replace(job, storage=storage, device=cluster.device)
 

@@ -107,7 +107,7 @@ class Settings(ClusterOptions):
         None,
         metavar="URL",
         help="Where machines without a common folder share the study's files: s3://bucket/folder or another URL that "
-        "fsspec opens; the study must lie in a PostgreSQL --storage",
+        "fsspec opens; the study must lie in a --storage on a server",
         example='"s3://bucket/studies"',
     )
     source: Source | None = option(
@@ -141,12 +141,12 @@ class Settings(ClusterOptions):
             Folder(Path(self.out)).check()
 
     def _check_files(self) -> None:
-        from ..storage.database import is_postgres
+        from ..storage.database import MACHINES, has_server
         from ..storage.remote_files import check_files
 
         check_files(text("files", self.files, "a URL such as s3://bucket/folder"))
-        if self.storage is None or not is_postgres(self.storage):
-            raise RankfrontError("files needs a database that all machines reach: storage postgresql+psycopg://…")
+        if not has_server(self.storage):
+            raise RankfrontError(f"files needs {MACHINES}")
 
     def folder(self, name: str) -> Folder:
         """Return the folder of the study of that name."""

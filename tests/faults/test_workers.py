@@ -62,15 +62,12 @@ def trials_of(out: Path, storage: str | None, name: str) -> list[optuna.trial.Fr
     return trials
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_one_of_two_workers_is_killed(
-    kind: str,
-    request: pytest.FixtureRequest,
+    storage: str | None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    storage = None if kind == "sqlite" else str(request.getfixturevalue("database"))
     monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2]))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RANKFRONT_TEST_PARENT", str(os.getpid()))

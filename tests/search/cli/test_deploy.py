@@ -53,7 +53,7 @@ def test_a_database_elsewhere_is_not_made(rankfront: Cli) -> None:
         ([*GIVEN[:6], "s3://me:secret@bucket"], "files must hold no user, password or option: put the store's own"),
         ([*GIVEN, "--storage", "postgresql+psycopg://me:secret@host/db"], "storage must hold no password: put it into"),
         ([*GIVEN, "--storage", "postgresql+psycopg://host/db?password=secret"], "storage must hold no password"),
-        ([*GIVEN, "--storage", "sqlite:///study.db"], "storage must be a PostgreSQL database, but got study.db"),
+        ([*GIVEN, "--storage", "sqlite:///study.db"], "storage must be a database that all machines reach: "),
         ([*GIVEN, "--workers", "0"], "workers must be 1 or more, but got 0"),
         ([*GIVEN, "--memory", "much"], "memory must be an amount such as 2 or 4Gi, but got 'much'"),
     ],

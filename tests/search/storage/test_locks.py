@@ -1,4 +1,4 @@
-"""What every implementation of a study's locks does: files in the study's folder, PostgreSQL's advisory locks."""
+"""What every implementation of a study's locks does: files in the study's folder, those of PostgreSQL and of MySQL."""
 
 from __future__ import annotations
 
@@ -17,11 +17,6 @@ from rankfront.search.storage.locks import Locks, locks_of
 
 New = Callable[[], Locks]
 """Makes the study's locks as another process would."""
-
-
-@pytest.fixture(params=["files", "postgresql"])
-def storage(request: pytest.FixtureRequest) -> str | None:
-    return None if request.param == "files" else request.getfixturevalue("database")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A study taken from a folder's own database to PostgreSQL and back, interrupted anywhere."""
+"""A study taken from a folder's own database to a server's and back, interrupted anywhere."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ from rankfront.search.storage.folder import Folder
 from rankfront.search.storage.identity import IDENTITY
 from rankfront.search.storage.locks import locks_of
 from rankfront.search.storage.moving import MOVED, move
-from tests.conftest import go
+from tests.conftest import go, on_all_servers
 from tests.postgres import PASSWORD
 
 NAME = "blobs"
+
+pytestmark = on_all_servers
 
 
 @pytest.fixture
@@ -92,14 +94,16 @@ def test_there_and_back_nothing_is_lost(folder: Folder, database: str) -> None:
     assert study_in(folder, database).user_attrs[IDENTITY]["out"] == str(folder.path.resolve())
     assert not folder.database.exists() and folder.database.with_name(f"study.db{MOVED}").exists()
     assert PASSWORD not in folder.manifest.read_text()
-    with pytest.raises(RankfrontError, match="holds a study whose database is postgresql"):
+    with pytest.raises(RankfrontError, match=r"holds a study whose database is (postgresql|mysql)"):
         read_stored(folder, None)
     assert read_stored(folder, database) is not None
 
     move(folder, database, back=True)
     assert contents(study_in(folder, None)) == before and names_in(database) == []
     assert "out" not in study_in(folder, None).user_attrs[IDENTITY]
-    with pytest.raises(RankfrontError, match="holds a study whose database is its own, not postgresql") as refused:
+    with pytest.raises(
+        RankfrontError, match=r"holds a study whose database is its own, not (postgresql|mysql)"
+    ) as refused:
         read_stored(folder, database)
     assert PASSWORD not in str(refused.value)
     assert read_stored(folder, None) is not None

@@ -21,11 +21,6 @@ from rankfront.search.study.status import Status
 from rankfront.search.study.workers import WORKER
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def storage(request: pytest.FixtureRequest) -> str | None:
-    return None if request.param == "sqlite" else request.getfixturevalue("database")
-
-
 @pytest.fixture
 def study(storage: str | None, tmp_path: Path) -> Study:
     study = optuna.create_study(study_name="blobs", storage=open_storage(database_of(tmp_path, storage)))

@@ -17,7 +17,11 @@ from rankfront.search.storage.folder import Folder
 from rankfront.search.storage.locks import locks_of
 from rankfront.search.study.storing import store_result
 from rankfront.search.study.workers import Worker
+from tests.conftest import on_all_servers
+from tests.mysql import MySQLServer
 from tests.postgres import Server
+
+pytestmark = on_all_servers
 
 
 @pytest.fixture
@@ -27,7 +31,7 @@ def study(database: str) -> Study:
 
 @pytest.fixture
 def workers(database: str, tmp_path: Path) -> Iterator[tuple[Worker, Worker]]:
-    """Two that live, on PostgreSQL."""
+    """Two that live, on a server."""
     made = [Worker(Folder(tmp_path), locks_of(Folder(tmp_path), database, "blobs")) for _ in range(2)]
     with ExitStack() as living:
         for worker in made:
@@ -49,13 +53,13 @@ def finish(worker: Worker, study: Study, trial: Trial) -> None:
 
 
 def test_after_a_restart_of_the_server_no_trial_is_run_again_while_others_are_left(
-    workers: tuple[Worker, Worker], study: Study, postgres: Server
+    workers: tuple[Worker, Worker], study: Study, server: Server | MySQLServer
 ) -> None:
     first, second = workers
     _, mine = claimed(first, study)
     _, others = claimed(second, study)
-    postgres.stop("immediate")
-    postgres.start()
+    server.stop("immediate")
+    server.start()
     finish(first, study, mine)
     assert claimed(first, study)[0] == 2, "the second worker's lock is free, but it lives"
     finish(second, study, others)
@@ -65,13 +69,13 @@ def test_after_a_restart_of_the_server_no_trial_is_run_again_while_others_are_le
 
 
 def test_a_worker_that_does_not_come_back_after_a_restart_is_run_again_last(
-    workers: tuple[Worker, Worker], study: Study, postgres: Server
+    workers: tuple[Worker, Worker], study: Study, server: Server | MySQLServer
 ) -> None:
     first, second = workers
     _, mine = claimed(first, study)
     _, others = claimed(second, study)
-    postgres.stop("fast")
-    postgres.start()
+    server.stop("fast")
+    server.start()
     finish(first, study, mine)
     with first.exclusive():
         assert first.is_alone()
@@ -81,10 +85,10 @@ def test_a_worker_that_does_not_come_back_after_a_restart_is_run_again_last(
 
 
 def test_a_worker_whose_session_ended_by_itself_is_dead(
-    workers: tuple[Worker, Worker], study: Study, postgres: Server, database: str
+    workers: tuple[Worker, Worker], study: Study, server: Server | MySQLServer, database: str
 ) -> None:
     first, second = workers
     claimed(first, study)
     claimed(second, study)
-    postgres.end_sessions(database.partition("?")[0].rpartition("/")[2])
+    server.end_sessions(database)
     assert claimed(first, study)[0] == 1

@@ -1,4 +1,4 @@
-"""A study's locks as PostgreSQL's advisory locks: an implementation of `locks.Locks`.
+"""A study's locks as those of the database's server: an implementation of `locks.Locks`.
 
 A worker whose session is lost takes its liveness lock again with the next session. The other locks are not taken again:
 `LockLost` says at their end that other workers may have held them meanwhile.
@@ -11,21 +11,27 @@ from collections.abc import Iterable, Iterator
 
 from ...objectives.errors import RankfrontError
 from .patience import Patience
-from .postgres_session import LOCK_TIMEOUT_S, Session, number_of
+from .server import LOCK_TIMEOUT_S, Server
+from .session import Session
+
+SEATS = 1000
+"""How many workers one study may have at once: each sits on one, for a server does not count who shares a lock."""
 
 
-class PostgresLocks:
-    """The locks of one study in a PostgreSQL database.
+class ServerLocks:
+    """The locks of one study.
 
     Args:
         url: the database's.
+        server: its server.
         study: the study's name: another study of the same database has locks of its own.
         patience: waits for a database that is away.
     """
 
-    def __init__(self, url: str, study: str, patience: Patience) -> None:
+    def __init__(self, url: str, server: Server, study: str, patience: Patience) -> None:
         self._name = study
-        self._session = Session(url, patience)
+        self._session = Session(url, server, patience)
+        self._seats = [self._lock("workers", str(seat)) for seat in range(SEATS)]
         self._study: contextlib.ExitStack | None = None
 
     @contextlib.contextmanager
@@ -53,7 +59,7 @@ class PostgresLocks:
     def test(self) -> Iterator[None]:
         """Hold the test lock."""
         while True:
-            with self._session.hold(self._key("test")) as held:
+            with self._session.hold(self._lock("test")) as held:
                 if held:
                     yield
                     return
@@ -61,7 +67,7 @@ class PostgresLocks:
     @contextlib.contextmanager
     def finishing(self, name: str) -> Iterator[None]:
         """Hold the lock of the finished model of that name."""
-        with self._session.hold(self._key("finishing", name), wait=False) as held:
+        with self._session.hold(self._lock("finishing", name), wait=False) as held:
             if not held:
                 raise RankfrontError(
                     f"finished/{name} of study {self._name!r} is being finished by another process; wait for it, or "
@@ -72,31 +78,31 @@ class PostgresLocks:
     @contextlib.contextmanager
     def living(self, worker: str) -> Iterator[None]:
         """Hold a worker's liveness lock."""
-        with self._session.keep(self._key("worker", worker), self._key("workers")):
+        with self._session.keep(self._lock("worker", worker), self._seats):
             yield
 
     def alive(self, workers: Iterable[str]) -> set[str]:
         """Return which of these workers live."""
-        named = {self._key("worker", worker): worker for worker in workers}
-        return {named[key] for key in self._session.held(named)} if named else set()
+        named = {self._lock("worker", worker): worker for worker in workers}
+        return {named[lock] for lock in self._session.held(named)} if named else set()
 
     def epoch(self) -> str:
         """Return when the server started: all locks are lost where it starts anew, or another takes its place.
 
         A worker that lives takes its liveness lock again when it next uses its session.
         """
-        return self._session.server()
+        return self._session.started()
 
     def remove_dead(self) -> int:
         """Return how many workers live; the server has freed the locks of the others."""
-        return len(self._session.held([self._key("workers")]))
+        return len(self._session.held(self._seats))
 
     def _acquire(self, stack: contextlib.ExitStack) -> None:
-        if not stack.enter_context(self._session.hold(self._key("study"))):
+        if not stack.enter_context(self._session.hold(self._lock("study"))):
             raise RankfrontError(
                 f"study {self._name!r} is held by another worker for {LOCK_TIMEOUT_S} s: is it stopped?"
             )
 
-    def _key(self, *lock: str) -> int:
-        """Return the number of one of the study's locks."""
-        return number_of("study", self._name, *lock)
+    def _lock(self, *lock: str) -> str:
+        """Return the name of one of the study's locks."""
+        return "\n".join(("study", self._name, *lock))

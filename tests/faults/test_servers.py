@@ -1,4 +1,4 @@
-"""Several workers on a study in a PostgreSQL database: killed, stopped, cut off, and the server restarted."""
+"""Several workers on a study in a server's database: killed, stopped, cut off, and the server restarted."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from optuna.trial import TrialState
 from rankfront import Result
 from rankfront.search.storage.database import open_storage
 from rankfront.search.storage.slots import DIED, SLOT, was_interrupted
+from tests.conftest import on_all_servers
 from tests.faults.processes import code_of, front_of, start, study_in
+from tests.mysql import MySQLServer
 from tests.postgres import PASSWORD, Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, on_all_servers]
 
 TRIALS = 20
 
@@ -42,11 +44,11 @@ def check_whole(storage: str, out: Path, died: int | None = None) -> None:
 
 def test_one_worker_finds_the_front_of_sqlite(database: str, tmp_path: Path) -> None:
     """The database does not matter to proposals: with one worker they depend on the seed alone."""
-    assert code_of(study_in, database, tmp_path / "postgresql", tmp_path / "log", TRIALS) == 0
+    assert code_of(study_in, database, tmp_path / "server", tmp_path / "log", TRIALS) == 0
     sqlite = f"sqlite:///{tmp_path / 'study.db'}"
     assert code_of(study_in, sqlite, tmp_path / "sqlite", tmp_path / "log", TRIALS) == 0
-    check_whole(database, tmp_path / "postgresql", died=0)
-    assert front_of(tmp_path / "postgresql", database) == front_of(tmp_path / "sqlite", sqlite)
+    check_whole(database, tmp_path / "server", died=0)
+    assert front_of(tmp_path / "server", database) == front_of(tmp_path / "sqlite", sqlite)
 
 
 def test_three_workers_of_which_one_is_killed(database: str, tmp_path: Path) -> None:
@@ -63,17 +65,17 @@ def test_three_workers_of_which_one_is_killed(database: str, tmp_path: Path) -> 
     assert not (out / "workers").exists(), "no lock is a file"
 
 
-def test_the_server_is_away_for_a_while(postgres: Server, database: str, tmp_path: Path) -> None:
+def test_the_server_is_away_for_a_while(server: Server | MySQLServer, database: str, tmp_path: Path) -> None:
     out, logs = tmp_path / "out", [tmp_path / f"log{i}" for i in range(3)]
     workers = [start(study_in, database, out, log, TRIALS, logs) for log in logs]
     while not all(log.exists() and "layers to factorize" in log.read_text() for log in logs):
         assert [w.exitcode for w in workers] == [None] * 3
-    postgres.stop("immediate")
+    server.stop("immediate")
     try:
         while not all("is away, waiting" in log.read_text() for log in logs):
             assert [w.exitcode for w in workers] == [None] * 3
     finally:
-        postgres.start()
+        server.start()
     for worker in workers:
         worker.join(300)
     assert [w.exitcode for w in workers] == [0] * 3
@@ -82,14 +84,14 @@ def test_the_server_is_away_for_a_while(postgres: Server, database: str, tmp_pat
 
 
 def test_a_worker_that_was_cut_off_drops_the_result_of_a_trial_given_away(
-    postgres: Server, database: str, tmp_path: Path
+    server: Server | MySQLServer, database: str, tmp_path: Path
 ) -> None:
     out, log = tmp_path / "out", tmp_path / "log"
     stopped = start(study_in, database, out, log, TRIALS, (), signal.SIGSTOP)
     assert stopped.pid is not None
     while Path(f"/proc/{stopped.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
         assert stopped.exitcode is None
-    postgres.end_sessions(database.partition("?")[0].rpartition("/")[2])
+    server.end_sessions(database)
     assert code_of(study_in, database, out, tmp_path / "other", TRIALS) == 0
     os.kill(stopped.pid, signal.SIGCONT)
     stopped.join(300)
