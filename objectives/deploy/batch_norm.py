@@ -33,14 +33,15 @@ def fold_batch_norm(module: GraphModule) -> GraphModule:
     Returns:
         The module.
     """
-    for number, (norm, layer) in enumerate(list(_pairs(module))):
+    for norm, layer in list(_pairs(module)):
         scale, shift = _affine(module, norm)
         weight, bias = (_tensor(module, argument) for argument in _weights(layer))
         assert weight is not None
         scaled = weight.double() * scale.view(-1, *[1] * (weight.ndim - 1))
         moved = shift if bias is None else shift + scale * bias.double()
         with module.graph.inserting_before(layer):
-            made = [_parameter(module, f"folded_{number}_{name}", value.to(weight.dtype), layer)
+            path = _path_of(module, layer)
+            made = [_parameter(module, f"{path}.{name}".lstrip("."), value.to(weight.dtype), layer)
                     for name, value in (("weight", scaled), ("bias", moved))]  # fmt: skip
         layer.args = (layer.args[0], *made, *layer.args[3:])
         norm.replace_all_uses_with(layer)
@@ -89,6 +90,22 @@ def _tensor(module: GraphModule, argument: object) -> Tensor | None:
     return getattr(module.get_submodule(path), name)
 
 
-def _parameter(module: GraphModule, name: str, value: Tensor, layer: Node) -> Node:
-    module.register_parameter(name, nn.Parameter(value, requires_grad=False))
-    return layer.graph.get_attr(name)
+def _path_of(module: GraphModule, layer: Node) -> str:
+    """Return where a layer's folded parameters go: to its own place, unless another layer reads these, too."""
+    weight, bias = _weights(layer)
+    targets = [str(each.target) for each in (weight, bias) if isinstance(each, Node)]
+    readers = [node for node in module.graph.nodes if node.op == "get_attr" and str(node.target) in targets]
+    path = targets[0].rpartition(".")[0]
+    alone = len(readers) == len(targets) and all(len(node.users) == 1 for node in readers)
+    own = targets == [f"{path}.{each}".lstrip(".") for each in ("weight", "bias")[: len(targets)]]
+    if alone and own:
+        return path
+    return f"folded_{layer.name}"
+
+
+def _parameter(module: GraphModule, target: str, value: Tensor, layer: Node) -> Node:
+    path, _, name = target.rpartition(".")
+    if path and path not in dict(module.named_modules()):
+        module.add_submodule(path, nn.Module())
+    module.get_submodule(path).register_parameter(name, nn.Parameter(value, requires_grad=False))
+    return layer.graph.get_attr(target)

@@ -6,7 +6,7 @@ import importlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from ..boundary import sentence
 from ..engines.silence import silent
 from ..errors import RankfrontError
 from .exporter import Session, check_packages
+from .int8 import Int8, Kinds8
 from .network import Network
 
 
@@ -24,7 +25,7 @@ class ExecutorchProgram:
 
     label = "ExecuTorch"
     engines: tuple[str, ...] = ()
-    int8: tuple[str, ...] = ()
+    int8: ClassVar[Kinds8] = {}
     any_batch = False
 
     def check(self, int8: str | None) -> None:
@@ -32,7 +33,7 @@ class ExecutorchProgram:
         with silent():
             check_packages(self.label, "executorch", "executorch.exir")
 
-    def write(self, network: Network, path: Path, int8: str | None) -> None:
+    def write(self, network: Network, path: Path, int8: Int8 | None) -> None:
         """Write the file."""
         exir: Any = importlib.import_module("executorch.exir")
         xnnpack: Any = importlib.import_module("executorch.backends.xnnpack.partition.xnnpack_partitioner")
@@ -49,12 +50,15 @@ class ExecutorchProgram:
         """Return what runs the file in ExecuTorch's runtime."""
         runtime: Any = importlib.import_module("executorch.runtime")
         try:
-            method = runtime.Runtime.get().load_program(path.read_bytes()).load_method("forward")
+            program = runtime.Runtime.get().load_program(path.read_bytes())
+            program.load_method("forward")
         except Exception as error:  # whatever its runtime raises
             raise RankfrontError(f"{self.label} does not take {path.name}: {sentence(error)}") from error
 
         def run(taken: Sequence[Tensor]) -> list[Tensor]:
-            return [output.clone() for output in method.execute(list(taken)) if isinstance(output, Tensor)]
+            # Through the program: it alone holds the file's bytes, which a method reads when it runs.
+            found = program.load_method("forward").execute(list(taken))
+            return [output.clone() for output in found if isinstance(output, Tensor)]
 
         return run
 

@@ -10,6 +10,7 @@ from typing import Protocol
 from torch import Tensor
 
 from ..errors import RankfrontError
+from .int8 import Int8, Kinds8
 from .network import Network
 
 Session = Callable[[Sequence[Tensor]], list[Tensor]]
@@ -30,8 +31,8 @@ class Exporter(Protocol):
         ...
 
     @property
-    def int8(self) -> tuple[str, ...]:
-        """How it can write a network as int8: some of ``weights``, ``dynamic``, ``static``."""
+    def int8(self) -> Kinds8:
+        """How it can write a network as int8, some of ``weights``, ``dynamic``, ``static``, and which layers then."""
         ...
 
     @property
@@ -43,13 +44,13 @@ class Exporter(Protocol):
         """Raise `RankfrontError`, naming the install command, where a package that it needs is missing."""
         ...
 
-    def write(self, network: Network, path: Path, int8: str | None) -> None:
+    def write(self, network: Network, path: Path, int8: Int8 | None) -> None:
         """Write a network.
 
         Args:
             network: what is written.
             path: the file, or the folder where the format has one; further files go beside it.
-            int8: one of `int8`, or None for floating point.
+            int8: one of the ways that `int8` names, and which layers stay; None for floating point.
 
         Raises:
             RankfrontError: the format does not take this network.

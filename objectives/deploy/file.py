@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from ..data.batch import Batch
 from ..data.batched import Batched
 from ..data.calling import Inputs, apply
 from ..engines.eager import outputs_of
 from ..engines.engine import Runner
 from ..metrics.evaluation import Evaluation, evaluate
 from ..metrics.score import Score
+from .balance import balanced
 from .check import Compared, Difference, check
 from .exporter import Exporter, Session
 from .fixed_size import of_any_size
+from .int8 import ENOUGH, Int8, Written8, written_int8
 from .network import Network
 from .writing import Written
 
@@ -30,6 +34,8 @@ class CheckedFile:
     session: Session
     difference: Difference
     score: Evaluation
+    floats: frozenset[str]
+    """Of a network as int8 the names of the weights that stay in floating point."""
 
     def runner(self, inputs: Inputs) -> Runner:
         """Return what runs the file once on these inputs."""
@@ -50,6 +56,10 @@ class FileMaker:
     score: Score
     batch_size: int
     """Largest number of samples in a pass of the check."""
+    enough: float = ENOUGH
+    """How far int8 may move the outputs, as long as layers can go back to floating point."""
+    limit: float = float("inf")
+    """Bytes of the file, beyond which none of them does."""
 
     def write(self, network: Network, path: Path) -> CheckedFile:
         """Write a file and check it.
@@ -62,10 +72,41 @@ class FileMaker:
             RankfrontError: the exporter or the engine does not take the network, or the file gives something else.
         """
         path.parent.mkdir()
-        self.exporter.write(network, path, self.int8)
-        session = self.opened(path, network.example.samples if network.fixed else None, network.example.dim)
+        fixed, floats = network.example.samples if network.fixed else None, frozenset[str]()
+        if self.int8 is None:
+            self.exporter.write(network, path, None)
+        else:
+            floats = self.as_int8(self.int8, network, path)
+        session = self.opened(path, fixed, network.example.dim)
         score, difference = self.checked(network.model, session)
-        return CheckedFile(Written.of(path), network, session, difference, score)
+        return CheckedFile(Written.of(path), network, session, difference, score, floats)
+
+    def as_int8(self, how: str, network: Network, path: Path) -> frozenset[str]:
+        """Write a file as int8, and return the names of the weights that stay in floating point."""
+        ready = replace(network, model=balanced(network.model, network.calibration))
+
+        def write(int8: Int8) -> Written8:
+            self.exporter.write(ready, path, int8)
+            return Written8(self.moved(network, path, network.model, network.calibration), Written.of(path).bytes)
+
+        return written_int8(
+            how,
+            ready.model,
+            network.calibration,
+            write,
+            types=self.exporter.int8[how],
+            enough=self.enough,
+            limit=self.limit,
+        ).floats
+
+    def moved(self, network: Network, path: Path, model: nn.Module, batches: Iterable[Batch]) -> float:
+        """Return by how much a network's file moves the outputs of a model: a share, root mean square."""
+        fixed = network.example.samples if network.fixed else None
+        compared = Compared(model, self.opened(path, fixed, network.example.dim), self.label)
+        with torch.inference_mode():
+            for batch in batches:
+                apply(compared, batch.inputs)
+        return compared.difference.mean_square
 
     def opened(self, path: Path, fixed: int | None, dim: int) -> Session:
         """Return what runs a file on batches of any size.

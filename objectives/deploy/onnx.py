@@ -5,20 +5,24 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..boundary import sentence
 from ..engines.registry import ENGINES
 from ..engines.silence import silent
 from ..errors import RankfrontError
 from .exporter import Session, check_packages
+from .int8 import LAYERS, Int8, Kinds8
 from .network import Network
 
 LARGEST = 2**31 - 2**24
 """Bytes of parameters beyond which they go to a file of their own, ``model.onnx.data``: one file holds 2 GiB."""
+
+GEMM = "_MatMul"
+"""What the quantizer adds to the name of a Gemm that it makes a MatMul of."""
 
 
 @final
@@ -27,14 +31,14 @@ class Onnx:
 
     label = "ONNX"
     engines = ("onnxruntime", "openvino")
-    int8 = ("dynamic", "static")
+    int8: ClassVar[Kinds8] = {"dynamic": LAYERS, "static": LAYERS}
     any_batch = True
 
     def check(self, int8: str | None) -> None:
         """Raise `RankfrontError` where a package is missing."""
         check_packages(self.label, "engines", "onnx", "onnxscript", "onnxruntime")
 
-    def write(self, network: Network, path: Path, int8: str | None) -> None:
+    def write(self, network: Network, path: Path, int8: Int8 | None) -> None:
         """Write the file."""
         if int8 is None:
             write_program(network, path)
@@ -47,18 +51,17 @@ class Onnx:
         try:
             with warnings.catch_warnings(), silent():
                 warnings.simplefilter("ignore")
-                quant_pre_process(str(plain), str(ready), skip_symbolic_shape=True)
-                if int8 == "dynamic":
-                    quantize_dynamic(str(ready), str(path), per_channel=True, weight_type=QuantType.QInt8)
+                options: dict[str, Any] = {
+                    "per_channel": True,
+                    "weight_type": QuantType.QInt8,
+                    "nodes_to_exclude": nodes_of(plain, network.model, int8.floats),
+                }
+                quant_pre_process(str(plain), str(ready), skip_symbolic_shape=True, skip_optimization=True)
+                if int8.how == "dynamic":
+                    quantize_dynamic(str(ready), str(path), **options)
                 else:
-                    quantize_static(
-                        str(ready),
-                        str(path),
-                        _Batches(self.names(plain), network),  # pyright: ignore[reportArgumentType]
-                        per_channel=True,
-                        weight_type=QuantType.QInt8,
-                        activation_type=QuantType.QUInt8,
-                    )
+                    feeds: Any = _Batches(self.names(plain), network)
+                    quantize_static(str(ready), str(path), feeds, activation_type=QuantType.QUInt8, **options)
         except Exception as error:  # whatever the quantizer raises
             raise RankfrontError(f"ONNX Runtime's quantizer does not take this network: {sentence(error)}") from error
         finally:
@@ -98,9 +101,42 @@ def write_program(network: Network, path: Path) -> None:
             warnings.simplefilter("ignore")
             program = torch.onnx.export(network.program, dynamo=True, external_data=size > LARGEST, verbose=False)
             assert program is not None
+            _without_notes(program.model)
             program.save(str(path), external_data=size > LARGEST)
     except Exception as error:  # whatever the exporter raises
         raise RankfrontError(f"this network cannot be written as ONNX: {sentence(error)}") from error
+
+
+def _without_notes(model: Any) -> None:
+    """Take out what the exporter noted of each node: its class, its line in the user's code; often most of the file."""
+    for graph in (model.graph, *(function for function in model.functions.values())):
+        for node in graph.all_nodes():
+            node.metadata_props.clear()
+            node.doc_string = None
+            for value in node.outputs:
+                value.metadata_props.clear()
+    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+
+
+def nodes_of(path: Path, model: nn.Module, weights: frozenset[str]) -> list[str]:
+    """Return the names of a file's nodes that compute with these weights of the network, or with their transposes."""
+    import onnx
+    from onnx.numpy_helper import to_array
+
+    found = onnx.load(str(path)).graph
+    kept = {name: tensor for name, tensor in model.named_parameters() if name in weights}
+    names = set(kept)
+    transposes = [tensor.detach().mT for tensor in kept.values() if tensor.ndim == 2]
+    for initializer in found.initializer if transposes else ():
+        if len(initializer.dims) == 2 and initializer.name not in names:
+            value = torch.from_numpy(to_array(initializer).copy())
+            if any(value.shape == other.shape and torch.equal(value, other) for other in transposes):
+                names.add(initializer.name)
+    nodes = [node.name for node in found.node if names & set(node.input)]
+    return [*nodes, *(f"{name}{GEMM}" for name in nodes)]
 
 
 def in_engine(path: Path, engine: str, threads: int) -> Session:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from ..engines.silence import silent
 from ..errors import RankfrontError
 from ..export.int8 import check_installed, dynamically_quantized, quantized
 from .exporter import Session
+from .int8 import LINEARS, Int8, Kinds8
 from .network import Network
 
 
@@ -27,7 +28,7 @@ class Pt2:
 
     label = "PyTorch's exported program"
     engines = ("eager",)
-    int8 = ("weights", "dynamic")
+    int8: ClassVar[Kinds8] = {"weights": LINEARS, "dynamic": LINEARS}
     any_batch = True
 
     def check(self, int8: str | None) -> None:
@@ -35,11 +36,11 @@ class Pt2:
         if int8 is not None:
             check_installed()
 
-    def write(self, network: Network, path: Path, int8: str | None) -> None:
+    def write(self, network: Network, path: Path, int8: Int8 | None) -> None:
         """Write the file."""
         if int8 is not None:
-            made = quantized if int8 == "weights" else dynamically_quantized
-            network = replace(network, model=made(network.model))
+            made = quantized if int8.how == "weights" else dynamically_quantized
+            network = replace(network, model=made(network.model, int8.floats))
         program = network.program
         try:
             with warnings.catch_warnings(), silent():

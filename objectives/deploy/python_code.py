@@ -9,7 +9,7 @@ import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from ..data.structure import parts_of, tensors_of
 from ..errors import RankfrontError
 from ..io.tensors import write_tensors
 from .exporter import Session
+from .int8 import Int8, Kinds8
 from .network import Network
 
 HEAD = '''"""A network in plain PyTorch, for inference: `model = load()`. Needs torch and safetensors.
@@ -74,13 +75,13 @@ class PythonCode:
 
     label = "plain PyTorch code"
     engines = ("eager",)
-    int8: tuple[str, ...] = ()
+    int8: ClassVar[Kinds8] = {}
     any_batch = True
 
     def check(self, int8: str | None) -> None:
         """Nothing is missing."""
 
-    def write(self, network: Network, path: Path, int8: str | None) -> None:
+    def write(self, network: Network, path: Path, int8: Int8 | None) -> None:
         """Write both files."""
         module = _inlined(network.program)
         with torch.no_grad():

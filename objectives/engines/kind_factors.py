@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -30,10 +30,29 @@ def with_factors(
     """
     factors: dict[str, float] = {}
     for kind, options in _of_each_kind(table, decompositions):
-        plan = Plan(dict.fromkeys(decompositions.options, DENSE) | {name: o for name, (_, o) in options.items()})
-        if (measured := added(plan)) is not None:
+        if (measured := added(_plan(options, decompositions))) is not None:
             factors[kind] = table.factor(kind, options, measured)
     return replace(table, factors=factors)
+
+
+def with_slower(table: LatencyTable, decompositions: Decompositions, is_slower: Callable[[Plan], bool]) -> LatencyTable:
+    """Return the table with the kinds whose identity blocks are no faster than plain factors.
+
+    Args:
+        table: of layers by themselves.
+        decompositions: the layers and their options.
+        is_slower: returns whether a plan's network, all layers of a kind in it, is no faster than its plain form.
+    """
+    slower = [
+        kind
+        for kind, options in _of_each_kind(table, decompositions)
+        if kind_named(kind).base != kind and is_slower(_plan(options, decompositions))
+    ]
+    return replace(table, slower=tuple(slower))
+
+
+def _plan(options: Mapping[str, tuple[Layer, Choice]], decompositions: Decompositions) -> Plan:
+    return Plan(dict.fromkeys(decompositions.options, DENSE) | {name: o for name, (_, o) in options.items()})
 
 
 def _of_each_kind(
@@ -50,4 +69,5 @@ def _of_each_kind(
                 flops = np.array([kind_named(kind).cost(layer, o.rank).flops for o in found if o.rank is not None])
                 wanted = flops.min() + PART * (flops.max() - flops.min())
                 chosen[name] = layer, found[int(np.abs(flops - wanted).argmin())]
-        yield kind, chosen
+        if chosen:
+            yield kind, chosen

@@ -24,7 +24,10 @@ CONFIG, GENERATION = "config.json", "generation_config.json"
 ABOUT = "architecture.json"
 """In a study's folder what becomes an entry of every ``plan.json``."""
 
-OWN = frozenset({CONFIG, GENERATION, ABOUT, "model.safetensors", "plan.json", "checkpoint.safetensors"})
+CODE = "modeling_rankfront.py"
+"""What makes the compressed model for ``transformers``: see `modelling`."""
+
+OWN = frozenset({CONFIG, GENERATION, ABOUT, CODE, "model.safetensors", "plan.json", "checkpoint.safetensors"})
 """Names of files that are written by us."""
 
 

@@ -6,7 +6,7 @@ Convolutions are not quantized: torchao has no weight-only int8 for them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import ModuleType
 
 import torch
@@ -21,29 +21,29 @@ from ..plan import Plan
 from .quiet import registering_torchao
 
 
-def quantized(model: nn.Module) -> nn.Module:
-    """Return a copy of ``model`` whose Linear weights are int8.
+def quantized(model: nn.Module, floats: Collection[str] = ()) -> nn.Module:
+    """Return a copy of ``model`` whose Linear weights are int8, but those of these names.
 
     Raises:
         RankfrontError: torchao is not installed.
     """
     quantization, _ = _torchao()
-    return _quantized(model, quantization.Int8WeightOnlyConfig())
+    return _quantized(model, quantization.Int8WeightOnlyConfig(), floats)
 
 
-def dynamically_quantized(model: nn.Module) -> nn.Module:
-    """Return a copy of ``model`` whose Linears also turn what they take into int8, row by row, in every pass.
+def dynamically_quantized(model: nn.Module, floats: Collection[str] = ()) -> nn.Module:
+    """Return a copy of ``model`` whose Linears, too, turn what they take into int8, row by row, in every pass.
 
     Raises:
         RankfrontError: torchao is not installed.
     """
     quantization, _ = _torchao()
-    return _quantized(model, quantization.Int8DynamicActivationInt8WeightConfig())
+    return _quantized(model, quantization.Int8DynamicActivationInt8WeightConfig(), floats)
 
 
-def _quantized(model: nn.Module, config: object) -> nn.Module:
+def _quantized(model: nn.Module, config: object, floats: Collection[str]) -> nn.Module:
     quantization, _ = _torchao()
-    names = linears(model)
+    names = {name for name in linears(model) if weight_of(name) not in floats}
     found = copied(model)
     quantization.quantize_(found, config, lambda _, name: name in names)
     return found
@@ -59,6 +59,11 @@ def linears(model: nn.Module) -> set[str]:
     }
 
 
+def weight_of(module: str) -> str:
+    """Return the name of a module's weight."""
+    return f"{module}.weight" if module else "weight"
+
+
 def _is_column(weight: Tensor) -> bool:
     """Return whether a weight is a single column: torchao fails on it, and a scale a row would take more than it."""
     return weight.shape[1] == 1 < weight.shape[0]
@@ -66,7 +71,7 @@ def _is_column(weight: Tensor) -> bool:
 
 def entries_of_quantized(model: nn.Module) -> list[Entry]:
     """Return the tensors that a saved file of ``quantized(model)`` holds, without quantizing."""
-    names = {f"{name}.weight" if name else "weight" for name in linears(model)}
+    names = {weight_of(name) for name in linears(model)}
     found: list[Entry] = []
     for entry in entries(model):
         if entry.name not in names:
@@ -92,7 +97,7 @@ def restored(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     The file's description of its tensors is not read; the model alone determines their types.
     """
     _, tensors = _torchao()
-    names = {f"{name}.weight" if name else "weight" for name in linears(model)}
+    names = {weight_of(name) for name in linears(model)}
     floats = {name: tensor for name, tensor in state.items() if name in unique_state(model)}
     model.load_state_dict(floats, strict=False)  # in place: ties stay
     like = quantized(model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from statistics import fmean
 
@@ -106,6 +106,14 @@ class Decompositions:
                 ]
             )
         }
+
+    def leave_out(self, kinds: Collection[str]) -> None:
+        """Propose these kinds of identity blocks for no layer that the kind without the block is an option of."""
+        self.kinds = {
+            name: tuple(kind for kind in some if kind.name not in kinds or kind.base not in {k.name for k in some})
+            for name, some in self.kinds.items()
+        }
+        vars(self).pop("options", None)
 
     def error(self, layer: Layer, choice: Choice) -> float:
         """Return the relative error of the layer's output under that choice, before fine-tuning."""

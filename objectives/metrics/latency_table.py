@@ -83,6 +83,9 @@ class LatencyTable:
     scale: float = 1.0
     """How much of what plans at the budget save by this table they really save."""
 
+    slower: Sequence[str] = ()
+    """The kinds whose identity blocks are no faster than the plain factors that they were made of."""
+
     def change(self, layer: Layer, choice: Choice) -> int:
         """Return what an option adds to a pass, in nanoseconds; a kind that was not measured adds nothing."""
         times = self.shapes[self.layers[layer.name]]
@@ -124,6 +127,7 @@ class LatencyTable:
             "layers": dict(self.layers),
             "factors": dict(self.factors),
             "scale": self.scale,
+            "slower": [*self.slower],
         }
 
     @classmethod
@@ -140,7 +144,8 @@ class LatencyTable:
             for shape in plain["shapes"]
         ]
         sizes = int(plain["dense"]), int(plain["start"])
-        return cls(*sizes, shapes, dict(plain["layers"]), dict(plain["factors"]), float(plain["scale"]))
+        factors, scale, slower = dict(plain["factors"]), float(plain["scale"]), tuple(plain.get("slower", ()))
+        return cls(*sizes, shapes, dict(plain["layers"]), factors, scale, slower)
 
 
 @final

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...objectives.deploy.registry import EXPORTERS, exporter_ending
+from ...objectives.described import counted
 from ...objectives.errors import RankfrontError
 from ..space.budget import Budget
 from ..storage.folder import Folder
@@ -89,6 +90,7 @@ def _weights(folder: Path, to: Path, settings: ExportSettings, finished: bool | 
             )
     Folder(folder).check_holds_study(settings.storage)
     from ..results.finished import none_finished
+    from ..results.model_files import export_model
     from ..results.result import Result
 
     result = Result.open(folder, settings.storage)
@@ -96,13 +98,13 @@ def _weights(folder: Path, to: Path, settings: ExportSettings, finished: bool | 
     model = result.finished_within(asked)
     if finished and model is None:
         raise none_finished(result.folder, result.budget if asked is None else asked)
-    paths = result.export(to, asked, finished=finished is not False)
+    paths, said = export_model(result, to, asked, finished=finished is not False)
     if finished is not False and model is not None:
         typer.echo(
             f"the finished model of trial {model.trial} ({model.epochs} epochs); --unfinished gives it as it was"
         )
-    for path in paths:
-        typer.echo(path)
+    for line in (*paths, *([said] if said else [])):
+        typer.echo(line)
 
 
 def _file(
@@ -125,6 +127,8 @@ def _file(
 
 def _say(done: Exported, name: str, score: str) -> None:
     typer.echo(f"trial {done.trial}: validation {name} {score}, {done.difference}")
+    if done.floats:
+        typer.echo(f"{counted(len(done.floats), 'layer')} not int8, but in floating point: {', '.join(done.floats)}")
     if done.speed is not None:
         typer.echo(f"{done.speed} than the dense network" if done.speed.is_sure else f"{done.speed}: no difference")
     typer.echo(f"{done.path}  {done.bytes:,} bytes")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ...objectives.metrics.latency import LATENCY
 from ...objectives.metrics.values import Metrics
 from .best import best_or_none
-from .measured import speeds_of
+from .measured import setting_of, speeds_of
 from .speeds import MeasuredSpeed, speeds_in
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SAID = {"params": "parameters", "flops": "flops"}
 """The metrics that the sentence names, and how; those that the budget bounds it names, too."""
+
+UNMEASURED = "the front is measured when no trial of the study runs and it has not been interrupted"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ def headline_of(result: Result) -> Headline | None:
     measured += ", which the search never saw" if split == "test" else ", by which it was chosen: that flatters it"
     if interval is not None:
         measured += f"; 95 % interval {scale.show_interval(*interval)}"
+    if setting_of(result) is not None and best.trial not in speeds_of(result):
+        measured += f". Its latency is predicted; {UNMEASURED}"
     if measured_speed is not None:
         by = measured_speed
         measured += (

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...objectives.errors import RankfrontError
-from ...objectives.export.architecture import KEY, copy_architecture
+from ...objectives.export.architecture import ABOUT, KEY, copy_architecture
 from ...objectives.export.plan_files import REWRITES, model_paths, read_model_files_at, save_plan
 from ...objectives.io.files import digest, write_whole
 from ..space.budget import Budget
@@ -60,6 +60,22 @@ def write_model(
     beside = copy_architecture(result.folder.architecture, to) if weights.parent == to else {}
     save_plan(plan, chosen, {**about, **beside})
     return weights, plan
+
+
+def export_model(
+    result: Result, to: Path, budget: str | Sequence[str] | Budget | None, *, finished: bool
+) -> tuple[tuple[Path, Path], str]:
+    """Write the best model's files to a place of the user's, a Hugging Face model's so that transformers loads them.
+
+    Returns:
+        The two paths, and what is to be said of them.
+    """
+    paths = write_model(result, to, budget, finished=finished)
+    if paths[0].parent != to or not (result.folder.architecture / ABOUT).exists():
+        return paths, ""
+    from ...objectives.export.modelling import add_modelling
+
+    return paths, add_modelling(to)
 
 
 def model_description(result: Result, trial: Scored) -> dict[str, Any]:

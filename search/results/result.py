@@ -21,7 +21,7 @@ from ..storage.trials import TEST, TEST_INTERVALS, Interval, Record, Scored, as_
 from .best import best_of
 from .finished import FinishedModel, finished_models, finished_within
 from .front import front_of, retained_of
-from .model_files import checked_weights, loaded, write_model
+from .model_files import checked_weights, export_model, loaded
 from .notebook import as_html
 from .opening import stored_study
 from .seconds import seconds_of
@@ -242,8 +242,8 @@ class Result:
 
         Args:
             to: ``FILE.safetensors`` (its plan goes to ``FILE.plan.json``), or a folder for
-                ``model.safetensors`` and ``plan.json``.
+                ``model.safetensors`` and ``plan.json``; of a Hugging Face model with code for transformers, too.
             budget: as for `best_trial`.
             finished: whether the finished model of that budget is meant, where there is one.
         """
-        return write_model(self, Path(to), budget, finished=finished)
+        return export_model(self, Path(to), budget, finished=finished)[0]

@@ -20,6 +20,7 @@ from ...objectives.engines.pairs import measure_pairs
 from ...objectives.engines.registry import ENGINES, engine_named
 from ...objectives.errors import RankfrontError
 from ...objectives.kinds.plain_form import has_identity_blocks, plain_form
+from ...objectives.metrics.bytes import BYTES
 from ...objectives.metrics.params import count_params
 from ...objectives.metrics.registry import measure
 from ...objectives.objective import Objective
@@ -36,8 +37,9 @@ from .measuring import SpeedMeter, inputs_of, threads_kept
 from .options import called_with
 from .shipped import Shipped, shipped
 
-CALIBRATION = 256
-"""Training samples that ranges of activations are taken from, where these become int8."""
+CALIBRATION, AT_ONCE = 256, 32
+"""Training samples that show what int8 does to the outputs, and that give activations their ranges; in batches of so
+many."""
 
 EXAMPLE = 3
 """Samples that a network is traced with: a tracer may take one for a constant."""
@@ -69,6 +71,8 @@ class Exported:
     """Of identity blocks: ``plain`` or ``identity``; ``none`` where there are none."""
     speed: MeasuredSpeed | None
     """Against the dense network, where an engine was named."""
+    floats: tuple[str, ...]
+    """Of a file as int8 the weights that stay in floating point, as int8 would move the outputs too far."""
 
 
 @called_with(ExportArguments)
@@ -112,6 +116,7 @@ def _exported(settings: ExportArguments, exporter: Exporter, result: Result, to:
     maker = FileMaker(
         exporter, engine, torch.get_num_threads(), settings.int8, task.validation, task.score, objective.batch_size
     )
+    maker = replace(maker, limit=source.limit(BYTES.name))
     network = _network(settings, source.model, objective)
     with workplace(to) as folder:
 
@@ -131,6 +136,7 @@ def _exported(settings: ExportArguments, exporter: Exporter, result: Result, to:
         "form": form,
         "fold_batch_norm": settings.fold_batch_norm,
         "int8": settings.int8,
+        "float": sorted(file.floats),
         "batch_size": file.network.example.samples if file.network.fixed else None,
         "engine": engine,
         "params": count_params(file.network.model),
@@ -143,7 +149,8 @@ def _exported(settings: ExportArguments, exporter: Exporter, result: Result, to:
     describe(to, source.plan, {**source.about, EXPORT: what})
     with locks_of(result.folder, settings.storage, result.study.study_name).study():
         note_export(result.study, result.folder, to)
-    return Exported(to, source.trial, file.written.bytes, file.score.score, file.difference, form, speed)
+    floats = tuple(sorted(file.floats))
+    return Exported(to, source.trial, file.written.bytes, file.score.score, file.difference, form, speed, floats)
 
 
 def _check_can(settings: ExportArguments, exporter: Exporter, to: Path) -> None:
@@ -167,8 +174,8 @@ def _network(settings: ExportArguments, model: nn.Module, objective: Objective) 
             f"batch_size must be one that validation data come in, but got {fixed}, and a batch has {example.samples}"
         )
     batches: list[Batch] = []
-    if settings.int8 == "static":
-        batches = list(task.train.batches(fixed or objective.batch_size, limit=CALIBRATION))
+    if settings.int8 is not None:
+        batches = list(task.train.batches(fixed or min(objective.batch_size, AT_ONCE), limit=CALIBRATION))
         batches = [batch for batch in batches if fixed in (None, batch.samples)]
     return Network(model, example, fixed is not None, settings.fold_batch_norm, batches)
 

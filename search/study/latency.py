@@ -13,15 +13,19 @@ from dataclasses import replace
 import numpy as np
 from optuna.study import Study
 
-from ...objectives.engines.kind_factors import with_factors
+from ...objectives.data.calling import Inputs
+from ...objectives.engines.engine import Runner
+from ...objectives.engines.kind_factors import with_factors, with_slower
 from ...objectives.engines.layer_times import LayerMeter, calls_of
 from ...objectives.engines.pairs import NOISY, measure_pairs
 from ...objectives.engines.setting import EngineSetting
 from ...objectives.engines.timing import least_seconds
 from ...objectives.errors import RankfrontError
+from ...objectives.kinds.plain_form import plain_form
+from ...objectives.metrics.bytes import BYTES
 from ...objectives.metrics.latency import LATENCY
 from ...objectives.metrics.latency_table import LatencyTable, PredictedLatency
-from ...objectives.metrics.params import count_params
+from ...objectives.metrics.params import PARAMS, count_params
 from ...objectives.model.copying import copied
 from ...objectives.model.mode import in_eval
 from ...objectives.objective import Objective
@@ -67,6 +71,12 @@ def predict_latency(
                 worker.exclusively(functools.partial(keep_latency_table, study, table))
     costs = objective.costs
     costs.predict(LATENCY.name, table.dense, PredictedLatency(table, objective.by_name))
+    if table.slower and bounds_time_alone(budget):
+        objective.decompositions.leave_out(table.slower)
+        progress.say(
+            f"not proposed: {' and '.join(table.slower)}, as in {setting} plain factors are at least as fast, and the "
+            "budget bounds no size"
+        )
     fastest = costs.smallest(objective.decompositions.options)[LATENCY.name]
     progress.say(
         f"latency is that in {setting}: {LATENCY.show(table.dense)} dense, {LATENCY.show(fastest)} the fastest plan, "
@@ -96,18 +106,52 @@ def latency_table(
     whole, begun = least_seconds([own, start])
     table = meter.table(whole, begun, functools.partial(progress, what))
 
-    def added(plan: Plan) -> float | None:
-        """Return what a plan's network takes more than the dense one, in seconds; None where it cannot run."""
+    added = more_time(objective, setting, start, inputs)
+
+    def is_slower(plan: Plan) -> bool:
+        """Return whether a plan's identity blocks are no faster than plain factors; so, too, where it cannot run."""
         try:
-            runner = engine.runner(in_eval(objective.factorize(plan).cpu()), inputs, threads)
+            blocks = in_eval(objective.factorize(plan).cpu())
+            runners = [engine.runner(model, inputs, threads) for model in (blocks, in_eval(plain_form(blocks)))]
+        except (RankfrontError, np.linalg.LinAlgError):
+            return True
+        return measure_pairs(*runners, seconds=NOISE_SECONDS).speedup >= 1
+
+    if bounds_time_alone(budget):
+        table = with_slower(table, objective.decompositions, is_slower)
+        objective.decompositions.leave_out(table.slower)
+    found = at_budget(with_factors(table, objective.decompositions, added), objective, budget, added)
+    progress.finish(what)
+    return found
+
+
+def more_time(
+    objective: Objective, setting: EngineSetting, start: Runner, inputs: Inputs
+) -> Callable[[Plan], float | None]:
+    """Return what tells by how many seconds a plan's network takes more than the dense one; None where it cannot run.
+
+    Args:
+        objective: prepared.
+        setting: where and how it is measured.
+        start: runs the dense network once, as it is saved.
+        inputs: a batch's.
+    """
+
+    def added(plan: Plan) -> float | None:
+        try:
+            model = in_eval(objective.factorize(plan).cpu())
+            runner = setting.engine.runner(model, inputs, setting.threads)
         except (RankfrontError, np.linalg.LinAlgError):
             return None
         before, after = least_seconds([start, runner])
         return after - before
 
-    found = at_budget(with_factors(table, objective.decompositions, added), objective, budget, added)
-    progress.finish(what)
-    return found
+    return added
+
+
+def bounds_time_alone(budget: Budget) -> bool:
+    """Return whether a budget bounds latency and no size: then an identity block, which saves size, must be as fast."""
+    return bool(budget.on((LATENCY.name,)).bounds) and not budget.on((PARAMS.name, BYTES.name)).bounds
 
 
 def at_budget(

@@ -12,6 +12,7 @@ from ..report.format import spent, trial_words
 from ..report.page import write_report
 from ..report.progress import Progress
 from ..results.headline import headline_of
+from ..results.model_files import write_model
 from ..results.result import Result
 from ..samplers.registry import sampler_name
 from ..storage.source import source_of
@@ -27,7 +28,7 @@ def write_outputs(result: Result) -> Result:
     front = result.front
     write_whole(result.folder.front, lambda temporary: front.to_csv(temporary, index=False))
     if _best(result)[0] is not None:
-        result.export(result.folder.best, finished=False)
+        write_model(result, result.folder.best, None, finished=False)
     else:  # what was the best before its latency was measured is none
         shutil.rmtree(result.folder.best, ignore_errors=True)
     write_report(result)

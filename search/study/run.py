@@ -100,11 +100,12 @@ def _searched(opened: Opened) -> Result:
             raise
         progress.finish(TRIALS)
     result = write()
-    ended = next_slot(study) >= settings.trials and all(t.state.is_finished() for t in occupied(study).values())
+    idle = all(trial.state.is_finished() for trial in occupied(study).values())
+    ended = idle and next_slot(study) >= settings.trials
     if ended and task.test is not None:
         score_on_test(study, opened.objective, folder, worker, progress)
         result = write()
-    if ended and settings.engine is not None:
+    if idle and settings.engine is not None:  # of a run that its time has stopped, too: what ships keeps the budget
         measure_front(result, task, settings.engine, worker, progress)
         result = write()
     if loop is not None and opened.objective.shared is not None:

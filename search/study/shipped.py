@@ -35,6 +35,10 @@ class Shipped:
     budget: Budget
     dense: Any
 
+    def limit(self, metric: str) -> float:
+        """Return what the budget allows of a metric; infinity where it says nothing."""
+        return self.budget.limits(self.dense).get(metric, float("inf"))
+
     def over_budget(self, metrics: Mapping[str, float]) -> str:
         """Return what another form of the model costs more than its budget allows; empty where it keeps it."""
         for name, limit in self.budget.limits(self.dense).items():

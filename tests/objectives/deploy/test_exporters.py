@@ -165,36 +165,6 @@ def test_torchscript_and_the_old_onnx_exporter_take_factors_of_every_kind(mixed:
         torch.testing.assert_close(torch.from_numpy(ours), theirs[:2], rtol=1e-3, atol=1e-4)
 
 
-INT8 = [(".pt2", "weights"), (".pt2", "dynamic"), (".onnx", "static"), (".xml", "weights"), (".xml", "static")]
-
-
-class Wide(nn.Module):
-    """Large enough for int8 to be worth its scales."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.conv, self.fc, self.head = nn.Conv2d(3, 64, 3), nn.Linear(64, 1024), nn.Linear(1024, 12)
-
-    def forward(self, image: Tensor, shift: Tensor) -> dict[str, Tensor]:
-        flat = torch.relu(self.conv(image)).mean((2, 3)) + shift[:, None]
-        return {"flat": self.head(torch.relu(self.fc(flat)))}
-
-
-@pytest.mark.parametrize(("ending", "int8"), INT8)
-def test_int8_is_smaller_and_still_the_network(
-    ending: str, int8: str, objective: Objective, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    exporter = available(ending, int8)
-    model = Wide().eval()
-    network = Network(model, batch(3), calibration=[batch(16)])
-    file = maker(objective, exporter, int8=int8).write(network, tmp_path / "w" / f"m{ending}")
-    floats = 4 * sum(parameter.numel() for parameter in model.parameters())
-    assert file.difference.largest > 0  # it is int8
-    assert file.difference.mean_square < 0.2
-    assert sum(size for name, (_, size) in file.written.files.items() if not name.endswith(".xml")) < floats
-
-
 class Chosen(nn.Module):
     """What it computes depends on its data."""
 

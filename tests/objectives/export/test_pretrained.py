@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rankfront import Choice, FineTune, Plan, RankfrontError, Result, Score, Task, finish, load, run
 from rankfront.objectives.dense import dense_of
-from rankfront.objectives.export.architecture import copy_architecture
+from rankfront.objectives.export.architecture import CODE, copy_architecture
 from rankfront.objectives.export.int8 import quantized
 from rankfront.objectives.export.model_files import save_weights
 from rankfront.objectives.export.plan_files import REWRITES, save_plan
@@ -269,6 +269,7 @@ def test_best_finished_and_exported_folders_load_alone(tmp_path: Path) -> None:
     assert torch.equal(load(out)(ids).logits, result.best(ids).logits)
     for folder in (out / "best", done.folder, tmp_path / "given"):
         assert {"config.json", "plan.json", "model.safetensors", "tokenizer.json"} <= {p.name for p in folder.iterdir()}
+    assert (tmp_path / "given" / CODE).exists() and not (out / "best" / CODE).exists()  # for transformers
     result.export(tmp_path / "one.safetensors", finished=False)
     assert torch.equal(load(tmp_path / "one.safetensors", bert())(ids).logits, result.best(ids).logits)
     with pytest.raises(RankfrontError, match="give load a network of the dense architecture"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from rankfront import Plan, RankfrontError, Result, Task, verify
 from rankfront.objectives.engines.layer_times import LayerMeter
 from rankfront.objectives.engines.registry import ENGINES, QUICK
 from rankfront.objectives.engines.setting import EngineSetting
+from rankfront.objectives.kinds.plain_form import has_identity_blocks
 from rankfront.objectives.metrics.latency_table import PredictedLatency
 from rankfront.objectives.metrics.params import count_params
 from rankfront.search.cli.main import main
@@ -128,6 +131,32 @@ def test_where_none_is_measured_within_the_budget_none_is_shipped(
     assert all(check.holds for check in verify(small, tmp_path / "out", progress=False))
 
 
+def test_what_time_has_stopped_is_measured_and_what_the_user_has_says_that_it_is_not(
+    engine: FakeEngine, small: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = itertools.count()
+    monkeypatch.setattr("rankfront.search.study.loop.time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    result = go(small, tmp_path / "timeout", budget=BUDGET, trials=200, timeout="3s")
+    assert 0 < len(result.records) < 5
+    assert result.best_trial().trial in speeds_of(result)
+    headline = headline_of(result)
+    assert headline is not None and "predicted" not in headline.measured
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "measure_front", stop)
+    with pytest.raises(KeyboardInterrupt):
+        go(small, tmp_path / "stopped", budget=BUDGET, trials=2)
+    unmeasured = Result.open(tmp_path / "stopped", model=small.model)
+    headline = headline_of(unmeasured)
+    assert headline is not None and "Its latency is predicted" in headline.measured
+    assert "Its latency is predicted" in (tmp_path / "stopped" / "report.html").read_text()
+    monkeypatch.undo()
+    installed(monkeypatch, engine)
+    assert "predicted" not in str(headline_of(go(small, tmp_path / "stopped")))
+
+
 @pytest.mark.parametrize(
     ("budget", "share", "scale"),
     [(BUDGET, 0.8, 0.8), (BUDGET, 1.0, 1.0), (BUDGET, 1.3, 1.0), (BUDGET, 0.1, 0.5), ("params=50%", 0.8, 1.0)],
@@ -146,6 +175,35 @@ def test_what_plans_at_the_budget_save_less_than_predicted_all_are_taken_to(
     found = at_budget(table, objective, Budget.of(budget), added)
     assert found.scale == pytest.approx(scale, abs=0.02)
     assert replace(found, scale=1.0) == table
+
+
+@pytest.mark.parametrize(
+    ("budget", "slow", "proposed"),
+    [
+        (BUDGET, 3.0, {"svd", "dense"}),
+        (BUDGET, 1.0, {"svd", "svd-identity", "dense"}),
+        ([BUDGET, "params=85%"], 3.0, {"svd", "svd-identity", "dense"}),
+    ],
+)
+def test_identity_blocks_slower_than_plain_factors_are_not_proposed_where_time_alone_is_bounded(
+    engine: FakeEngine, task: Task, tmp_path: Path, budget: str | list[str], slow: float, proposed: set[str]
+) -> None:
+    slowed(engine, slow, has_identity_blocks)
+    both = replace(task, kinds=("svd", "svd-identity"))
+    go(both, tmp_path / "out", budget=budget, trials=1)
+    go(both, tmp_path / "out", budget=budget, trials=2)  # which reads what was measured
+    layers = json.loads((tmp_path / "out" / "layers.json").read_text())["layers"]
+    assert {option["kind"] for layer in layers for option in layer["options"]} == proposed
+    said = "not proposed: svd-identity, as in Fake" in (tmp_path / "out" / "run.log").read_text()
+    assert said == ("svd-identity" not in proposed)
+
+
+def test_kinds_without_the_plain_one_stay(engine: FakeEngine, task: Task, tmp_path: Path) -> None:
+    slowed(engine, 3.0, has_identity_blocks)
+    objective = prepared(replace(task, kinds=("svd-identity",)))
+    before = dict(objective.decompositions.options)
+    objective.decompositions.leave_out(["svd-identity"])
+    assert objective.decompositions.options == before
 
 
 def test_a_study_goes_on_with_its_own_table_and_measures_what_is_new(
