@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from ...objectives.errors import RankfrontError
 from ..space.arrays import Choices
 from ..space.candidates import Candidates
+from ..storage.study_storage import set_params
 from .history import History
 from .problem import Problem
 from .registry import make_sampler, sampler_name
@@ -52,9 +53,12 @@ class Asker:
         """
         space = self.problem.space
         frozen = self.study._storage.get_trial(trial._trial_id)
-        if not space.distributions.keys() <= frozen.system_attrs.get("fixed_params", {}).keys():
+        given = frozen.system_attrs.get("fixed_params", {})
+        if not space.distributions.keys() <= given.keys():
             proposed = self._sampler.propose(History(self.study, self.problem, frozen), slot)
             self._fixed.params = space.params(checked(proposed, space.candidates, self.name))
+            if not given:
+                set_params(trial, self._fixed.params, space.distributions)
         space.suggest(trial)
         return space.choices(trial.params)
 

@@ -71,5 +71,10 @@ class History:
         return self._choices(t for t in self._trials if not t.state.is_finished())
 
     def _choices(self, trials: Iterable[FrozenTrial]) -> NDArray[np.int64]:
-        space = self.problem.space
-        return space.choices_of_all(t.params for t in trials if len(t.params) == len(space.distributions))
+        space, rows = self.problem.space, self.problem.rows.setdefault(self.study, {})
+        complete = [t for t in trials if len(t.params) == len(space.distributions)]
+        for trial in complete:
+            if trial.number not in rows:
+                rows[trial.number] = space.choices(trial.params).tobytes()
+        joined = b"".join(rows[trial.number] for trial in complete)
+        return np.frombuffer(joined, np.int64).reshape(-1, len(space.distributions))

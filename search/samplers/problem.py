@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
+from optuna.study import Study
 
 from ...objectives.metrics.scale import Scale
 from ...objectives.plan import Plan
@@ -40,6 +42,9 @@ class Problem:
 
     shares_weights: bool = False
     """Whether `score_before_finetuning` is of weights that all plans share, and so tells nearly what training would."""
+
+    rows: WeakKeyDictionary[Study, dict[int, bytes]] = field(default_factory=WeakKeyDictionary, compare=False)
+    """Study → trial's number → its choices, int64: they never change, and are read at every proposal."""
 
     def values(self, scores: Iterable[float | None]) -> NDArray[np.float64]:
         """Return what is minimised, ``(N,)``: scores, the sign turned where higher is better; NaN where there is none.

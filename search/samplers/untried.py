@@ -37,16 +37,21 @@ class WithoutRepeats:
         return untried(history.problem.space, choices, history.refreshed().tried, rng)
 
 
+def keys(choices: NDArray[np.int64]) -> set[bytes]:
+    """Return each plan of ``choices (N, L)`` as something that can be looked up."""
+    return {row.tobytes() for row in np.ascontiguousarray(choices, np.int64)}
+
+
 def untried(space: Space, choices: Choices, tried: NDArray[np.int64], rng: np.random.Generator) -> Choices:
     """Return ``choices (L,)``, or where they are among ``tried (T, L)``, choices near them that are not and fit.
 
     Where none is found (a tiny space, exhausted), the choices themselves.
     """
-    known = set(map(tuple, tried.tolist()))
+    known = keys(tried)
     sizes = space.candidates.sizes
     here = choices
     for attempt in range(2 * ATTEMPTS):
-        if tuple(here.tolist()) not in known and space.fits(here)[0]:
+        if not keys(here[None]) & known and space.fits(here)[0]:
             return here
         if attempt < ATTEMPTS:
             largest = 1 + attempt // FARTHER_EVERY

@@ -11,13 +11,12 @@ Outside `search/space`, nothing else converts between them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from operator import itemgetter
 
 import numpy as np
-from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import Trial
 
@@ -50,11 +49,6 @@ class Space:
     def choices(self, params: Mapping[str, int]) -> Choices:
         """Return the choices ``(L,)`` that a trial's parameters stand for."""
         return np.array(self._values(params), np.int64) - 1
-
-    def choices_of_all(self, params: Iterable[Mapping[str, int]]) -> NDArray[np.int64]:
-        """Return the choices ``(N, L)`` that the parameters of several trials stand for."""
-        values = [self._values(one) for one in params]
-        return np.array(values, np.int64).reshape(-1, len(self.candidates.names)) - 1
 
     def params(self, choices: Choices) -> dict[str, int]:
         """Return the parameters that stand for choices; the inverse of `choices`."""

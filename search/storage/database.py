@@ -18,6 +18,7 @@ from .errors import read_url, shown_url, storage_errors
 from .folder import Folder
 from .patience import Patience
 from .server import Server, server_of
+from .study_storage import StudyStorage
 
 BUSY_TIMEOUT_S = 300
 
@@ -69,10 +70,10 @@ def open_storage(url: str, patience: Patience | None = None) -> RDBStorage:
         if (server := server_of(url)) is not None:
             return _open_on(server, url, patience or Patience(url))
         if make_url(url).get_backend_name() != "sqlite":
-            return RDBStorage(url)
+            return StudyStorage(url)
         # Tables are made on a first engine, then WAL: readers do not block the writer, and a commit
         # needs no fsync to survive the process (it may lose the last trial when the power fails).
-        storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT_S}})
+        storage = StudyStorage(url, engine_kwargs={"connect_args": {"timeout": BUSY_TIMEOUT_S}})
         event.listen(storage.engine, "connect", _tune_sqlite)
         storage.engine.dispose()
         return storage

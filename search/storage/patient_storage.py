@@ -17,6 +17,7 @@ from optuna.storages import RDBStorage
 
 from .patience import Patience, why_away
 from .server import Server
+from .study_storage import StudyStorage
 
 OPERATIONS = (
     "create_new_study",
@@ -42,11 +43,13 @@ OPERATIONS = (
     "get_trial",
     "_get_trials",
     "_get_best_trial_id",
+    "set_trial_params",
+    "set_trial_user_attrs",
 )
-"""What `RDBStorage` and the cache that Optuna puts before it do to a database, each in one transaction."""
+"""What `StudyStorage` and the cache that Optuna puts before it do to a database, each in one transaction."""
 
 
-class PatientStorage(RDBStorage):
+class PatientStorage(StudyStorage):
     """The studies of a database on a server; the first connection is not waited for."""
 
     def __init__(self, url: str, server: Server, patience: Patience) -> None:
@@ -72,4 +75,4 @@ def _patient(operation: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _name in OPERATIONS:
-    setattr(PatientStorage, _name, _patient(getattr(RDBStorage, _name)))
+    setattr(PatientStorage, _name, _patient(getattr(StudyStorage, _name)))

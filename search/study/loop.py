@@ -30,6 +30,7 @@ from ..storage.errors import LockLost
 from ..storage.manifest import machine
 from ..storage.remote_files import RemoteFiles
 from ..storage.slots import next_slot, occupied, seed_for
+from ..storage.study_storage import set_user_attrs
 from ..storage.trials import (
     DIGEST,
     INTERVAL,
@@ -136,8 +137,7 @@ class TrialLoop:
         """Run one trial and store its result; returns whether it ran without an error, else which."""
         plan = self.space.plan(choices)
         costs = self.space.candidates.costs
-        trial.set_user_attr(PLAN, plan.to_json())
-        trial.set_user_attr(SHARES, costs.shares(plan))
+        set_user_attrs(trial, {PLAN: plan.to_json(), SHARES: costs.shares(plan)})
         violations = self.space.violations(choices)
         for metric, violation in violations.items():
             trial.set_constraint(metric, violation)

@@ -12,6 +12,7 @@ from optuna.trial import Trial, TrialState
 
 from ..storage.patience import DatabaseAway
 from ..storage.slots import DIED, INTERRUPTED, was_interrupted
+from ..storage.study_storage import set_user_attrs
 from .workers import Worker
 
 
@@ -32,8 +33,7 @@ def store_result(
     def store() -> None:
         # It has ended where it was taken for dead, or where it was stored but the database's answer was lost.
         with contextlib.suppress(UpdateFinishedTrialError):
-            for name, value in found.items():
-                trial.set_user_attr(name, value)
+            set_user_attrs(trial, found)
             study.tell(trial, values, state=state, skip_if_finished=True)
 
     worker.exclusively(store)

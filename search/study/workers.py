@@ -25,6 +25,7 @@ from ..storage.errors import LockLost
 from ..storage.folder import Folder
 from ..storage.locks import Locks
 from ..storage.slots import DIED, INTERRUPTED, SLOT, next_slot
+from ..storage.study_storage import set_user_attrs
 from ..storage.trials import REASON
 
 T = TypeVar("T")
@@ -125,8 +126,7 @@ class Worker:
 
     def claim(self, trial: Trial, slot: int) -> None:
         """Let a new trial hold a slot. To be called in the same `exclusive` as `free_slot`."""
-        for name, value in ((WORKER, self.name), (EPOCH, self.locks.epoch()), (SLOT, slot)):
-            trial.set_user_attr(name, value)
+        set_user_attrs(trial, {WORKER: self.name, EPOCH: self.locks.epoch(), SLOT: slot})
 
     def _mark_dead(self, study: Study, trial: FrozenTrial) -> bool:
         """Free the slot of a trial whose process died; returns False where it has ended meanwhile."""

@@ -31,7 +31,7 @@ from ...space.limits import SMALLEST_PART, budget_fractions, limits_at, van_der_
 from ..history import History
 from ..problem import Problem
 from ..sampler import Sampler
-from ..untried import WithoutRepeats
+from ..untried import WithoutRepeats, keys
 from .acquisition import expected_hypervolume_improvement
 from .gaps import MIDDLE, draw_gap
 from .leaders import LeadersAgain
@@ -139,7 +139,8 @@ class Search:
             sources |= {"samples": np.unique(allocated, axis=0)}
             sources |= {"mutations": mutated(self.space, observed, fraction, rng)}
         pool, source = np.vstack(list(sources.values())), np.repeat(list(sources), list(map(len, sources.values())))
-        new = ~(pool[:, None] == history.tried[None]).all(2).any(1)
+        tried = keys(history.tried)
+        new = np.array([not keys(choices[None]) & tried for choices in pool])
         pool, source = pool[new], source[new]
         fractions = budget_fractions(self.space, pool)
         inside = (fractions > low) & (fractions < high + ROUNDING)

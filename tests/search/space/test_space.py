@@ -23,8 +23,6 @@ some_choices = st.tuples(*(st.integers(0, size - 1) for size in SIZES)).map(np.a
 def test_params_choices_and_plans_are_inverse(choices: np.ndarray) -> None:
     assert np.array_equal(SPACE.choices(SPACE.params(choices)), choices)
     assert np.array_equal(SPACE.candidates.choices(SPACE.plan(choices)), choices)
-    both = SPACE.choices_of_all([SPACE.params(choices), SPACE.params(choices)])
-    assert np.array_equal(both, [choices, choices])
 
 
 def test_the_largest_value_is_dense_and_the_others_are_ranks() -> None:
