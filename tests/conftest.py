@@ -20,8 +20,8 @@ from tests.postgres import Server, binaries
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-OPTIONAL = ("architectures", "clusters")
-"""Marks of tests that need much time, or a machine with nothing else to do."""
+OPTIONAL = ("architectures",)
+"""Marks of tests that need much time."""
 
 
 # How long an example takes says how busy the machine is.
