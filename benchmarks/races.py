@@ -6,7 +6,8 @@ import argparse
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 from search_grounds import Ground, gain, ground_of, name_of, on_digits, perceptron, resnet, tabulated
 from small_networks import DigitsTransformer, deep_network
 
-from rankfront import Task
+from rankfront import Plan, Task
 from rankfront.objectives.metrics.scale import ACCURACY
 from rankfront.search.report.progress import Progress
 from rankfront.search.results.front import area
@@ -99,8 +100,16 @@ class Race:
         return 100 * float(np.mean([t.test for t in inside if t.plan == best]))
 
 
-def race(ground: Ground, sampler: str | Sampler, seed: int, trials: int) -> Iterator[Trial]:
-    """Yield a sampler's trials, one by one; the n-th run of a plan is the same in all races of a seed."""
+def race(ground: Ground, sampler: str | Sampler, seed: int, trials: int, workers: int = 1) -> Iterator[Trial]:
+    """Yield a sampler's trials as they end; the n-th run of a plan is the same in all races of a seed.
+
+    Args:
+        ground: the model.
+        sampler: a name, or the sampler itself.
+        seed: of all that is random.
+        trials: how many.
+        workers: how many run at a time, each for a log-normal time (± 20 %): a proposal does not know their scores.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space, clock = ground.space, ground.memory.seconds
     study = optuna.create_study(directions=["maximize", "minimize"])
@@ -108,7 +117,13 @@ def race(ground: Ground, sampler: str | Sampler, seed: int, trials: int) -> Iter
     cost = ground.cost_before_finetuning
     asker = Asker(study, Problem(space, seed, trials, *scores, ACCURACY, ground.samples, ("params",), cost), sampler)
     runs: Counter[str] = Counter()
+    lengths = np.random.default_rng([seed, workers]).lognormal(0.0, 0.2, trials)
+    under_way: list[tuple[float, int, Callable[[], Trial]]] = []
+    now = 0.0
     for slot in range(trials):
+        if len(under_way) == workers:
+            now, _, end = heappop(under_way)
+            yield end()
         began = clock()
         trial = study.ask()
         trial.set_user_attr(SLOT, slot)
@@ -117,14 +132,32 @@ def race(ground: Ground, sampler: str | Sampler, seed: int, trials: int) -> Iter
         plan = space.plan(choices)
         for metric, violation in space.violations(choices).items():
             trial.set_constraint(metric, violation)
-        name = name_of(space, plan)
-        score, test, before, tested = ground.run(plan, seed_for(seed, runs[name], "trial"))
-        runs[name] += 1
-        trial.set_user_attr(SCORE, score)
-        trial.set_user_attr(SCORE_BEFORE_FINETUNING, before)
-        params = space.candidates.costs.of(plan).params
-        study.tell(trial, [score, params])
-        yield Trial(name, score, test, params / space.limits["params"], proposed, clock() - began - tested)
+        heappush(
+            under_way, (now + lengths[slot], slot, partial(_ended, ground, study, trial, plan, seed, runs, proposed))
+        )
+    while under_way:
+        yield heappop(under_way)[2]()
+
+
+def _ended(
+    ground: Ground,
+    study: optuna.Study,
+    trial: optuna.Trial,
+    plan: Plan,
+    seed: int,
+    runs: Counter[str],
+    proposed: float,
+) -> Trial:
+    """Run a trial, and tell the study."""
+    space, clock = ground.space, ground.memory.seconds
+    began, name = clock(), name_of(space, plan)
+    score, test, before, tested = ground.run(plan, seed_for(seed, runs[name], "trial"))
+    runs[name] += 1
+    trial.set_user_attr(SCORE, score)
+    trial.set_user_attr(SCORE_BEFORE_FINETUNING, before)
+    params = space.candidates.costs.of(plan).params
+    study.tell(trial, [score, params])
+    return Trial(name, score, test, params / space.limits["params"], proposed, proposed + clock() - began - tested)
 
 
 def race_of(known: Mapping[str, Any]) -> Race:
