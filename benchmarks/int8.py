@@ -1,7 +1,7 @@
 """Factorized, int8 and both at equal bytes: ``uv run python benchmarks/int8.py PART …``.
 
 - ``run NETWORK … --data DIR --runs DIR``: writes each network as files of ONNX Runtime, a result each in RUNS. What is
-  there is not done again.
+  complete is not done again.
 - ``table --runs DIR``: writes ``docs/benchmarks/int8.md`` from these results, whatever of them there is.
 
 No weight is trained: factors are decomposed and refitted on the calibration samples, int8 takes its ranges there. Which
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from rankfront.objectives.deploy.file import FileMaker
 from rankfront.objectives.deploy.network import Network
 from rankfront.objectives.deploy.registry import EXPORTERS
 from rankfront.objectives.io.files import read_json, write_json, write_text
+from rankfront.objectives.io.tensors import read_checkpoint
 from rankfront.objectives.metrics.bytes import BYTES
 from rankfront.objectives.objective import Objective
 from rankfront.search.allocation.knapsack import knapsack
@@ -34,6 +34,7 @@ from rankfront.search.report.progress import Progress
 from rankfront.search.space.candidates import Candidates
 from rankfront.search.study.export import AT_ONCE, CALIBRATION, EXAMPLE
 from rankfront.studies import digits, efficientnet_imagenette, minilm, mnist_mlp, resnet18_imagenette
+from rankfront.studies.imagenette import imagenette, normalise
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "benchmarks" / "int8.md"
 SHARES = (0.97, 0.85, 0.7)
@@ -46,6 +47,16 @@ HALF = 0.5
 """Of the bytes of int8 alone: what it cannot do, and both can."""
 
 
+def resnet18(data: Path, weights: Path) -> Task:
+    """Return ResNet-18 with the study's weights, on some of Imagenette's images of 64 pixels."""
+    model, state = resnet18_imagenette.network(), read_checkpoint(weights)
+    state = {name.removeprefix("model."): tensor for name, tensor in state.items()}  # a checkpoint has more
+    model.load_state_dict({name: state[name] for name in model.state_dict()})
+    splits = [imagenette(data, split, 64, limit=count) for split, count in (("train", SAMPLES), ("val", 1000))]
+    train, validation = ((normalise(x), y) for x, y in splits)
+    return Task(model.eval(), train, validation, name="resnet18", kinds=("spatial",))
+
+
 @dataclass(frozen=True)
 class Ground:
     """A network and how it becomes int8."""
@@ -56,18 +67,18 @@ class Ground:
     """``static`` or ``dynamic``."""
     options: dict[str, Any]
     """For the study."""
-    data: bool = True
+    takes: tuple[str, ...] = ("data",)
     shares: tuple[float, ...] = SHARES
 
 
 GROUNDS = {
-    "digits": Ground("digits' CNN", digits.study, "static", {}, data=False),
+    "digits": Ground("digits' CNN", digits.study, "static", {}, takes=()),
     "mnist-mlp": Ground("MNIST's perceptron", mnist_mlp.study, "static", {}),
     "efficientnet-lite0": Ground(
-        "EfficientNet-lite0, 96 px", efficientnet_imagenette.study, "static", {"image_size": 96}, shares=NEAR
+        "EfficientNet-lite0, 96 px", efficientnet_imagenette.study, "static", {"image_size": 96}, ("images",), NEAR
     ),
     "minilm": Ground("all-MiniLM-L6-v2", minilm.study, "dynamic", {}),
-    "resnet18": Ground("ResNet-18, 64 px", resnet18_imagenette.study, "static", {"image_size": 64}),
+    "resnet18": Ground("ResNet-18, 64 px", resnet18, "static", {}, takes=("images", "weights")),
 }
 
 
@@ -90,8 +101,8 @@ class Row:
 class Bench:
     """Writes files of one network, each compared with the dense one."""
 
-    def __init__(self, ground: Ground, data: Path, cache: Path, progress: Progress) -> None:
-        task = ground.study(**({"data": data} if ground.data else {}), **ground.options)
+    def __init__(self, ground: Ground, given: dict[str, Path], cache: Path, progress: Progress) -> None:
+        task = ground.study(**given, **ground.options)
         kinds = tuple(kind for kind in ("svd", "spatial") if kind in task.kinds)
         self.task = replace(task, kinds=kinds, sensitivity="outputs", calibration=min(task.calibration, SAMPLES))
         self.ground, self.progress = ground, progress
@@ -185,7 +196,7 @@ def page(found: dict[str, dict[str, Any]]) -> str:
         "`spatial` at the knapsack's ranks, refitted, in floating point. *Both*: factors as int8, but for the layers",
         "that int8 harms most, as far as the bytes go ([how](../exports.md#int8)). No weight was trained. *Moved*: by",
         "how much outputs on validation samples differ from the dense network's, root mean square. Bytes are those of",
-        f"the file. The plan (of {len(SHARES)}) and the layers were chosen on training samples.",
+        f"the file. The plan (one of {len(SHARES)}) and the layers were chosen on training samples.",
         "",
         "| network | what | bytes | score | moved | layers in floating point |",
         "|---|---|---|---|---|---|",
@@ -197,8 +208,11 @@ def page(found: dict[str, dict[str, Any]]) -> str:
                 f"| {GROUNDS[name].label} | {row['what']} | {row['bytes']:,} | {row['score']:.4g} "
                 f"| {100 * row['error']:.1f} % | {floats} |"
             )
-    lines += ["", *(f"{GROUNDS[name].label}: commit {one['commit']}, {one['date']}, {one['machine']}, "
-                    f"{one['seconds']:.0f} s." for name, one in found.items())]  # fmt: skip
+    lines.append("")
+    lines += [
+        f"{GROUNDS[name].label}: commit {one['commit']}, {one['date']}, {one['machine']}."
+        for name, one in found.items()
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -209,6 +223,7 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", help=f"any of {', '.join(GROUNDS)}; all if not given")
     parser.add_argument("--data", type=Path, help="the folder with the data sets")
     parser.add_argument("--images", type=Path, help="the folder with the images of ResNet-18 and EfficientNet")
+    parser.add_argument("--weights", type=Path, help="of ResNet-18: a checkpoint of the study at 64 pixels")
     parser.add_argument("--runs", type=Path, required=True)
     asked = parser.parse_args()
     names = asked.networks or [*GROUNDS]
@@ -217,11 +232,16 @@ def main() -> None:
         asked.runs.mkdir(parents=True, exist_ok=True)
         with Progress() as progress:
             for name, path in files.items():
-                if not path.exists():
-                    began = time.monotonic()
-                    data = asked.images if name in ("resnet18", "efficientnet-lite0") else asked.data
-                    rows = [asdict(row) for row in Bench(GROUNDS[name], data, asked.runs / "cache", progress).rows()]
-                    write_json(path, {**where_and_when(), "seconds": time.monotonic() - began, "rows": rows})
+                if path.exists() and read_json(path)["complete"]:
+                    continue
+                ground = GROUNDS[name]
+                # A study calls both folders its data.
+                given = {what.replace("images", "data"): getattr(asked, what) for what in ground.takes}
+                about, rows = {**where_and_when(), "complete": False}, []
+                for row in Bench(ground, given, asked.runs / "cache", progress).rows():
+                    rows.append(asdict(row))
+                    write_json(path, {**about, "rows": rows})
+                write_json(path, {**about, "complete": True, "rows": rows})
         return
     found = {name: read_json(path) for name in GROUNDS if (path := asked.runs / f"{name}.json").exists()}
     write_text(DOCS, page(found))
