@@ -80,7 +80,7 @@ VARIANTS = {
     **{f"sgd {rate:g}": Variant(f"SGD at {rate:g}", {"lr": rate, "optimizer": "sgd"}) for rate in (1e-2, 1e-1)},
     "labels": Variant("labels alone, without the dense model's outputs", {"distill": 0.0}),
     "distill": Variant("the dense model's outputs alone, at a temperature of 4", {"distill": 1.0, "temperature": 4.0}),
-    "features": Variant("and the blocks' features", {}, 0.3),
+    "features": Variant("the study's own, and the blocks' features", {}, 0.3),
 }
 
 
