@@ -130,7 +130,12 @@ def table(runs: Path) -> None:
     """Write the page of all races that there are."""
     found = [read_json(path) for path in sorted(runs.glob("race *.json"))]
     lines = ["# Samplers compared", "", "Written by `benchmarks/search.py table`; do not edit.", ""]
-    lines += [(__doc__ or "").partition("Models, each")[1] + (__doc__ or "").partition("Models, each")[2].strip(), ""]
+    lines += [
+        "An older page on more models, of a sampler that did not know the loss: [before](samplers-before.md).",
+        "",
+        "".join((__doc__ or "").partition("Models, each")[1:]).strip(),
+        "",
+    ]
     for model in TRIALS:
         of = [one for one in found if one["model"] == model]
         lines += [f"## {model}", ""]
