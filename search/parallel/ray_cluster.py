@@ -18,6 +18,10 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+# In a process that `uv run` began Ray would send the current folder, data and all, to every node, and make an
+# environment there. Workers here use the nodes' own; who wants the other sets the variable to 1.
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+
 import ray
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayError
 

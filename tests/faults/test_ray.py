@@ -31,6 +31,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Two nodes with one CPU each, without what Ray needs on large machines alone."""
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # before ray is imported: see `ray_cluster`
     try:
         from ray.cluster_utils import Cluster
     except ImportError as error:
@@ -52,9 +53,11 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     shutil.rmtree(folder)
 
 
-def ancestor(process: int) -> int:
-    """Return a process's parent."""
-    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+def descends(process: int, from_: int) -> bool:
+    """Return whether a process is another's child, or a child's child …"""
+    while process not in (0, from_):
+        process = int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
+    return process == from_
 
 
 class Loses(Progress):
@@ -87,8 +90,7 @@ def test_ctrl_c_frees_all_trials_and_a_lost_node_is_made_up_for(
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:
         """Wait for each other in the first trials; the one on the node that will be lost stays in its own."""
         if pipe.exists() and not met.exists() and outputs.requires_grad and os.getpid() != here:
-            # A worker's parent is an actor, whose parent is its node's raylet.
-            if ancestor(os.getppid()) == raylet:
+            if descends(os.getpid(), raylet):  # a worker's parent is an actor, whose parent is its node's raylet
                 with pipe.open("w"):
                     threading.Event().wait()
             with pipe.open():
