@@ -58,8 +58,7 @@ def prepared(opened: Opened) -> TrialLoop:
         predict_latency(study, objective, settings.engine, settings.budget, worker, progress)
     dense_costs, budget = objective.costs.dense, settings.budget
     candidates = Candidates.of(objective)
-    with worker.exclusive():
-        write_layers(settings.folder.layers, candidates)
+    worker.exclusively(lambda: write_layers(settings.folder.layers, candidates))
     space = Space(candidates, budget.limits(dense_costs), budget.down_to(dense_costs))
     if knapsack(space.candidates, space.limits) is None:
         raise RankfrontError(f"budget {settings.budget} is kept by no plan: its bounds cannot hold all at once")
