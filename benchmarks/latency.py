@@ -187,7 +187,9 @@ def measure(made: Made, engine: str, batch_size: int, threads: int, progress: Pr
         "seconds": time.monotonic() - began,
         "rows": rows,
         "factors": table.factors,
-        "steps": sorted({times.step for shape in table.shapes for times in shape.kinds.values() if times.step > 1}),
+        "steps": sorted(
+            {times.step for shape in table.shapes for times in shape.kinds.values() if times.step.size > 1}
+        ),
     }
 
 
@@ -275,7 +277,8 @@ def page(found: Found) -> str:
             f"## {name}, {engine_named(engine).label}, batches of {batch}",
             "",
             f"Commit {one['commit']}, {one['date']}, {one['machine']}, load {one['load']}, torch {one['torch']}; "
-            f"{one['seconds']:.0f} s. Steps of ranks found: {', '.join(map(str, one['steps'])) or 'none'}.",
+            f"{one['seconds']:.0f} s. Ranks that the engine likes are multiples of: "
+            f"{', '.join(f'{size} (others {off:.2g} times as long)' for size, off in one['steps']) or 'none found'}.",
             "",
             "| bound | flops | predicted | measured | moved |",
             "|---|---|---|---|---|",

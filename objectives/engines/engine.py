@@ -17,7 +17,7 @@ Runner = Callable[[], list[Tensor]]
 
 
 class Engine(Protocol):
-    """One way to run a network on a CPU."""
+    """One way to run a network."""
 
     @property
     def name(self) -> str:
@@ -29,8 +29,13 @@ class Engine(Protocol):
         """What it is called in sentences."""
         ...
 
+    @property
+    def device(self) -> str:
+        """The type of what it runs on: ``cpu`` or ``cuda``."""
+        ...
+
     def check(self) -> None:
-        """Raise `RankfrontError`, naming the install command, where a package that it needs is missing."""
+        """Raise `RankfrontError`, naming the install command, where a package or a device that it needs is missing."""
         ...
 
     def runner(self, model: nn.Module, inputs: Inputs, threads: int) -> Runner:
@@ -53,6 +58,8 @@ class Engine(Protocol):
 
 class InPyTorch(ABC):
     """An engine that is PyTorch's own: nothing is to be installed, and networks are made ready one by one."""
+
+    device: str = "cpu"
 
     def check(self) -> None:  # noqa: B027
         """Nothing is missing."""

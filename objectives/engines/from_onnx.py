@@ -26,6 +26,7 @@ class FromOnnx(ABC):
 
     name: ClassVar[str]
     label: ClassVar[str]
+    device: str = "cpu"
 
     def check(self) -> None:
         """Raise `RankfrontError` where the engine, or what writes ONNX files, is not installed."""

@@ -1,4 +1,4 @@
-"""How much longer layers of a kind take within the network than by themselves: a whole network for each kind tells."""
+"""How much longer layers of a kind take within the network than by themselves: whole networks of each kind tell."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from ..metrics.latency_table import LatencyTable
 from ..model.layer import Layer
 from ..plan import DENSE, Choice, Plan
 
-PART = 0.25
-"""Where between its least and most flops by the kind each layer is, in the network that is measured."""
+PARTS = 0.05, 0.25, 0.5, 1.0
+"""Where between its least and most flops by the kind each layer is, in the networks that are measured."""
+
+PLAIN = 0.25
+"""The same of the network in which identity blocks are compared with plain factors."""
 
 
 def with_factors(
@@ -25,14 +28,15 @@ def with_factors(
     Args:
         table: of layers by themselves.
         decompositions: the layers and their options.
-        added: returns what a plan's network takes more than the one with all layers dense, in seconds; None where it
-            cannot be made or measured.
+        added: returns what a plan's network takes more than the one with all layers dense, as a share of what that
+            takes; None where it cannot be made or measured.
     """
-    factors: dict[str, float] = {}
-    for kind, options in _of_each_kind(table, decompositions):
-        if (measured := added(_plan(options, decompositions))) is not None:
-            factors[kind] = table.factor(kind, options, measured)
-    return replace(table, factors=factors)
+    networks: dict[str, list[tuple[Mapping[str, tuple[Layer, Choice]], float]]] = {}
+    for part in PARTS:
+        for kind, options in _of_each_kind(table, decompositions, part):
+            if (measured := added(_plan(options, decompositions))) is not None:
+                networks.setdefault(kind, []).append((options, measured))
+    return replace(table, factors={kind: table.factor(kind, found) for kind, found in networks.items()})
 
 
 def with_slower(table: LatencyTable, decompositions: Decompositions, is_slower: Callable[[Plan], bool]) -> LatencyTable:
@@ -45,7 +49,7 @@ def with_slower(table: LatencyTable, decompositions: Decompositions, is_slower: 
     """
     slower = [
         kind
-        for kind, options in _of_each_kind(table, decompositions)
+        for kind, options in _of_each_kind(table, decompositions, PLAIN)
         if kind_named(kind).base != kind and is_slower(_plan(options, decompositions))
     ]
     return replace(table, slower=tuple(slower))
@@ -56,18 +60,20 @@ def _plan(options: Mapping[str, tuple[Layer, Choice]], decompositions: Decomposi
 
 
 def _of_each_kind(
-    table: LatencyTable, decompositions: Decompositions
+    table: LatencyTable, decompositions: Decompositions, part: float
 ) -> Iterator[tuple[str, dict[str, tuple[Layer, Choice]]]]:
-    """Yield each kind, and an option of it for all layers that were measured by it."""
+    """Yield each kind, and an option of it, at that part of its flops, for all layers that were measured by it."""
     kinds = dict.fromkeys(name for shape in table.shapes for name in shape.kinds)
     for kind in kinds:
         chosen: dict[str, tuple[Layer, Choice]] = {}
         for name, options in decompositions.options.items():
-            found = [option for option in options if option.kind == kind]
-            if found and kind in table.shapes[table.layers[name]].kinds:
+            known = table.shapes[table.layers[name]].kinds.get(kind)
+            of_kind = [option for option in options if option.kind == kind]
+            if of_kind and known is not None:
                 layer = decompositions.layers[name]
+                found = [option for option in of_kind if known.step.likes(option)] or of_kind
                 flops = np.array([kind_named(kind).cost(layer, o.rank).flops for o in found if o.rank is not None])
-                wanted = flops.min() + PART * (flops.max() - flops.min())
+                wanted = flops.min() + part * (flops.max() - flops.min())
                 chosen[name] = layer, found[int(np.abs(flops - wanted).argmin())]
         if chosen:
             yield kind, chosen

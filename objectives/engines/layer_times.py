@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from ..data.calling import Inputs
 from ..kinds.decompositions import Decompositions
-from ..metrics.latency_table import KindTimes, LatencyTable, LayerTimes, flops_on_step
+from ..metrics.latency_table import NO_STEP, KindTimes, LatencyTable, LayerTimes, Step, flops_on_step
 from ..model.copying import copied
 from ..model.layer import TYPES, Layer
 from ..model.replace import HOOKS
@@ -50,22 +51,29 @@ class Job(NamedTuple):
 
 @dataclass(frozen=True)
 class LayerMeter:
-    """Measures layers of one network in one engine."""
+    """Measures layers of one network in one engine.
+
+    The network runs in turn with its layers, and a layer's time is taken as a share of the network's: a machine may be
+    faster in one minute than in the next.
+    """
 
     engine: Engine
     threads: int
+    network: Runner
+    """Runs the network with every layer dense, as it is saved."""
+    seconds: float
+    """What that takes."""
     decompositions: Decompositions
     numbers: int
     """How many numbers the network's parameters hold."""
     calls: Mapping[str, Counter[torch.Size]]
     """Layer → the shapes that it is called with in a pass, and how often each."""
 
-    def table(self, dense: float, start: float, progress: CountCallback) -> LatencyTable:
+    def table(self, dense: float, progress: CountCallback) -> LatencyTable:
         """Measure all that is needed to predict a plan's time.
 
         Args:
             dense: what the user's network takes, in seconds.
-            start: what it takes as its copies are saved, every layer dense.
             progress: called with the number of modules measured, and of all.
         """
         options = self.decompositions.options
@@ -74,7 +82,6 @@ class LayerMeter:
         for layer in layers:
             shapes.setdefault(self._key(layer), []).append(layer)
         first = [some[0] for some in shapes.values()]
-        # A layer's dense time and those of its options one after the other: the machine changes meanwhile.
         wanted = [(layer, o) for layer in first for o in (DENSE, *_spread(layer, options[layer.name], {}))]
         probes = list(self._probes(first))
         known = self._seconds([*wanted, *probes], progress)
@@ -91,35 +98,38 @@ class LayerMeter:
         for layer in first:
             found: dict[str, KindTimes] = {}
             for kind, some in groupby(_spread(layer, options[layer.name], steps), key=lambda option: option.kind):
-                step = steps.get((type(layer.module), kind), 1)
+                step = steps.get((type(layer.module), kind), NO_STEP)
                 taken = [o for o in some if (layer.name, o) in known]
                 if taken:
-                    measured = [(flops_on_step(layer, o, step), known[layer.name, o]) for o in taken]
+                    measured = [
+                        (flops_on_step(layer, o, step.size), known[layer.name, o] / step.slower(o)) for o in taken
+                    ]
                     found[kind] = KindTimes.of(measured, step)
             times.append(LayerTimes(round(1e9 * known[layer.name, DENSE]), found))
         places = {layer.name: n for n, some in enumerate(shapes.values()) for layer in some}
         unreached = {name: len(times) for name in options if name not in places}
         shapes_of = [*times, *([LayerTimes(0, {})] if unreached else [])]
-        return LatencyTable(round(1e9 * dense), round(1e9 * start), shapes_of, places | unreached)
+        return LatencyTable(round(1e9 * dense), round(1e9 * self.seconds), shapes_of, places | unreached)
 
     def _probes(self, layers: Sequence[Layer]) -> Iterator[Wanted]:
-        """Yield neighbouring ranks of the largest layer of each type, for every kind of integer ranks."""
-        largest = {type(layer.module): layer for layer in sorted(layers, key=lambda layer: layer.flops)}
-        for layer in largest.values():
+        """Yield neighbouring ranks for each type and kind, of the largest layer that has so many."""
+        found: dict[tuple[type, str], list[Wanted]] = {}
+        for layer in sorted(layers, key=lambda layer: layer.flops):
             for kind in self.decompositions.kinds[layer.name]:
                 ranks = [o.rank for o in self.decompositions.options[layer.name] if o.kind == kind.name]
-                for rank in probed_ranks([rank for rank in ranks if isinstance(rank, int)]):
-                    yield layer, Choice(kind.name, rank)
+                if probed := probed_ranks([rank for rank in ranks if isinstance(rank, int)]):
+                    found[type(layer.module), kind.name] = [(layer, Choice(kind.name, rank)) for rank in probed]
+        yield from itertools.chain.from_iterable(found.values())
 
     @staticmethod
-    def _steps(probes: Iterable[Wanted], known: Mapping[tuple[str, Choice], float]) -> dict[tuple[type, str], int]:
+    def _steps(probes: Iterable[Wanted], known: Mapping[tuple[str, Choice], float]) -> dict[tuple[type, str], Step]:
         """Return module's type and kind → the step of ranks that its times have; those without steps left out."""
         found: dict[tuple[type, str], dict[int, float]] = {}
         for layer, option in probes:
             if (layer.name, option) in known and isinstance(option.rank, int):
                 found.setdefault((type(layer.module), option.kind), {})[option.rank] = known[layer.name, option]
         steps = {key: step_of(times) for key, times in found.items() if len(times) == PROBED}
-        return {key: step for key, step in steps.items() if step > 1}
+        return {key: step for key, step in steps.items() if step.size > 1}
 
     def _seconds(self, wanted: Iterable[Wanted], progress: CountCallback) -> dict[tuple[str, Choice], float]:
         """Return layer and option → what all its calls in a pass take, in seconds; a singular one is left out."""
@@ -163,7 +173,8 @@ class LayerMeter:
             part.append(runner)
             numbers += _numbers(module)
             if numbers >= self.numbers or len(times) + len(part) == len(runners):
-                times += least_seconds(part)
+                network, *taken = least_seconds([self.network, *part])
+                times += [self.seconds * each / network for each in taken]
                 part, numbers = [], 0
         return times
 
@@ -217,12 +228,12 @@ def _numbers(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _spread(layer: Layer, options: Sequence[Choice], steps: Mapping[tuple[type, str], int]) -> list[Choice]:
+def _spread(layer: Layer, options: Sequence[Choice], steps: Mapping[tuple[type, str], Step]) -> list[Choice]:
     """Return the options to measure, kind by kind: evenly spread over what they cost, and on steps."""
     chosen: list[Choice] = []
     cost = functools.partial(flops_on_step, layer, step=1)
     for kind, some in groupby(options, key=lambda option: option.kind):
-        step = steps.get((type(layer.module), kind), 1)
+        step = steps.get((type(layer.module), kind), NO_STEP).size
         if kind == DENSE.kind:
             continue
         found = list(some)

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 ENGINES: Registry[Engine] = Registry(
     __package__,
-    {"eager": "eager", "inductor": "inductor", "onnxruntime": "onnxruntime", "openvino": "openvino"},
+    {
+        "eager": "eager",
+        "inductor": "inductor",
+        "onnxruntime": "onnxruntime",
+        "openvino": "openvino",
+        "cuda": "cuda",
+        "cuda-inductor": "cuda_inductor",
+    },
     "ENGINE",
 )
 

@@ -35,6 +35,8 @@ class EngineSetting:
     """Samples in a pass."""
     threads: int
     """Of the CPU."""
+    elsewhere: str | None = None
+    """The machine whose latencies are meant, where it is not this one: then nothing is measured here."""
 
     @classmethod
     def of(cls, identity: Mapping[str, Any]) -> EngineSetting | None:

@@ -1,4 +1,4 @@
-"""Steps in what ranks take: an engine that computes 16 channels at once takes as long for 17 as for 32."""
+"""Steps in what ranks take: an engine that computes 16 channels at once takes as long for 17 as for 32, or longer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ..metrics.latency_table import NO_STEP, Step
 
 Array = NDArray[np.float64]
 
@@ -42,24 +44,43 @@ def probed_ranks(ranks: Sequence[int]) -> list[int]:
     return list(range(end - PROBED + 1, end + 1))
 
 
-def step_of(times: Mapping[int, float]) -> int:
-    """Return the step that times have: up to it, more rank takes no more time; 1 where a line explains them as well.
+def step_of(times: Mapping[int, float]) -> Step:
+    """Return the step that times have; none where a line explains them as well.
+
+    Up to a multiple of the step more rank takes no more time; a rank that is none may take longer than the next one.
 
     Args:
         times: rank → what it takes, of neighbouring ranks; the last is a multiple of every step.
 
     >>> step_of({rank: 1.0 + (rank - 1) // 8 for rank in range(33, 65)})
-    8
+    Step(size=8, off=1.0)
+    >>> step_of({rank: 2.0 if rank % 4 else 1.0 for rank in range(33, 65)})
+    Step(size=4, off=2.0)
     >>> step_of({rank: float(rank) for rank in range(33, 65)})
-    1
+    Step(size=1, off=1.0)
     """
     ranks, seconds = np.array(sorted(times.items()), float).T
     rounding = LEAST * float(seconds.max()) ** 2
-    variances = {step: rounding + _variance(seconds, np.ceil(ranks / step)) for step in STEPS}
+    steps = [Step(size, _off(ranks, seconds, size)) for size in STEPS]
+    variances = [rounding + _variance(_as_on(ranks, seconds, step), np.ceil(ranks / step.size)) for step in steps]
     # Every step fits at least as well as its multiples: the largest that fits nearly as well is the one.
-    best = next(step for step in STEPS if variances[step] <= NEARLY * min(variances.values()))
+    best, variance = next(each for each in zip(steps, variances, strict=True) if each[1] <= NEARLY * min(variances))
     line = seconds - np.polyval(np.polyfit(ranks, seconds, 1), ranks)
-    return best if variances[best] < FIT * float(line @ line) / (len(line) - 2) else 1
+    return best if variance < FIT * float(line @ line) / (len(line) - 2) else NO_STEP
+
+
+def _off(ranks: Array, seconds: Array, size: int) -> float:
+    """Return how many times as long as the next multiple a rank that is none takes, by the median; at least 1."""
+    on = dict(zip(ranks[ranks % size == 0], seconds[ranks % size == 0], strict=True))
+    pairs = [
+        (taken, on.get(size * np.ceil(rank / size))) for rank, taken in zip(ranks, seconds, strict=True) if rank % size
+    ]
+    return max(1.0, float(np.median([taken / other for taken, other in pairs if other is not None] or [1.0])))
+
+
+def _as_on(ranks: Array, seconds: Array, step: Step) -> Array:
+    """Return times as if all ranks were multiples of the step."""
+    return np.where(ranks % step.size == 0, seconds, seconds / step.off)
 
 
 def _variance(seconds: Array, above: Array) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import numpy as np
 
@@ -23,6 +23,25 @@ FACTORS = 0.5, 2.0
 """Factors of kinds lie between these: what is further away is noise."""
 
 
+class Step(NamedTuple):
+    """Which ranks an engine likes: multiples of a size. Without such, the size is 1."""
+
+    size: int = 1
+    off: float = 1.0
+    """How many times as long as the next multiple another rank takes."""
+
+    def slower(self, choice: Choice) -> float:
+        """Return that of a choice: 1 where its rank is a multiple, or not one integer."""
+        return 1.0 if self.likes(choice) else self.off
+
+    def likes(self, choice: Choice) -> bool:
+        """Return whether a choice's rank is a multiple, or not one integer."""
+        return not isinstance(choice.rank, int) or choice.rank % self.size == 0
+
+
+NO_STEP = Step()
+
+
 @dataclass(frozen=True)
 class KindTimes:
     """What a layer of one shape takes, factorized by one kind."""
@@ -30,20 +49,20 @@ class KindTimes:
     flops: tuple[float, ...]
     """Of the ranks that were measured, ascending."""
     ns: tuple[int, ...]
-    """What they take, ascending."""
-    step: int = 1
-    """A rank takes as long as the next multiple of this, as measured; 1 where there are no such steps."""
+    """What they take, ascending; ranks off the step as on it."""
+    step: Step = NO_STEP
 
     @classmethod
-    def of(cls, measured: Sequence[tuple[float, float]], step: int = 1) -> KindTimes:
-        """Take pairs of flops and seconds; where more flops took less time, both take the mean."""
+    def of(cls, measured: Sequence[tuple[float, float]], step: Step = NO_STEP) -> KindTimes:
+        """Take pairs of flops and seconds, as on the step; where more flops took less time, both take the mean."""
         flops, seconds = np.array(sorted(measured), float).T
         rising = np.maximum.accumulate(seconds), np.minimum.accumulate(seconds[::-1])[::-1]
         return cls(tuple(flops.tolist()), tuple(round(1e9 * each) for each in np.add(*rising) / 2), step)
 
     def at(self, layer: Layer, choice: Choice) -> int:
         """Return what an option takes, in nanoseconds."""
-        return round(np.interp(flops_on_step(layer, choice, self.step), self.flops, self.ns))
+        on_step = np.interp(flops_on_step(layer, choice, self.step.size), self.flops, self.ns)
+        return round(self.step.slower(choice) * on_step)
 
 
 def flops_on_step(layer: Layer, choice: Choice, step: int) -> float:
@@ -78,7 +97,7 @@ class LatencyTable:
     layers: Mapping[str, int]
     """Layer → the place of its shape."""
     factors: Mapping[str, float] = field(default_factory=dict)
-    """Kind → how much longer its layers take within the network than by themselves, measured on whole networks."""
+    """Kind → how many times as long its layers take within the network as by themselves, measured on whole networks."""
 
     scale: float = 1.0
     """How much of what plans at the budget save by this table they really save."""
@@ -94,19 +113,21 @@ class LatencyTable:
         taken = self.factors.get(choice.kind, 1.0) * times.kinds[choice.kind].at(layer, choice)
         return round(self.scale * (taken - times.dense))
 
-    def factor(self, kind: str, options: Mapping[str, tuple[Layer, Choice]], measured: float) -> float:
-        """Return the factor of a kind that a whole network tells, in which layers have options of it.
+    def factor(self, kind: str, networks: Sequence[tuple[Mapping[str, tuple[Layer, Choice]], float]]) -> float:
+        """Return the factor of a kind that whole networks tell, in which layers have options of it.
 
         Args:
             kind: the kind.
-            options: layer → itself and its option.
-            measured: what the network takes more than the one with all layers dense, in seconds (negative: less).
+            networks: of each, layer → itself and its option; and what the network takes more than the one with all
+                layers dense, as a share of what that takes (negative: less).
         """
-        times = [(self.shapes[self.layers[name]], layer, choice) for name, (layer, choice) in options.items()]
-        dense = sum(each.dense for each, _, _ in times)
-        alone = sum(each.kinds[kind].at(layer, choice) for each, layer, choice in times)
+        alone = within = 0.0
+        for options, measured in networks:
+            times = [(self.shapes[self.layers[name]], layer, choice) for name, (layer, choice) in options.items()]
+            alone += sum(each.kinds[kind].at(layer, choice) for each, layer, choice in times)
+            within += self.start * measured + sum(each.dense for each, _, _ in times)
         least, most = FACTORS
-        return min(most, max(least, (1e9 * measured + dense) / alone))
+        return min(most, max(least, within / alone))
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON knows it."""
@@ -114,7 +135,7 @@ class LatencyTable:
             {
                 "dense": shape.dense,
                 "kinds": {
-                    name: {"flops": times.flops, "ns": times.ns, "step": times.step}
+                    name: {"flops": times.flops, "ns": times.ns, "step": [*times.step]}
                     for name, times in shape.kinds.items()
                 },
             }
@@ -137,7 +158,7 @@ class LatencyTable:
             LayerTimes(
                 int(shape["dense"]),
                 {
-                    name: KindTimes(tuple(times["flops"]), tuple(times["ns"]), int(times["step"]))
+                    name: KindTimes(tuple(times["flops"]), tuple(times["ns"]), Step(*times["step"]))
                     for name, times in shape["kinds"].items()
                 },
             )

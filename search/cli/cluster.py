@@ -55,7 +55,8 @@ def worker(
         Progress(shown=not quiet) as progress,
         joined_task(found, where, asked.files, study, asked.device, progress) as task,
     ):
-        run(task, **options, out=where.path, source=source_of(found, where), progress=progress)
+        keep = {"out": where.path, "source": source_of(found, where), "keep_latency": True}
+        run(task, **options, **keep, progress=progress)
 
 
 @options_of(Settings, only=("storage",))

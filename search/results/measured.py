@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ...objectives.engines.setting import EngineSetting
+from ...objectives.engines.setting import MACHINE, EngineSetting
 from ...objectives.errors import RankfrontError
 from ...objectives.metrics.amounts import share_shown
 from ...objectives.metrics.latency import LATENCY
@@ -37,8 +37,8 @@ def speeds_of(result: Result) -> dict[int, MeasuredSpeed]:
     setting = setting_of(result)
     if setting is None:
         return {}
-    wanted = setting.engine.label, setting.batch_size, setting.threads
-    return {s.trial: s for s in speeds_in(result.study) if (s.engine, s.batch_size, s.threads) == wanted}
+    wanted = setting.engine.label, setting.batch_size, setting.threads, result.identity[MACHINE]
+    return {s.trial: s for s in speeds_in(result.study) if (s.engine, s.batch_size, s.threads, s.machine) == wanted}
 
 
 def as_measured(result: Result, trials: Sequence[Scored], budget: Budget) -> list[Scored]:

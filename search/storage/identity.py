@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...objectives.engines.setting import ENGINE, NONE
+from ...objectives.engines.setting import ENGINE, MACHINE, NONE
 from ...objectives.errors import RankfrontError
 from ...objectives.export.plan_files import REWRITES
 from ...objectives.identity_keys import CONTENT, KEYS
@@ -42,6 +42,11 @@ class Caller:
     def another(self) -> str:
         """How another folder is given."""
         return "another --out" if self.from_command else "another out= (or, without one, the task another name=)"
+
+    @property
+    def keep_latency(self) -> str:
+        """How another machine's latencies are kept."""
+        return "--keep-latency" if self.from_command else "keep_latency=True"
 
     def elsewhere(self, budget: str | None) -> str:
         """Return what he can do; ``budget``: the one he asked for, where it is not the study's."""
@@ -120,6 +125,8 @@ def _remedy(stored: Mapping[str, Any], asked: Mapping[str, Any], caller: Caller 
     if caller is None:
         return "give what it was begun with"
     both = "budget" in stored and "budget" in asked
+    if MACHINE in stored and MACHINE in asked and stored[MACHINE] != asked[MACHINE]:
+        return f"{caller.keep_latency} goes on with that machine's latencies; else give {caller.another}"
     return caller.elsewhere(str(asked["budget"]) if both and stored["budget"] != asked["budget"] else None)
 
 

@@ -64,12 +64,16 @@ def machine(device: torch.device) -> dict[str, str]:
 
     If equal on two machines, scores are expected to be bitwise equal.
     """
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu()
     return {
-        "device": f"{device.type} ({name}, {torch.get_num_threads()} threads)",
+        "device": f"{device.type} ({processor(device)}, {torch.get_num_threads()} threads)",
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "torch": _version("torch"),
     }
+
+
+def processor(device: torch.device) -> str:
+    """Return the model of the CPU, or of that GPU."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu()
 
 
 @functools.cache

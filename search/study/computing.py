@@ -121,7 +121,7 @@ class FinishSettings(OfBest):
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedSettings(Computing):
-    """The options of ``speed``, checked; it measures on the CPU."""
+    """The options of ``speed``, checked; it measures where each engine runs."""
 
     engine: str | Sequence[str] | None = option(
         None,

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from ...objectives.engines.registry import ENGINES, QUICK, default_engine, engine_named
 from ...objectives.engines.setting import BATCH_SIZE, DTYPE, ENGINE, MACHINE, NONE, THREADS, EngineSetting
 from ...objectives.errors import RankfrontError
-from ...objectives.given import text, whole
+from ...objectives.given import flag, text, whole
 from ...objectives.metrics.latency import LATENCY
 from .computing import Computing
 from .options import option
 
 if TYPE_CHECKING:
+    from ...objectives.engines.engine import Engine
     from ...objectives.task import Task
     from ..space.budget import Budget
 
@@ -41,15 +42,29 @@ class EngineOptions(Computing):
     engine_threads: int | None = option(
         None, metavar="N", reader=int, help="Threads of the CPU for that pass [default: PyTorch's]", example="1"
     )
+    keep_latency: bool = option(
+        False,
+        reader=bool,
+        help="Where the study's latencies were measured on another machine: go on with them, and measure none here.",
+        example="True",
+    )
 
     def __post_init__(self) -> None:
         """Check every option by itself."""
         super().__post_init__()
+        object.__setattr__(self, "keep_latency", flag("keep_latency", self.keep_latency))
         if self.engine is not None:
-            engine_named(text("engine", self.engine, f"one of {', '.join(ENGINES)}")).check()
+            text("engine", self.engine, f"one of {', '.join(ENGINES)}")
+            self.check_engine(self.engine)
         for name in ("engine_batch_size", "engine_threads"):
             if (given := getattr(self, name)) is not None:
                 object.__setattr__(self, name, whole(name, given, least=1))
+
+    def check_engine(self, name: str) -> None:
+        """Refuse an engine that is not here, where it is to measure; raises `RankfrontError`."""
+        engine = engine_named(name)
+        if not self.keep_latency:
+            engine.check()
 
     def engine_asked(self, budget: Budget | None) -> dict[str, Any]:
         """Return what was given, as a study's identity says it; None where it was not."""
@@ -81,13 +96,17 @@ class EngineOptions(Computing):
             return None
         named = self.engine or budget.engine or stored
         engine = default_engine() if named is None else engine_named(named)
-        engine.check()
+        there = known.get(MACHINE) if self.keep_latency else None
+        if there is None or there == _machine(engine):
+            engine.check()
+            there = None
         from torch import get_num_threads
 
         return EngineSetting(
             engine.name,
             self.engine_batch_size or int(known.get(BATCH_SIZE, 1)),
             self.engine_threads or int(known.get(THREADS, get_num_threads())),
+            elsewhere=there,
         )
 
 
@@ -97,7 +116,18 @@ def engine_identity(setting: EngineSetting | None, task: Task) -> dict[str, Any]
         return {ENGINE: NONE}
     import torch
 
-    from ..storage.manifest import cpu
-
     dtype = next((p.dtype for p in task.model.parameters()), torch.get_default_dtype())
-    return {**setting.plain(), DTYPE: str(dtype).removeprefix("torch."), MACHINE: cpu()}
+    return {
+        **setting.plain(),
+        DTYPE: str(dtype).removeprefix("torch."),
+        MACHINE: setting.elsewhere or _machine(setting.engine),
+    }
+
+
+def _machine(engine: Engine) -> str:
+    """Return the model of what an engine runs on here."""
+    import torch
+
+    from ..storage.manifest import processor
+
+    return processor(torch.device(engine.device))

@@ -42,8 +42,8 @@ from .workers import Worker
 
 MEASURING = "measuring layers in {}"
 
-NOISE_SECONDS = 1.0
-"""How long that is looked at."""
+PAIR_SECONDS = 1.0
+"""About how long each pair of networks is run in turn."""
 
 
 ROUNDS, LEAST_SCALE = 3, 0.5
@@ -58,7 +58,8 @@ def predict_latency(
     """Let the objective know every plan's latency. Not to be called under the study lock.
 
     Raises:
-        RankfrontError: the engine does not take the network, or no plan is as fast as the budget wants.
+        RankfrontError: the engine does not take the network, no plan is as fast as the budget wants, or latencies of
+            another machine are wanted that it has not measured.
     """
     table = None
     while table is None:
@@ -66,6 +67,11 @@ def predict_latency(
         with contextlib.suppress(LockLost), worker.testing():
             table = latency_table_of(study)
             if table is None:
+                if setting.elsewhere is not None:
+                    raise RankfrontError(
+                        f"keep_latency needs latencies to keep, but {setting.elsewhere} has not measured any yet: run "
+                        "the study there first"
+                    )
                 with threads_kept():
                     table = latency_table(objective, setting, progress, budget)
                 worker.exclusively(functools.partial(keep_latency_table, study, table))
@@ -78,8 +84,9 @@ def predict_latency(
             "budget bounds no size"
         )
     fastest = costs.smallest(objective.decompositions.options)[LATENCY.name]
+    where = f"{setting}" if setting.elsewhere is None else f"{setting} on {setting.elsewhere}"
     progress.say(
-        f"latency is that in {setting}: {LATENCY.show(table.dense)} dense, {LATENCY.show(fastest)} the fastest plan, "
+        f"latency is that in {where}: {LATENCY.show(table.dense)} dense, {LATENCY.show(fastest)} the fastest plan, "
         "as predicted from its layers; the front is measured at the end"
     )
     check_possible(budget.on((LATENCY.name,)), costs.dense, costs.smallest(objective.decompositions.options))
@@ -95,16 +102,16 @@ def latency_table(
     progress(what := MEASURING.format(engine.label), 0, 1)
     own = engine.runner(in_eval(copied(task.model).cpu()), inputs, threads)
     start = engine.runner(dense, inputs, threads) if objective.found.rewrites else own
-    noise = measure_pairs(own, own, seconds=NOISE_SECONDS)
+    noise = measure_pairs(own, own, seconds=PAIR_SECONDS)
     if noise.high - noise.low > NOISY:
         progress.say(
             f"warning: two passes of the same network take {noise.low:.2f} to {noise.high:.2f} times as long as each "
             f"other, in {noise.count:,} repeats: this machine does other work, and latencies are unsure"
         )
-    numbers = count_params(dense)
-    meter = LayerMeter(engine, threads, objective.decompositions, numbers, calls_of(dense, objective.layers, inputs))
     whole, begun = least_seconds([own, start])
-    table = meter.table(whole, begun, functools.partial(progress, what))
+    calls = calls_of(dense, objective.layers, inputs)
+    meter = LayerMeter(engine, threads, start, begun, objective.decompositions, count_params(dense), calls)
+    table = meter.table(whole, functools.partial(progress, what))
 
     added = more_time(objective, setting, start, inputs)
 
@@ -115,7 +122,7 @@ def latency_table(
             runners = [engine.runner(model, inputs, threads) for model in (blocks, in_eval(plain_form(blocks)))]
         except (RankfrontError, np.linalg.LinAlgError):
             return True
-        return measure_pairs(*runners, seconds=NOISE_SECONDS).speedup >= 1
+        return measure_pairs(*runners, seconds=PAIR_SECONDS).speedup >= 1
 
     if bounds_time_alone(budget):
         table = with_slower(table, objective.decompositions, is_slower)
@@ -128,7 +135,7 @@ def latency_table(
 def more_time(
     objective: Objective, setting: EngineSetting, start: Runner, inputs: Inputs
 ) -> Callable[[Plan], float | None]:
-    """Return what tells by how many seconds a plan's network takes more than the dense one; None where it cannot run.
+    """Return what tells how much more a plan's network takes than the dense one, as a share; None where it cannot run.
 
     Args:
         objective: prepared.
@@ -143,8 +150,7 @@ def more_time(
             runner = setting.engine.runner(model, inputs, setting.threads)
         except (RankfrontError, np.linalg.LinAlgError):
             return None
-        before, after = least_seconds([start, runner])
-        return after - before
+        return 1 / measure_pairs(start, runner, seconds=PAIR_SECONDS).speedup - 1
 
     return added
 
@@ -176,7 +182,7 @@ def at_budget(
             break
         predicted = candidates.exact_costs(choices, [LATENCY.name])[LATENCY.name] - table.start
         measured = added(space.plan(choices))
-        if measured is None or predicted >= 0 or 1e9 * measured <= predicted:
+        if measured is None or predicted >= 0 or table.start * measured <= predicted:
             break
-        table = replace(table, scale=max(LEAST_SCALE, table.scale * 1e9 * measured / predicted))
+        table = replace(table, scale=max(LEAST_SCALE, table.scale * table.start * measured / predicted))
     return table

@@ -25,7 +25,7 @@ from ..results.measured import speeds_of
 from ..results.result import Result
 from ..results.speeds import MeasuredSpeed, keep_speeds
 from ..storage.errors import LockLost
-from ..storage.manifest import cpu
+from ..storage.manifest import processor
 from ..storage.trials import Scored
 from .workers import Worker
 
@@ -70,15 +70,19 @@ class SpeedMeter:
             pairs.speedup,
             pairs.low,
             pairs.high,
-            cpu(),
+            processor(torch.device(self.engine.device)),
         )
 
 
 def measure_front(result: Result, task: Task, setting: EngineSetting, worker: Worker, progress: Progress) -> None:
     """Measure a finished study's front, and then the best until it is measured within the budget; the study keeps it.
 
-    Not to be called under the study lock. What was measured before is not measured again.
+    Not to be called under the study lock. What was measured before is not measured again; nothing is where the study's
+    latencies are those of another machine.
     """
+    if setting.elsewhere is not None:
+        progress.say(f"the front is not measured here, as the study's latencies are those of {setting.elsewhere}")
+        return
     meter: SpeedMeter | None = None
 
     def measure(trial: Scored) -> None:
@@ -125,7 +129,7 @@ def _ready(engine: Engine, network: nn.Module, inputs: Inputs, threads: int) -> 
     runner = engine.runner(network, inputs, threads)
     for ours, theirs in zip(runner(), ENGINES["eager"].runner(network, inputs, threads)(), strict=True):
         largest = float(theirs.abs().max()) if theirs.numel() else 0.0
-        apart = float((ours - theirs).abs().max()) if theirs.numel() else 0.0
+        apart = float((ours.cpu() - theirs).abs().max()) if theirs.numel() else 0.0
         if not apart <= TOLERANCE * largest:
             raise RankfrontError(
                 f"{engine.label} must give what PyTorch gives, but an output differs by {apart:.2g} where the largest "

@@ -137,6 +137,8 @@ class Settings(ClusterOptions):
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+        if (budget := checked["budget"]) is not None and budget.engine is not None:
+            self.check_engine(budget.engine)
         if self.out is not None:
             Folder(Path(self.out)).check()
 

@@ -80,6 +80,7 @@ def work(job: Job, channel: Channel) -> None:
             device=job.device,
             timeout=job.timeout_s,
             sampler=job.sampler,
+            keep_latency=True,
             progress=channel,
             **more,
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,10 +13,15 @@ from torch import Tensor, nn
 
 from rankfront import DENSE, Plan, RankfrontError, Task
 from rankfront.objectives.data.calling import apply
+from rankfront.objectives.engines.cuda import OnDevice
+from rankfront.objectives.engines.eager import ENGINE as EAGER
+from rankfront.objectives.engines.engine import InPyTorch
+from rankfront.objectives.engines.inductor import ENGINE as INDUCTOR
 from rankfront.objectives.engines.registry import ENGINES, engine_named
 from rankfront.objectives.objective import Objective
 
-QUICK = [name for name in ENGINES if name != "inductor"]
+COMPILED = ("inductor", "cuda-inductor")
+QUICK = [name for name in ENGINES if name not in COMPILED]
 
 
 class Convolutions(nn.Module):
@@ -61,14 +68,22 @@ def agree(engine: str, model: nn.Module, inputs: Any) -> None:
         expected = floats(apply(model, inputs))
     found = ENGINES[engine].runner(model, inputs, 1)()
     assert len(found) == len(expected)
+    rtol, atol = (1e-3, 1e-4) if ENGINES[engine].device == "cpu" else (1e-2, 1e-2)  # GPUs may compute in TF32
     for ours, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(ours.cpu(), theirs, rtol=rtol, atol=atol)
+
+
+def skip_without(engine: str) -> None:
+    try:
+        ENGINES[engine].check()
+    except RankfrontError as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.mark.parametrize("engine", QUICK)
 @pytest.mark.parametrize(("make", "inputs"), [(Convolutions, IMAGES), (Tokens, TEXT)], ids=["images", "a mapping"])
 def test_it_gives_what_the_network_gives(engine: str, make: type[nn.Module], inputs: Any) -> None:
-    pytest.importorskip(engine if engine != "eager" else "torch")
+    skip_without(engine)
     agree(engine, make(), inputs)
 
 
@@ -84,7 +99,7 @@ def objective() -> Objective:
 @pytest.mark.parametrize("engine", QUICK)
 @pytest.mark.parametrize("kind", ["svd", "svd-identity", "spatial", "spatial-identity", "tucker2", "tt"])
 def test_factors_of_every_kind_run(engine: str, kind: str, objective: Objective) -> None:
-    pytest.importorskip(engine if engine != "eager" else "torch")
+    skip_without(engine)
     options = objective.decompositions.options
     plan = {name: DENSE for name in objective.by_name}
     for name, found in options.items():
@@ -95,8 +110,29 @@ def test_factors_of_every_kind_run(engine: str, kind: str, objective: Objective)
     agree(engine, objective.factorize(Plan(plan)), IMAGES)
 
 
-def test_inductor_gives_what_the_network_gives() -> None:
-    agree("inductor", nn.Linear(12, 4), torch.randn(3, 12))
+@pytest.mark.parametrize("engine", COMPILED)
+def test_a_compiled_network_gives_what_the_network_gives(engine: str) -> None:
+    skip_without(engine)
+    agree(engine, nn.Linear(12, 4), torch.randn(3, 12))
+
+
+@pytest.mark.parametrize(("make", "inputs"), [(Convolutions, IMAGES), (Tokens, TEXT)], ids=["images", "a mapping"])
+@pytest.mark.parametrize("inner", [EAGER, INDUCTOR], ids=["eager", "compiled"])
+def test_an_engine_on_a_device_gives_what_the_network_gives(
+    inner: InPyTorch, make: type[nn.Module], inputs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENGINES._modules, "here", "here")  # pyright: ignore
+    module = SimpleNamespace(ENGINE=OnDevice("here", "Here", "cpu", inner))
+    monkeypatch.setitem(sys.modules, f"{OnDevice.__module__.rpartition('.')[0]}.here", module)
+    agree("here", make(), inputs)
+
+
+@pytest.mark.parametrize("engine", ["cuda", "cuda-inductor"])
+def test_without_a_gpu_that_is_told(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for refused in (ENGINES[engine].check, lambda: ENGINES[engine].runner(nn.Linear(2, 2), torch.ones(1, 2), 1)):
+        with pytest.raises(RankfrontError, match=rf"engine {engine} needs an NVIDIA GPU .* give another engine"):
+            refused()
 
 
 class Chosen(nn.Module):
@@ -134,5 +170,8 @@ def test_a_missing_package_is_told(monkeypatch: pytest.MonkeyPatch, engine: str,
 
 
 def test_an_engine_that_there_is_not() -> None:
-    with pytest.raises(RankfrontError, match="engine must be one of eager, inductor, onnxruntime, openvino, but got"):
+    with pytest.raises(
+        RankfrontError,
+        match="engine must be one of eager, inductor, onnxruntime, openvino, cuda, cuda-inductor, but got",
+    ):
         engine_named("tensorrt")

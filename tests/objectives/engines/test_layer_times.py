@@ -16,7 +16,7 @@ from rankfront.objectives.engines.engine import Runner
 from rankfront.objectives.engines.kind_factors import with_factors
 from rankfront.objectives.engines.layer_times import LayerMeter, calls_of
 from rankfront.objectives.engines.registry import ENGINES, QUICK
-from rankfront.objectives.metrics.latency_table import LatencyTable, PredictedLatency
+from rankfront.objectives.metrics.latency_table import LatencyTable, PredictedLatency, Step
 from rankfront.objectives.metrics.params import count_params
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.plan import Choice
@@ -78,7 +78,9 @@ def table_of(objective: Objective, engine: FakeEngine, inputs: Tensor) -> Latenc
     dense = engine.seconds(objective.dense, inputs)
     calls = calls_of(objective.dense, objective.layers, inputs)
     numbers = count_params(objective.dense)
-    return LayerMeter(engine, 1, objective.decompositions, numbers, calls).table(dense, dense, lambda *_: None)
+    network = engine.runner(objective.dense, inputs, 1)
+    meter = LayerMeter(engine, 1, network, dense, objective.decompositions, numbers, calls)
+    return meter.table(dense, lambda *_: None)
 
 
 def plans(objective: Objective, count: int = 12) -> list[Plan]:
@@ -121,7 +123,7 @@ def test_ranks_take_what_the_next_step_takes_where_there_are_steps(
     objective, x = prepared("wide")
     table = table_of(objective, engine, x[:1])
     layer = objective.by_name["0"]
-    assert table.shapes[table.layers["0"]].kinds["svd"].step == found
+    assert table.shapes[table.layers["0"]].kinds["svd"].step == Step(found)
     for rank in (5, 17, 23, 32, 36):
         predicted = table.change(layer, Choice("svd", rank))
         above = -(-rank // step) * step
@@ -139,13 +141,13 @@ def test_a_whole_network_tells_what_a_kind_takes_longer_within_it(monkeypatch: p
         if kinds == {"tt"}:
             return None
         longer = 1.5 if kinds == {"svd-identity"} else 1.0
-        alone = 1e-9 * sum(
+        alone = sum(
             longer * (table.change(objective.by_name[name], choice) + table.shapes[table.layers[name]].dense)
             - table.shapes[table.layers[name]].dense
             for name, choice in plan.items()
             if choice != DENSE
         )
-        return alone
+        return alone / table.start
 
     factors = with_factors(table, objective.decompositions, added).factors
     assert factors["svd"] == pytest.approx(1.0, abs=1e-3)

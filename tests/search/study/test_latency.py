@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from rankfront import Plan, RankfrontError, Result, Task, verify
+from rankfront import Plan, RankfrontError, Result, Task, speed, verify
 from rankfront.objectives.engines.layer_times import LayerMeter
 from rankfront.objectives.engines.registry import ENGINES, QUICK
 from rankfront.objectives.engines.setting import EngineSetting
@@ -25,6 +25,7 @@ from rankfront.search.report.progress import Progress
 from rankfront.search.results.headline import headline_of
 from rankfront.search.results.measured import speeds_of
 from rankfront.search.space.budget import Budget
+from rankfront.search.storage.manifest import cpu
 from rankfront.search.study import run as module
 from rankfront.search.study.latency import at_budget, latency_table
 from tests.conftest import go
@@ -170,7 +171,7 @@ def test_what_plans_at_the_budget_save_less_than_predicted_all_are_taken_to(
     predicted = PredictedLatency(table, objective.by_name)
 
     def added(plan: Plan) -> float:
-        return share * 1e-9 * (predicted.of(plan) - table.start)
+        return share * (predicted.of(plan) - table.start) / table.start
 
     found = at_budget(table, objective, Budget.of(budget), added)
     assert found.scale == pytest.approx(scale, abs=0.02)
@@ -263,8 +264,56 @@ def test_another_machine_is_named(
 ) -> None:
     go(small, tmp_path / "out", budget=BUDGET, trials=1)
     monkeypatch.setattr("rankfront.search.storage.manifest.cpu", lambda: "another CPU")
-    with pytest.raises(RankfrontError, match=r"its engine machine is '.*', not 'another CPU'"):
+    with pytest.raises(
+        RankfrontError, match=r"its engine machine is '.*', not 'another CPU'; keep_latency=True goes on"
+    ):
         go(small, tmp_path / "out", trials=2)
+
+
+@pytest.mark.parametrize("installed_there", [True, False])
+def test_another_machine_may_keep_the_latencies(
+    engine: FakeEngine, small: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed_there: bool
+) -> None:
+    def missing() -> None:
+        raise RankfrontError("not installed")
+
+    out, home = tmp_path / "out", cpu()
+    first = go(small, out, budget=BUDGET, trials=2)
+    known, runs = speeds_of(first), engine.runs
+    with monkeypatch.context() as there:
+        there.setattr("rankfront.search.storage.manifest.cpu", lambda: "another CPU")
+        if not installed_there:
+            there.setattr(engine, "check", missing)
+        result = go(small, out, trials=6, keep_latency=True)
+        assert len(result.records) == 6 and engine.runs == runs
+        assert result.dense.metrics["latency"] == first.dense.metrics["latency"]
+        assert speeds_of(result) == known and set(known) < {trial.trial for trial in result.on_front}
+        if installed_there:
+            speed(small, out, engine="fake", progress=False)
+            assert speeds_of(Result.open(out)) == known, "that was another machine's"
+    log = (out / "run.log").read_text()
+    assert f"the front is not measured here, as the study's latencies are those of {home}" in log
+    result = go(small, out, trials=6)
+    assert {trial.trial for trial in result.on_front} <= speeds_of(result).keys()
+
+
+def test_there_must_be_latencies_to_keep(
+    engine: FakeEngine, small: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr("rankfront.search.study.latency.keep_latency_table", stop)
+        go(small, tmp_path / "out", budget=BUDGET, trials=1)
+    monkeypatch.setattr("rankfront.search.storage.manifest.cpu", lambda: "another CPU")
+    with pytest.raises(RankfrontError, match=r"keep_latency needs latencies to keep, but .* has not measured any yet"):
+        go(small, tmp_path / "out", trials=1, keep_latency=True)
+
+
+def test_on_the_machine_itself_keep_latency_changes_nothing(engine: FakeEngine, small: Task, tmp_path: Path) -> None:
+    result = go(small, tmp_path / "out", budget=BUDGET, trials=2, keep_latency=True)
+    assert {trial.trial for trial in result.on_front} <= speeds_of(result).keys()
 
 
 def test_a_study_without_latencies_gets_none_later(engine: FakeEngine, small: Task, tmp_path: Path) -> None:
