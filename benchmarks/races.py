@@ -90,17 +90,19 @@ class Race:
         inside = runs_of((t.plan, t.accuracy) for t in self.trials if t.used <= 1)
         return max((float(np.mean(scores)) for scores in inside.values()), default=0.0)
 
-    def best_test(self, part: float) -> float:
-        """Return the test accuracy, in %, of the plan that validation chooses within a part of the bound."""
+    def best(self, part: float) -> tuple[float, float]:
+        """Return the validation and test accuracy, in %, of the plan that validation chooses in part of the bound."""
         inside = [t for t in self.trials if t.used <= part]
         if not inside:
-            return float("nan")
+            return float("nan"), float("nan")
         scores = runs_of((t.plan, t.accuracy) for t in inside)
         best = max(scores, key=lambda plan: float(np.mean(scores[plan])))
-        return 100 * float(np.mean([t.test for t in inside if t.plan == best]))
+        return 100 * float(np.mean(scores[best])), 100 * float(np.mean([t.test for t in inside if t.plan == best]))
 
 
-def race(ground: Ground, sampler: str | Sampler, seed: int, trials: int, workers: int = 1) -> Iterator[Trial]:
+def race(
+    ground: Ground, sampler: str | Sampler, seed: int, trials: int, workers: int = 1, *, front: bool = False
+) -> Iterator[Trial]:
     """Yield a sampler's trials as they end; the n-th run of a plan is the same in all races of a seed.
 
     Args:
@@ -109,13 +111,15 @@ def race(ground: Ground, sampler: str | Sampler, seed: int, trials: int, workers
         seed: of all that is random.
         trials: how many.
         workers: how many run at a time, each for a log-normal time (± 20 %): a proposal does not know their scores.
+        front: whether the whole front is wanted, as by ``--focus front``.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space, clock = ground.space, ground.memory.seconds
     study = optuna.create_study(directions=["maximize", "minimize"])
     scores = ground.factorized_score, ground.score_before_finetuning
     cost = ground.cost_before_finetuning
-    asker = Asker(study, Problem(space, seed, trials, *scores, ACCURACY, ground.samples, ("params",), cost), sampler)
+    problem = Problem(space, seed, trials, *scores, ACCURACY, ground.samples, ("params",), cost, front)
+    asker = Asker(study, problem, sampler)
     runs: Counter[str] = Counter()
     lengths = np.random.default_rng([seed, workers]).lognormal(0.0, 0.2, trials)
     under_way: list[tuple[float, int, Callable[[], Trial]]] = []

@@ -10,15 +10,16 @@ MNIST images, of which every plan within the bound is fine-tuned first), ``digit
 (60 layers), both on the data of ``digits``. Constants of the default sampler were chosen on the first four, none on the
 last two. Dense models, seeds, trials and fine-tuning are the same for all; a plan's n-th run comes out the same in all
 races of a seed; nothing is chosen by test accuracy. *After rules*: the first five trials are the plans of `uniform`,
-`energy`, `evbmf`, `knapsack` and `bottleneck` at the bound. Every proposal of other libraries' samplers (Optuna's, Ax,
-SMAC; see `rivals.py`) is repaired to the nearest plan within the bound. OptunaHub's AutoSampler is not there: its code
-is fetched from the network when it is asked for.
+`energy`, `evbmf`, `knapsack` and `bottleneck` at the bound. `directions` is the default sampler: half of its trials are
+at the bound, and with *front* (``--focus front``) one in twelve. Every proposal of other libraries' samplers (Optuna's,
+Ax, SMAC; see `rivals.py`) is repaired to the nearest plan within the bound. OptunaHub's AutoSampler is not there: its
+code is fetched from the network when it is asked for.
 
 - Hypervolume: the area that the front dominates in (params / bound, accuracy), from (1, chance) to (0, the dense
   model's accuracy), as a share of that rectangle; on validation.
 - Missing (of ``truth``): how much of the true front's hypervolume is not there.
 - At equal seconds: what a race had when the shortest one of its model ended. Seconds are those of one thread's CPU.
-- Test: accuracy in % of the plan that validation chooses within the bound, half and a quarter of it.
+- Validation, test: accuracy in % of the plan that validation chooses within the bound, half and a quarter of it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from rankfront.search.space.arrays import Choices
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks" / "samplers.md"
 
-AFTER_RULES = "after rules"
+AFTER_RULES, FRONT = "after rules", "front"
 
 
 class AfterRules:
@@ -68,7 +69,7 @@ def sampler_of(name: str) -> str | Sampler:
     """Return a sampler by its name in the tables."""
     if name.endswith(AFTER_RULES):
         return AfterRules(name.partition(" ")[0])
-    return RIVALS.get(name, name)
+    return RIVALS.get(name, name.removesuffix(f" {FRONT}"))
 
 
 def table_of(races: list[Race], truth: float | None) -> list[str]:
@@ -84,6 +85,7 @@ def table_of(races: list[Race], truth: float | None) -> list[str]:
         "hypervolume",
         "at equal seconds",
         *(["missing"] if truth else []),
+        "validation, ½, ¼",
         "test, ½, ¼",
         "seconds",
     ]
@@ -95,7 +97,8 @@ def table_of(races: list[Race], truth: float | None) -> list[str]:
         row += [f"{final[name].mean():.4f} ± {final[name].std():.4f}"]
         row += [f"{np.mean([one.volume_at(shortest) for one in of]):.4f}"]
         row += [f"{(1 - final[name] / truth).mean():.2%}"] if truth else []
-        row += [", ".join(_percent([one.best_test(part) for one in of]) for part in PARTS)]
+        best = [[one.best(part) for one in of] for part in PARTS]
+        row += [", ".join(_percent([scores[split] for scores in part]) for part in best) for split in (0, 1)]
         row += [f"{np.mean([one.clock[-1] for one in of]):.0f}"]
         row += [f"{1000 * np.median([t.proposal for one in of for t in one.trials]):.0f}"]
         lines.append("| " + " | ".join(row) + " |")
@@ -118,7 +121,8 @@ def run(given: argparse.Namespace) -> None:
                 if path.exists():
                     continue
                 trials = []
-                for trial in race(ground, sampler_of(sampler), seed, TRIALS[model]):
+                front = sampler.endswith(FRONT)
+                for trial in race(ground, sampler_of(sampler), seed, TRIALS[model], front=front):
                     trials.append(asdict(trial))
                     progress(f"{model}, {sampler}, seed {seed}", len(trials), TRIALS[model])
                 known = {"model": model, "sampler": sampler, "seed": seed, "dense": ground.dense, "truth": truth}
@@ -159,7 +163,9 @@ def main() -> None:
     """Race, or write the page."""
     parser = arguments(__doc__ or "", 3)
     rivals = [f"{name} {AFTER_RULES}" for name in ("tpe", "nsga2", "gp", *RIVALS)]
-    parser.add_argument("--samplers", default=",".join([*SAMPLERS, *rivals]), help="*SAMPLER after rules*, too")
+    parser.add_argument(
+        "--samplers", default=",".join([*SAMPLERS, f"directions {FRONT}", *rivals]), help="*SAMPLER after rules*, too"
+    )
     carry_out(parser, run, table)
 
 

@@ -127,6 +127,22 @@ def test_an_engine_on_a_device_gives_what_the_network_gives(
     agree("here", make(), inputs)
 
 
+def test_threads_of_onnx_runtime_rest_between_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that spin after a pass would slow the network that is measured in turn with this one."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    opened: list[Any] = []
+    session = onnxruntime.InferenceSession
+
+    def noted(*given: Any, **more: Any) -> Any:
+        opened.append(session(*given, **more))
+        return opened[-1]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", noted)
+    ENGINES["onnxruntime"].runner(Convolutions().eval(), IMAGES, 2)()
+    (one,) = opened
+    assert one.get_session_options().get_session_config_entry("session.force_spinning_stop") == "1"
+
+
 @pytest.mark.parametrize("engine", ["cuda", "cuda-inductor"])
 def test_without_a_gpu_that_is_told(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
