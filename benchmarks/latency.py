@@ -214,6 +214,11 @@ def at_equal_latency(rows: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any
     return [(row, float(np.interp(row["measured"], times, moved))) for row in flops]
 
 
+def step_shown(size: int, off: float) -> str:
+    """Return a step of ranks in words."""
+    return f"{size}" if off < 1.01 else f"{size}, others {off:.2f} times as long"
+
+
 Found = dict[tuple[str, str, int], dict[str, Any]]
 
 
@@ -260,11 +265,12 @@ def page(found: Found) -> str:
         "# Latency, predicted against measured",
         "",
         "Plans of the knapsack within bounds on latency and on flops, before any training, of the kinds",
-        f"{', '.join(f'`{kind}`' for kind in KINDS)}. *Predicted*: from the times of the layers and of a network",
-        "for each kind, as a study does it before its first trial. *Measured*: the whole network in turn with the",
+        f"{', '.join(f'`{kind}`' for kind in KINDS)}. *Predicted*: from the times of the layers and of networks",
+        "of each kind, as a study does it before its first trial. *Measured*: the whole network in turn with the",
         "dense one, the median ratio and its quartiles. All are shares of the dense network's latency. *Of the ideal*:",
         "the speed-up as a share of that of the flops. *Moved*: by how much the outputs on 64 samples differ from the",
-        "dense network's, root mean square.",
+        "dense network's, root mean square. A dash: no plan is predicted to be as fast, which a study tells before its",
+        "first trial. A study ships only what is measured within its budget; here are the plans that it begins with.",
         "Written by `benchmarks/latency.py`.",
         "",
     ]
@@ -277,8 +283,8 @@ def page(found: Found) -> str:
             f"## {name}, {engine_named(engine).label}, batches of {batch}",
             "",
             f"Commit {one['commit']}, {one['date']}, {one['machine']}, load {one['load']}, torch {one['torch']}; "
-            f"{one['seconds']:.0f} s. Ranks that the engine likes are multiples of: "
-            f"{', '.join(f'{size} (others {off:.2g} times as long)' for size, off in one['steps']) or 'none found'}.",
+            f"{one['seconds']:.0f} s. Ranks count by the next multiple of: "
+            f"{'; '.join(dict.fromkeys(step_shown(*step) for step in one['steps'])) or 'no step found'}.",
             "",
             "| bound | flops | predicted | measured | moved |",
             "|---|---|---|---|---|",
