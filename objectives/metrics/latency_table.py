@@ -30,6 +30,11 @@ class Step(NamedTuple):
     off: float = 1.0
     """How many times as long as the next multiple another rank takes."""
 
+    @classmethod
+    def read(cls, plain: int | Sequence[float]) -> Step:
+        """Return a step from plain data; older studies have its size alone."""
+        return cls(plain) if isinstance(plain, int) else cls(int(plain[0]), float(plain[1]))
+
     def slower(self, choice: Choice) -> float:
         """Return that of a choice: 1 where its rank is a multiple, or not one integer."""
         return 1.0 if self.likes(choice) else self.off
@@ -158,7 +163,7 @@ class LatencyTable:
             LayerTimes(
                 int(shape["dense"]),
                 {
-                    name: KindTimes(tuple(times["flops"]), tuple(times["ns"]), Step(*times["step"]))
+                    name: KindTimes(tuple(times["flops"]), tuple(times["ns"]), Step.read(times["step"]))
                     for name, times in shape["kinds"].items()
                 },
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -159,7 +160,12 @@ def test_a_table_is_the_same_when_it_is_read_again(monkeypatch: pytest.MonkeyPat
     engine = installed(monkeypatch, FakeEngine(by_flops))
     objective, x = prepared("linears")
     table = table_of(objective, engine, x[:1])
-    assert LatencyTable.read(table.plain()).plain() == table.plain()
+    plain = table.plain()
+    assert LatencyTable.read(json.loads(json.dumps(plain))).plain() == plain
+    for shape in plain["shapes"]:
+        for times in shape["kinds"].values():
+            times["step"], _ = times["step"]  # as studies had it before
+    assert LatencyTable.read(plain).plain() == table.plain()
 
 
 @pytest.mark.parametrize("engine", QUICK)
