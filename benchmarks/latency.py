@@ -216,7 +216,7 @@ def at_equal_latency(rows: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any
 
 def step_shown(size: int, off: float) -> str:
     """Return a step of ranks in words."""
-    return f"{size}" if off < 1.01 else f"{size}, others {off:.2f} times as long"
+    return f"{size}" if off < 1.01 else f"{size} (other ranks {off:.2f} times as long)"
 
 
 Found = dict[tuple[str, str, int], dict[str, Any]]
@@ -283,8 +283,8 @@ def page(found: Found) -> str:
             f"## {name}, {engine_named(engine).label}, batches of {batch}",
             "",
             f"Commit {one['commit']}, {one['date']}, {one['machine']}, load {one['load']}, torch {one['torch']}; "
-            f"{one['seconds']:.0f} s. Ranks count by the next multiple of: "
-            f"{'; '.join(dict.fromkeys(step_shown(*step) for step in one['steps'])) or 'no step found'}.",
+            f"{one['seconds']:.0f} s. Steps of ranks: "
+            f"{'; '.join(dict.fromkeys(step_shown(*step) for step in one['steps'])) or 'none found'}.",
             "",
             "| bound | flops | predicted | measured | moved |",
             "|---|---|---|---|---|",
@@ -306,7 +306,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--data", type=Path, default=Path("data"), help="holds imagenette2-128/ and wikitext-2/")
     parser.add_argument("--weights", type=Path, help="of ResNet-18 with ten classes; else it is untrained")
-    parser.add_argument("--engines", nargs="+", default=ENGINES)
+    parser.add_argument("--engines", nargs="+", default=ENGINES, choices=ENGINES)
     parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so many")

@@ -31,6 +31,11 @@ def autocast(device: torch.device) -> contextlib.AbstractContextManager[object]:
     return contextlib.nullcontext()
 
 
+def on_cpu(model: nn.Module) -> nn.Module:
+    """Move ``model`` to the CPU, and its parameters into the layout that they have there."""
+    return model.to("cpu", memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+
+
 def to_device(model: nn.Module, device: torch.device) -> nn.Module:
     """Move ``model`` to ``device``; on CUDA its convolutions become channels-last."""
     model = model.to(device)

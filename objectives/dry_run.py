@@ -23,7 +23,7 @@ from .data.batch import Batch
 from .data.few import Few, few_of, gives_single, leaves_one
 from .data.randomness import fixed_seed
 from .data.structure import full_precision
-from .device import to_device
+from .device import on_cpu, to_device
 from .errors import RankfrontError, TrialError
 from .export.int8 import quantized
 from .export.model_files import load_model, save_weights
@@ -198,7 +198,7 @@ class DryRun:
     def _save(self, model: nn.Module, plan: Plan, folder: Path) -> None:
         """Save the network as a trial's is, and load it again into the user's architecture."""
         objective, int8 = self.objective, self.objective.task.int8
-        model = in_eval(model.to("cpu", memory_format=torch.contiguous_format))  # pyright: ignore[reportCallIssue]
+        model = in_eval(on_cpu(model))
         with passing(folder, ".safetensors") as path:
             try:
                 save_weights(path, quantized(model) if int8 else model, int8=int8)

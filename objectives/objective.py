@@ -17,7 +17,7 @@ from torch import nn
 from .calibration.samples import Samples, draw
 from .checks import check_some_layer_saves
 from .dense import dense_of
-from .device import to_device
+from .device import on_cpu, to_device
 from .export.int8 import quantized
 from .identity import identity_of
 from .io.checkpoint import Checkpoint
@@ -221,7 +221,7 @@ class Objective:
                 frozen=self.frozen_norms,
             )
         interval = validations.interval_of(score := scale.minimised(least))
-        model = in_eval(model.to("cpu", memory_format=torch.contiguous_format))  # pyright: ignore[reportCallIssue]
+        model = in_eval(on_cpu(model))
         metrics = measure(model, self.layers.example, self.costs.saved)
         if self.task.int8:
             model = quantized(model)

@@ -48,6 +48,8 @@ class FakeEngine(InPyTorch):
     name: str = "fake"
     label: str = "Fake"
     runs: int = 0
+    slower: float = 0.0
+    """By what share of its first time every run takes longer than the one before."""
 
     def runner(self, model: nn.Module, inputs: Any, threads: int) -> Runner:
         took = self.seconds(model, inputs)
@@ -55,7 +57,7 @@ class FakeEngine(InPyTorch):
             outputs = outputs_of(apply(model, inputs))
 
         def run() -> list[Tensor]:
-            self.now += took
+            self.now += took * (1 + self.slower * self.runs)
             self.runs += 1
             return outputs
 

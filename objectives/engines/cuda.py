@@ -7,6 +7,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from ..boundary import sentence
 from ..data.calling import Inputs
 from ..data.structure import place
 from ..errors import RankfrontError
@@ -40,13 +41,20 @@ class OnDevice(InPyTorch):
     def runner(self, model: nn.Module, inputs: Inputs, threads: int) -> Runner:
         """Return what runs a copy of the network on a copy of the inputs, both on the device."""
         self.check()
-        run = self._engine.runner(copied(model).to(self.device), place(inputs, self.device), threads)
+        synchronize = torch.get_device_module(self.device).synchronize
 
         def run_to_the_end() -> list[Tensor]:
             found = run()
-            torch.get_device_module(self.device).synchronize()
+            synchronize()
             return found
 
+        try:
+            run = self._engine.runner(copied(model).to(self.device), place(inputs, self.device), threads)
+            run_to_the_end()
+        except RankfrontError:
+            raise
+        except Exception as error:  # whatever PyTorch or the network raises there
+            raise RankfrontError(f"{self.label} does not take this network: {sentence(error)}") from error
         return run_to_the_end
 
 

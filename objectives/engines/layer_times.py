@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.calling import Inputs
+from ..device import on_cpu
 from ..kinds.decompositions import Decompositions
 from ..metrics.latency_table import NO_STEP, KindTimes, LatencyTable, LayerTimes, Step, flops_on_step
 from ..model.copying import copied
@@ -189,8 +190,7 @@ class LayerMeter:
                 module = self.decompositions.module(layer, option)
             except np.linalg.LinAlgError:
                 return None
-        module = module.cpu().eval().requires_grad_(False)
-        return module
+        return on_cpu(module).eval().requires_grad_(False)
 
     def _key(self, layer: Layer) -> Key:
         """Return what the times of a layer depend on."""

@@ -24,7 +24,7 @@ class OnnxRuntime(FromOnnx):
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        # Threads that wait for work keep a core busy for a while; of one network they must not while another is timed.
+        # Threads that wait for work keep a core busy for a while; not so while another network is timed.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         names = [known.name for known in session.get_inputs()]

@@ -27,7 +27,7 @@ ENGINES: Registry[Engine] = Registry(
 
 
 QUICK = ("openvino", "onnxruntime", "eager")
-"""Those that take no minutes to compile."""
+"""Those that are measured where none is asked for: on the CPU, without minutes of compiling."""
 
 
 def engine_named(name: str) -> Engine:

@@ -24,7 +24,7 @@ FACTORS = 0.5, 2.0
 
 
 class Step(NamedTuple):
-    """Which ranks an engine likes: multiples of a size. Without such, the size is 1."""
+    """The multiples of which ranks an engine computes without loss; 1 where there is no such size."""
 
     size: int = 1
     off: float = 1.0
@@ -36,10 +36,10 @@ class Step(NamedTuple):
         return cls(plain) if isinstance(plain, int) else cls(int(plain[0]), float(plain[1]))
 
     def slower(self, choice: Choice) -> float:
-        """Return that of a choice: 1 where its rank is a multiple, or not one integer."""
-        return 1.0 if self.likes(choice) else self.off
+        """Return how many times as long a choice takes as the next multiple of the size."""
+        return 1.0 if self.has(choice) else self.off
 
-    def likes(self, choice: Choice) -> bool:
+    def has(self, choice: Choice) -> bool:
         """Return whether a choice's rank is a multiple, or not one integer."""
         return not isinstance(choice.rank, int) or choice.rank % self.size == 0
 
@@ -54,12 +54,12 @@ class KindTimes:
     flops: tuple[float, ...]
     """Of the ranks that were measured, ascending."""
     ns: tuple[int, ...]
-    """What they take, ascending; ranks off the step as on it."""
+    """What they take, ascending; times of ranks that are no multiple of the step are divided by its ``off``."""
     step: Step = NO_STEP
 
     @classmethod
     def of(cls, measured: Sequence[tuple[float, float]], step: Step = NO_STEP) -> KindTimes:
-        """Take pairs of flops and seconds, as on the step; where more flops took less time, both take the mean."""
+        """Take pairs of flops and seconds (see ``ns``); where more flops took less time, both take the mean."""
         flops, seconds = np.array(sorted(measured), float).T
         rising = np.maximum.accumulate(seconds), np.minimum.accumulate(seconds[::-1])[::-1]
         return cls(tuple(flops.tolist()), tuple(round(1e9 * each) for each in np.add(*rising) / 2), step)

@@ -67,8 +67,8 @@ def headline_of(result: Result) -> Headline | None:
     if measured_speed is not None:
         by = measured_speed
         measured += (
-            f". Speed by {by.ms:.3g} ms against {by.dense_ms:.3g} ms a pass of {by.batch_size} on {by.threads} "
-            f"threads of {by.machine}"
+            f". Speed by {by.ms:.3g} ms against {by.dense_ms:.3g} ms a pass of {by.batch_size} on {by.machine}, "
+            f"{by.threads} thread{'s' * (by.threads != 1)}"
         )
     return Headline(sentence[0].upper() + sentence[1:], measured + ".")
 

@@ -89,7 +89,7 @@ def keep_identity(study: Study, identity: Mapping[str, Any]) -> None:
 def check_settings(stored: Mapping[str, Any], asked: Mapping[str, Any], where: str, caller: Caller) -> None:
     """Refuse settings that are not the study's; raises `RankfrontError` naming all that differ."""
     if found := _differing_settings(stored, asked):
-        raise _refused(where, found, _remedy(stored, asked, caller))
+        raise _refused(where, found, _remedy(stored, asked, caller, alone=len(found) == 1))
 
 
 def check_same(stored: Mapping[str, Any], asked: Mapping[str, Any], where: str, caller: Caller | None) -> None:
@@ -113,7 +113,7 @@ def check_same(stored: Mapping[str, Any], asked: Mapping[str, Any], where: str, 
     if "the model's weights" in content:
         found[-1] += " (does the code that makes the model give the same weights every time?)"
     if found:
-        raise _refused(where, found, _remedy(stored, asked, caller))
+        raise _refused(where, found, _remedy(stored, asked, caller, alone=len(found) == 1))
 
 
 def _differing_settings(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
@@ -121,11 +121,12 @@ def _differing_settings(stored: Mapping[str, Any], asked: Mapping[str, Any]) -> 
     return [f"its {name} is {_shown(stored[name])}, not {_shown(asked[name])}" for name in both]
 
 
-def _remedy(stored: Mapping[str, Any], asked: Mapping[str, Any], caller: Caller | None) -> str:
+def _remedy(stored: Mapping[str, Any], asked: Mapping[str, Any], caller: Caller | None, *, alone: bool) -> str:
+    """Return what can be done; ``alone``: about one thing that differs."""
     if caller is None:
         return "give what it was begun with"
     both = "budget" in stored and "budget" in asked
-    if MACHINE in stored and MACHINE in asked and stored[MACHINE] != asked[MACHINE]:
+    if alone and MACHINE in stored and MACHINE in asked and stored[MACHINE] != asked[MACHINE]:
         return f"{caller.keep_latency} goes on with that machine's latencies; else give {caller.another}"
     return caller.elsewhere(str(asked["budget"]) if both and stored["budget"] != asked["budget"] else None)
 

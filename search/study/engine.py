@@ -96,6 +96,11 @@ class EngineOptions(Computing):
             return None
         named = self.engine or budget.engine or stored
         engine = default_engine() if named is None else engine_named(named)
+        if self.keep_latency and not known:
+            raise RankfrontError(
+                "keep_latency needs a study whose latencies were measured, and there is none yet: leave it out, or "
+                "give that study's folder (out) or database (storage)"
+            )
         there = known.get(MACHINE) if self.keep_latency else None
         if there is None or there == _machine(engine):
             engine.check()
@@ -124,10 +129,11 @@ def engine_identity(setting: EngineSetting | None, task: Task) -> dict[str, Any]
     }
 
 
-def _machine(engine: Engine) -> str:
-    """Return the model of what an engine runs on here."""
+def _machine(engine: Engine) -> str | None:
+    """Return the model of what an engine runs on here; None where there is no such device."""
     import torch
 
     from ..storage.manifest import processor
 
-    return processor(torch.device(engine.device))
+    there_is_one = torch.get_device_module(engine.device).is_available()
+    return processor(torch.device(engine.device)) if there_is_one else None

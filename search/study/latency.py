@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,6 +15,7 @@ import numpy as np
 from optuna.study import Study
 
 from ...objectives.data.calling import Inputs
+from ...objectives.device import on_cpu
 from ...objectives.engines.engine import Runner
 from ...objectives.engines.kind_factors import with_factors, with_slower
 from ...objectives.engines.layer_times import LayerMeter, calls_of
@@ -42,6 +44,9 @@ from .workers import Worker
 
 MEASURING = "measuring layers in {}"
 
+PAUSE_S = 2.0
+"""How long a worker on another machine waits before it looks again whether layers are measured."""
+
 PAIR_SECONDS = 1.0
 """About how long each pair of networks is run in turn."""
 
@@ -63,15 +68,13 @@ def predict_latency(
     """
     table = None
     while table is None:
+        if setting.elsewhere is not None:
+            table = _table_of_another(study, setting.elsewhere, worker)
+            continue
         # The test lock: whoever holds it measures or scores alone; without a table no other worker trains.
         with contextlib.suppress(LockLost), worker.testing():
             table = latency_table_of(study)
             if table is None:
-                if setting.elsewhere is not None:
-                    raise RankfrontError(
-                        f"keep_latency needs latencies to keep, but {setting.elsewhere} has not measured any yet: run "
-                        "the study there first"
-                    )
                 with threads_kept():
                     table = latency_table(objective, setting, progress, budget)
                 worker.exclusively(functools.partial(keep_latency_table, study, table))
@@ -92,13 +95,24 @@ def predict_latency(
     check_possible(budget.on((LATENCY.name,)), costs.dense, costs.smallest(objective.decompositions.options))
 
 
+def _table_of_another(study: Study, machine: str, worker: Worker) -> LatencyTable | None:
+    """Return the table that another machine has measured, after a pause None; raises where no worker could be at it."""
+    if (table := latency_table_of(study)) is None:
+        if worker.exclusively(worker.is_alone):
+            raise RankfrontError(
+                f"the study's latencies are those of {machine}, which has not measured them yet: run it there first"
+            )
+        time.sleep(PAUSE_S)
+    return table
+
+
 def latency_table(
     objective: Objective, setting: EngineSetting, progress: Progress, budget: Budget = NO_BOUND
 ) -> LatencyTable:
     """Measure a prepared objective's network and its layers; raises `RankfrontError` where the engine refuses them."""
     engine, threads, task = setting.engine, setting.threads, objective.task
     inputs = inputs_of(task, setting.batch_size)
-    dense = in_eval(copied(objective.dense).cpu())
+    dense = in_eval(on_cpu(copied(objective.dense)))
     progress(what := MEASURING.format(engine.label), 0, 1)
     own = engine.runner(in_eval(copied(task.model).cpu()), inputs, threads)
     start = engine.runner(dense, inputs, threads) if objective.found.rewrites else own
@@ -118,7 +132,7 @@ def latency_table(
     def is_slower(plan: Plan) -> bool:
         """Return whether a plan's identity blocks are no faster than plain factors; so, too, where it cannot run."""
         try:
-            blocks = in_eval(objective.factorize(plan).cpu())
+            blocks = in_eval(on_cpu(objective.factorize(plan)))
             runners = [engine.runner(model, inputs, threads) for model in (blocks, in_eval(plain_form(blocks)))]
         except (RankfrontError, np.linalg.LinAlgError):
             return True
@@ -146,7 +160,7 @@ def more_time(
 
     def added(plan: Plan) -> float | None:
         try:
-            model = in_eval(objective.factorize(plan).cpu())
+            model = in_eval(on_cpu(objective.factorize(plan)))
             runner = setting.engine.runner(model, inputs, setting.threads)
         except (RankfrontError, np.linalg.LinAlgError):
             return None

@@ -82,7 +82,13 @@ def measure_front(result: Result, task: Task, setting: EngineSetting, worker: Wo
     """
     if setting.elsewhere is not None:
         progress.say(f"the front is not measured here, as the study's latencies are those of {setting.elsewhere}")
-        return
+    else:
+        _measure(result, task, setting, worker, progress)
+    for line in over_budget(result):
+        progress.say(line)
+
+
+def _measure(result: Result, task: Task, setting: EngineSetting, worker: Worker, progress: Progress) -> None:
     meter: SpeedMeter | None = None
 
     def measure(trial: Scored) -> None:
@@ -105,8 +111,6 @@ def measure_front(result: Result, task: Task, setting: EngineSetting, worker: Wo
             progress.say(f"the front is not measured, so its latencies are predicted: {error}")
         finally:
             progress.finish(what)
-    for line in over_budget(result):
-        progress.say(line)
 
 
 @contextlib.contextmanager

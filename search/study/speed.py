@@ -76,5 +76,5 @@ def _measured(settings: SpeedArguments, result: Result, progress: Progress) -> l
 
 
 def _engines(asked: str | Sequence[str] | None) -> list[Engine]:
-    """Return the engines asked for; if none is, those that take no minutes to compile."""
+    """Return the engines asked for; if none is, the quick ones."""
     return [engine_named(name) for name in (QUICK if asked is None else texts("engine", asked, "'openvino'"))]

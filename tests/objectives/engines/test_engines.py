@@ -124,7 +124,35 @@ def test_an_engine_on_a_device_gives_what_the_network_gives(
     monkeypatch.setitem(ENGINES._modules, "here", "here")  # pyright: ignore
     module = SimpleNamespace(ENGINE=OnDevice("here", "Here", "cpu", inner))
     monkeypatch.setitem(sys.modules, f"{OnDevice.__module__.rpartition('.')[0]}.here", module)
-    agree("here", make(), inputs)
+    waits, wait = [], torch.cpu.synchronize
+    monkeypatch.setattr(torch.cpu, "synchronize", lambda: waits.append(wait()))
+    model = make()
+    agree("here", model, inputs)
+    assert len(waits) == 2, "as it is made ready, and in a run"
+    run = ENGINES["here"].runner(model, inputs, 1)
+    before = [output.clone() for output in run()]
+    with torch.no_grad():
+        next(model.parameters()).zero_()
+    assert all(torch.equal(a, b) for a, b in zip(run(), before, strict=True)), "it runs a copy"
+
+
+def test_what_a_device_does_not_take_is_told() -> None:
+    class Refusing(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise RuntimeError("expected all tensors to be on the same device")
+
+    with pytest.raises(RankfrontError, match=r"Here does not take this network: .*expected all tensors"):
+        OnDevice("here", "Here", "cpu", EAGER).runner(Refusing(), torch.ones(1, 2), 1)
+
+
+def test_networks_of_one_class_are_compiled_each_by_itself() -> None:
+    inputs = [torch.ones(1, size) for size in (3, 4)]
+    modules = [nn.Sequential(nn.Linear(size, 2)).eval() for size in (3, 4)]
+    runners = INDUCTOR.runners(modules, inputs, 1)
+    compiled = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    for module, given, run in zip(modules, inputs, runners, strict=True):
+        torch.testing.assert_close(run()[0], module(given))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == compiled
 
 
 def test_threads_of_onnx_runtime_rest_between_passes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,6 +130,35 @@ def test_ranks_take_what_the_next_step_takes_where_there_are_steps(
         predicted = table.change(layer, Choice("svd", rank))
         above = -(-rank // step) * step
         assert predicted == pytest.approx((64 + 128) * above - 64 * 128, abs=2)
+
+
+def test_a_rank_between_multiples_takes_what_it_was_measured_to_take_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def off_step(model: nn.Module, inputs: Any) -> float:
+        ranks = [m.out_features for m in model.modules() if isinstance(m, nn.Linear)]
+        return by_flops(model, inputs) * (1.25 if any(rank % 4 for rank in ranks) else 1.0)
+
+    engine = installed(monkeypatch, FakeEngine(off_step))
+    objective, x = prepared("wide")
+    table = table_of(objective, engine, x[:1])
+    layer, times = objective.by_name["0"], table.shapes[table.layers["0"]].kinds["svd"]
+    assert times.step.size == 4 and 1.1 < times.step.off < 1.25  # less rank is less work, too
+    on, off = times.at(layer, Choice("svd", 32)), times.at(layer, Choice("svd", 31))
+    assert off == pytest.approx(times.step.off * on, abs=2)
+
+
+def test_a_machine_that_slows_down_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    objective, x = prepared("wide")
+    tables = []
+    for slower in (0.0, 1e-4):
+        engine = installed(monkeypatch, FakeEngine(by_flops, slower=slower))
+        tables.append(table_of(objective, engine, x[:1]))
+    assert engine.slower * engine.runs > 0.3
+    steady, slowing = (
+        [ns / shape.dense for shape in table.shapes for times in shape.kinds.values() for ns in times.ns]
+        for table in tables
+    )
+    assert slowing == pytest.approx(steady, rel=0.05)
+    assert [shape.dense for shape in tables[1].shapes] == pytest.approx([s.dense for s in tables[0].shapes], rel=0.05)
 
 
 def test_a_whole_network_tells_what_a_kind_takes_longer_within_it(monkeypatch: pytest.MonkeyPatch) -> None:

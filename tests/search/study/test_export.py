@@ -173,7 +173,11 @@ def test_a_mismatch_leaves_nothing_behind(
         ("m.pt2", {"int8": "all"}, "int8 must be one of weights, dynamic, static, but got 'all'"),
         ("m.pt2", {"form": "fast"}, "form must be one of fastest, identity, plain, but got 'fast'"),
         ("m.pt2", {"engine": "openvino"}, ".pt2 cannot be checked in engine openvino: what runs it is eager"),
-        ("m.pt2", {"engine": "tensorrt"}, "engine must be one of eager, inductor, onnxruntime, openvino, but got"),
+        (
+            "m.pt2",
+            {"engine": "tensorrt"},
+            "engine must be one of eager, inductor, onnxruntime, openvino, cuda, cuda-inductor, but got",
+        ),
         ("m.pt2", {"batch_size": 0}, "batch_size must be 1 or more, but got 0"),
         ("m.pt2", {"batch_size": 1000}, "batch_size must be one that validation data come in, but got 1000"),
         ("m.pt2", {"budget": "params=0.01%"}, "is kept by no trial"),

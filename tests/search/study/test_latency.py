@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 from rankfront import Plan, RankfrontError, Result, Task, speed, verify
@@ -18,13 +19,14 @@ from rankfront.objectives.engines.layer_times import LayerMeter
 from rankfront.objectives.engines.registry import ENGINES, QUICK
 from rankfront.objectives.engines.setting import EngineSetting
 from rankfront.objectives.kinds.plain_form import has_identity_blocks
-from rankfront.objectives.metrics.latency_table import PredictedLatency
+from rankfront.objectives.metrics.latency_table import LatencyTable, PredictedLatency
 from rankfront.objectives.metrics.params import count_params
 from rankfront.search.cli.main import main
 from rankfront.search.report.progress import Progress
 from rankfront.search.results.headline import headline_of
 from rankfront.search.results.measured import speeds_of
 from rankfront.search.space.budget import Budget
+from rankfront.search.storage.latency import keep_latency_table
 from rankfront.search.storage.manifest import cpu
 from rankfront.search.study import run as module
 from rankfront.search.study.latency import at_budget, latency_table
@@ -43,6 +45,10 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> FakeEngine:
 @pytest.fixture
 def small(task: Task) -> Task:
     return replace(task, kinds=("svd", "tt"))
+
+
+def stop(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def slowed(engine: FakeEngine, factor: float, which: Callable[[nn.Module], bool]) -> None:
@@ -225,7 +231,7 @@ def test_an_engine_alone_gives_latencies_without_a_bound(engine: FakeEngine, sma
     result = go(small, tmp_path / "out", engine="fake", engine_batch_size=5, engine_threads=1, trials=2, budget="none")
     assert result.dense.metrics["latency"] > 4 * 1e9 * by_flops(small.model, small.train.example()) - 4 * 2000
     assert result.front["measured_latency"].notna().all()
-    assert "5 on 1 thread" in str(headline_of(result))
+    assert f"a pass of 5 on {cpu()}, 1 thread." in str(headline_of(result))
 
 
 def test_latency_may_be_an_objective(engine: FakeEngine, small: Task, tmp_path: Path) -> None:
@@ -297,22 +303,68 @@ def test_another_machine_may_keep_the_latencies(
     assert {trial.trial for trial in result.on_front} <= speeds_of(result).keys()
 
 
+def test_what_the_latencies_are_of_need_not_be_there(engine: FakeEngine, small: Task, tmp_path: Path) -> None:
+    go(small, tmp_path / "out", budget=BUDGET, trials=1)
+    engine.device = "cuda"  # a study of a machine with a GPU, on one without
+    runs = engine.runs
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert len(go(small, tmp_path / "out", trials=2, keep_latency=True).records) == 2 and engine.runs == runs
+
+
+@pytest.mark.parametrize("other", ["engine", "weights"])
+def test_where_more_than_the_machine_differs_keeping_latencies_is_no_way(
+    other: str, engine: FakeEngine, small: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(small, tmp_path / "out", budget=BUDGET, trials=1)
+    monkeypatch.setattr("rankfront.search.storage.manifest.cpu", lambda: "another CPU")
+    more = {"engine": "eager"} if other == "engine" else {}
+    if other == "weights":
+        with torch.no_grad():
+            next(small.model.parameters()).add_(1)
+    with pytest.raises(RankfrontError, match=f"{other}.*give another out=") as refused:
+        go(small, tmp_path / "out", trials=2, **more)
+    assert "keep_latency" not in str(refused.value)
+
+
+def test_a_study_must_be_there_to_keep_its_latencies(engine: FakeEngine, small: Task, tmp_path: Path) -> None:
+    with pytest.raises(RankfrontError, match="keep_latency needs a study whose latencies were measured"):
+        go(small, tmp_path / "out", budget=BUDGET, trials=1, keep_latency=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_worker_waits_while_another_machine_measures(
+    engine: FakeEngine, small: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    table: list[LatencyTable] = []
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(
+            "rankfront.search.study.latency.keep_latency_table", lambda _, found: table.append(found) or stop()
+        )
+        go(small, out, budget=BUDGET, trials=1)
+    monkeypatch.setattr("rankfront.search.storage.manifest.cpu", lambda: "another CPU")
+    monkeypatch.setattr("rankfront.search.study.workers.Worker.is_alone", lambda _: False)
+    study = Result.open(out).study
+    monkeypatch.setattr("rankfront.search.study.latency.time.sleep", lambda _: keep_latency_table(study, table[0]))
+    assert len(go(small, out, trials=1, keep_latency=True).records) == 1
+
+
 def test_there_must_be_latencies_to_keep(
     engine: FakeEngine, small: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
         killed.setattr("rankfront.search.study.latency.keep_latency_table", stop)
         go(small, tmp_path / "out", budget=BUDGET, trials=1)
     monkeypatch.setattr("rankfront.search.storage.manifest.cpu", lambda: "another CPU")
-    with pytest.raises(RankfrontError, match=r"keep_latency needs latencies to keep, but .* has not measured any yet"):
+    with pytest.raises(RankfrontError, match=r"latencies are those of .*, which has not measured them yet"):
         go(small, tmp_path / "out", trials=1, keep_latency=True)
 
 
 def test_on_the_machine_itself_keep_latency_changes_nothing(engine: FakeEngine, small: Task, tmp_path: Path) -> None:
-    result = go(small, tmp_path / "out", budget=BUDGET, trials=2, keep_latency=True)
+    known = speeds_of(go(small, tmp_path / "out", budget=BUDGET, trials=1))
+    result = go(small, tmp_path / "out", trials=6, keep_latency=True)
+    assert len(speeds_of(result)) > len(known)
     assert {trial.trial for trial in result.on_front} <= speeds_of(result).keys()
 
 

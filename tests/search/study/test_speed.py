@@ -95,7 +95,10 @@ def test_an_engine_that_gives_something_else_is_an_error(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"engine": "tensorrt"}, "engine must be one of eager, inductor, onnxruntime, openvino, but got 'tensorrt'"),
+        (
+            {"engine": "tensorrt"},
+            "engine must be one of eager, inductor, onnxruntime, openvino, cuda, cuda-inductor, but got 'tensorrt'",
+        ),
         ({"batch_size": 0}, "batch_size must be 1 or more, but got 0"),
         ({"threads": 0}, "threads must be 1 or more, but got 0"),
         ({"budget": "params=0.01%"}, "is kept by no trial"),
