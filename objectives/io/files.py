@@ -42,8 +42,11 @@ def passing(folder: Path, ending: str) -> Iterator[Path]:
 
 
 def sweep(folder: Path) -> None:
-    """Delete temporary files that killed processes left in a folder and those below it."""
-    for path in folder.rglob(f".*{PART}"):
+    """Delete temporary files that killed processes left in a folder and those below it.
+
+    Not those of `passing` files, which begin with two dots: who writes such is not among a study's workers yet.
+    """
+    for path in folder.rglob(f".[!.]*{PART}"):
         path.unlink(missing_ok=True)
 
 

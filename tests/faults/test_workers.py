@@ -53,11 +53,11 @@ def study(seed):
 """
 
 
-def trials_of(out: Path, storage: str | None, name: str) -> list[optuna.trial.FrozenTrial]:
+def trials_of(out: Path, storage: str | None, name: str, count: int = TRIALS) -> list[optuna.trial.FrozenTrial]:
     """Return all trials; each slot must have one, complete."""
     trials = optuna.load_study(study_name=name, storage=open_storage(database_of(out, storage))).trials
     held = [trial for trial in trials if not was_interrupted(trial)]
-    assert sorted(trial.user_attrs[SLOT] for trial in held) == list(range(TRIALS))
+    assert sorted(trial.user_attrs[SLOT] for trial in held) == list(range(count))
     assert {trial.state for trial in held} == {TrialState.COMPLETE}
     return trials
 

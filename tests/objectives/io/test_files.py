@@ -9,7 +9,7 @@ import torch
 
 import rankfront
 from rankfront import RankfrontError
-from rankfront.objectives.io.files import write_text, write_whole
+from rankfront.objectives.io.files import PART, passing, sweep, write_text, write_whole
 from rankfront.objectives.io.tensors import write_tensors
 
 TORCH_FREE = ("objectives.io.files", "objectives.errors", "objectives.plan", "objectives.kinds.registry")
@@ -27,6 +27,22 @@ def test_a_failed_write_leaves_what_was_there_and_nothing_else(tmp_path: Path) -
         write_whole(path, fails)
     assert path.read_text() == "before"
     assert os.listdir(tmp_path) == ["file.txt"]  # noqa: PTH208
+
+
+def test_what_a_killed_process_left_is_deleted_and_not_what_one_that_begins_writes(tmp_path: Path) -> None:
+    """Workers that begin together: one tries to save a network while another, which lives already, clears up."""
+    left = tmp_path / "weights" / f".0.safetensors.0123{PART}"
+    left.parent.mkdir()
+    left.touch()
+
+    def write(temporary: Path) -> None:
+        temporary.write_text("whole")
+        sweep(tmp_path)
+
+    with passing(tmp_path, ".safetensors") as path:
+        write_whole(path, write)
+        assert path.read_text() == "whole"
+    assert [each.name for each in tmp_path.rglob("*")] == ["weights"]
 
 
 @pytest.mark.parametrize(
