@@ -94,7 +94,7 @@ def table_of(races: list[Race], truth: float | None) -> list[str]:
         of = by_sampler[name]
         seeds = "" if len(of) == max(map(len, by_sampler.values())) else f" ({len(of)} seeds)"
         row = [f"`{name}`{seeds}", f"{np.mean([one.volumes[9] for one in of]):.4f}"]
-        row += [f"{final[name].mean():.4f} ± {final[name].std():.4f}"]
+        row += [f"{final[name].mean():.4f}" + (f" ± {final[name].std():.4f}" if len(of) > 1 else "")]
         row += [f"{np.mean([one.volume_at(shortest) for one in of]):.4f}"]
         row += [f"{(1 - final[name] / truth).mean():.2%}"] if truth else []
         best = [[one.best(part) for one in of] for part in PARTS]
@@ -151,7 +151,8 @@ def table(runs: Path) -> None:
         seeds = len({one.seed for one in races})
         lines += [
             f"Dense {100 * races[0].dense:.2f} % on validation, at most {100 * BOUNDS[model]:g} % of the parameters, "
-            f"{TRIALS[model]} trials, {seeds} seeds. {known['date']}, {known['machine']}, commit {known['commit']}.",
+            f"{TRIALS[model]} trials, {seeds} seed{'s' * (seeds > 1)}. "
+            f"{known['date']}, {known['machine']}, commit {known['commit']}.",
             "",
             *table_of(races, of[0]["truth"]),
             "",
