@@ -87,10 +87,12 @@ def predict_latency(
             "budget bounds no size"
         )
     fastest = costs.smallest(objective.decompositions.options)[LATENCY.name]
-    where = f"{setting}" if setting.elsewhere is None else f"{setting} on {setting.elsewhere}"
+    where, end = f"{setting}", "; the front is measured at the end"
+    if setting.elsewhere is not None:
+        where, end = f"{setting} on {setting.elsewhere}", ""
     progress.say(
         f"latency is that in {where}: {LATENCY.show(table.dense)} dense, {LATENCY.show(fastest)} the fastest plan, "
-        "as predicted from its layers; the front is measured at the end"
+        f"as predicted from its layers{end}"
     )
     check_possible(budget.on((LATENCY.name,)), costs.dense, costs.smallest(objective.decompositions.options))
 
