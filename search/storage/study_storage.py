@@ -1,27 +1,29 @@
 """Optuna's storage in a database, for trials of many layers and studies of thousands of trials.
 
-Optuna stores each parameter and each attribute of a trial in a transaction of its own, and keeps names and
-distributions once for each trial that it has read.
+Optuna stores each parameter and each attribute of a trial in a transaction of its own, and reads trials slowly (see
+`trial_rows`).
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
-from optuna.storages._rdb.models import TrialModel, TrialParamModel, TrialUserAttributeModel
+from optuna.storages._rdb.models import StudyModel, TrialModel, TrialParamModel, TrialUserAttributeModel
 from optuna.storages._rdb.storage import _create_scoped_session
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import or_
+
+from .trial_rows import TrialRows
 
 
 class StudyStorage(RDBStorage):
     """Stores what belongs together in one transaction, and shares what is the same in all trials."""
 
     def __init__(self, url: str, engine_kwargs: dict[str, Any] | None = None) -> None:
-        self._shared: dict[BaseDistribution, BaseDistribution] = {}
+        self._rows = TrialRows()
         super().__init__(url, engine_kwargs)
 
     def set_trial_params(
@@ -47,14 +49,27 @@ class StudyStorage(RDBStorage):
             for name, value in attributes.items():
                 self._set_trial_attr_without_commit(session, TrialUserAttributeModel, trial_id, name, value)
 
-    def _build_frozen_trial_from_trial_model(self, trial: TrialModel) -> FrozenTrial:
-        found = super()._build_frozen_trial_from_trial_model(trial)
-        found.params = {sys.intern(name): value for name, value in found.params.items()}
-        found.distributions = {
-            sys.intern(name): self._shared.setdefault(each, each) for name, each in found.distributions.items()
-        }
-        found.user_attrs = _with_shared_names(found.user_attrs)
-        return found
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return one trial; raises `KeyError` where there is none."""
+        with _create_scoped_session(self.scoped_session) as session:
+            (trial,) = self._rows.trials(session, [TrialModel.find_or_raise_by_id(trial_id, session)])
+            return trial
+
+    def _get_trials(
+        self,
+        study_id: int,
+        states: Container[TrialState] | None,
+        included_trial_ids: set[int],
+        trial_id_greater_than: int,
+    ) -> list[FrozenTrial]:
+        with _create_scoped_session(self.scoped_session) as session:
+            StudyModel.find_or_raise_by_id(study_id, session)
+            query = session.query(TrialModel).where(TrialModel.study_id == study_id)
+            if trial_id_greater_than > -1:
+                newer = TrialModel.trial_id > trial_id_greater_than
+                query = query.where(or_(TrialModel.trial_id.in_(included_trial_ids), newer))
+            models: list[Any] = query.order_by(TrialModel.trial_id).all()
+            return list(self._rows.trials(session, [m for m in models if states is None or m.state in states]))
 
 
 def set_params(trial: Trial, params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> None:
@@ -75,12 +90,3 @@ def set_user_attrs(trial: Trial, attributes: Mapping[str, Any]) -> None:
     else:
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
-
-
-def _with_shared_names(value: Any) -> Any:
-    """Return plain data in which names and words that are equal are one object."""
-    if isinstance(value, dict):
-        return {sys.intern(name): _with_shared_names(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_with_shared_names(each) for each in value]
-    return sys.intern(value) if type(value) is str and len(value) < 32 else value
