@@ -2,7 +2,7 @@
 
 - ``run --data DIR``: every race, a JSON file each in ``--runs``, where those of ``search.py`` lie as well; the same
   command goes on where it was stopped; ``--models``, ``--without`` and ``--seeds`` take some of them.
-- ``table``: writes ``docs/benchmarks/ablation.md`` from these files, whatever of them there is.
+- ``table``: writes ``docs/benchmarks/ablation.md`` from these files; a model without any stays as it stands.
 
 A race without a part has the same models, bounds, trials and seeds as one with all parts (see `search.py`), and a
 plan's n-th run comes out the same in both. So the difference of a seed's two races is due to the proposals alone.
@@ -28,6 +28,7 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 from races import BOUNDS, TRIALS, arguments, carry_out, ground_named, race, race_of
+from sections import sections_of
 from where_and_when import where_and_when
 
 from rankfront.objectives.io.files import read_json, write_json, write_text
@@ -152,7 +153,11 @@ def table(runs: Path) -> None:
     about = (__doc__ or "").partition("A race without")
     head = "# The default sampler without one of its parts"
     lines = [head, "", "Written by `benchmarks/ablation.py table`; do not edit.", "", (about[1] + about[2]).strip()]
-    for model in (model for model in TRIALS if model in files):
+    before = sections_of(PAGE)
+    for model in (model for model in TRIALS if model in files or model in before):
+        if model not in files:
+            lines += ["", *before[model][:-1]]
+            continue
         counts = [n for n in COUNTS if n < TRIALS[model]] + [TRIALS[model]]
         commits = sorted({read_json(path)["known"]["commit"] for paths in files[model].values() for path in paths})
         known = read_json(next(iter(files[model].values()))[0])["known"]

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from sections import sections_of
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -177,16 +178,17 @@ def measured(name: str, variant: Variant, data: Path, cache: Path, progress: Pro
 
 
 def table(runs: Path) -> None:
-    """Write the page of all recipes that there are."""
+    """Write the page of all recipes that there are; a model none of them is of stays as it stands."""
+    before = sections_of(PAGE)
     lines = ["# Recipes of a fine-tune", "", "Written by `benchmarks/finetune.py table`; do not edit.", ""]
     lines += ["The plan is" + (__doc__ or "").partition("The plan is")[2].rstrip(), ""]
     for name, ground in GROUNDS.items():
         files = {key: runs / f"finetune {name} {key}.json" for key in VARIANTS}
         found = {key: read_json(path) for key, path in files.items() if path.exists()}
-        lines += [f"## {name}", ""]
         if not found:
-            lines += ["Not run yet.", ""]
+            lines += before.get(name) or [f"## {name}", "", "Not run yet.", ""]
             continue
+        lines += [f"## {name}", ""]
         any_one = next(iter(found.values()))
         known, start = any_one["known"], any_one["epochs"][0]["weights"]
         budget = ", ".join(f"{metric} {100 * share:g} %" for metric, share in ground.budget.items())

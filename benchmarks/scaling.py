@@ -1,7 +1,8 @@
 """A study with many workers: ``PYTHONPATH=. uv run python benchmarks/scaling.py PART …``.
 
-- ``run NAME …``: measures, a file each in ``--runs``; ``table`` writes ``docs/benchmarks/scaling.md`` from these files,
-  whatever of them there is. Database servers are the machine's own programs, started in temporary folders.
+- ``run NAME …``: measures, a file each in ``--runs``; ``table`` writes ``docs/benchmarks/scaling.md`` from these files;
+  a part that is not there stays as it stands. Database servers are the machine's own programs, started in temporary
+  folders.
 - ``run storage``: where a trial's time goes beside its network's, on SQLite, PostgreSQL and MySQL, with one worker.
 - ``run simulated``: up to 256 workers, each a thread with connections of its own, on PostgreSQL; all is real (locks,
   proposals, storage) but the trial, which sleeps. Threads of one process share one core for Python code, which
@@ -67,7 +68,11 @@ def storage(given: argparse.Namespace) -> list[dict[str, Any]]:
 
 def simulated(given: argparse.Namespace) -> list[dict[str, Any]]:
     """Return what workers lose, by how many there are."""
-    return [sleeping(count, given.each * count, given.seconds) for count in given.workers]
+    rows = []
+    for count in given.workers:
+        rows.append(sleeping(count, given.each * count, given.seconds))
+        print(rows[-1], flush=True)
+    return rows
 
 
 def quality(given: argparse.Namespace) -> list[dict[str, Any]]:

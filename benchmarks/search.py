@@ -2,7 +2,7 @@
 
 - ``run --data DIR --images DIR``: every race, a JSON file each in ``--runs``; the same command goes on where it was
   stopped; ``--models``, ``--samplers`` and ``--seeds`` take some of them.
-- ``table``: writes ``docs/benchmarks/samplers.md`` from these files, whatever of them there is.
+- ``table``: writes ``docs/benchmarks/samplers.md`` from these files; a model without any stays as it stands.
 
 Models, each with a bound on its parameters: ``truth`` (a perceptron of four layers with eight choices each on 5,000
 MNIST images, of which every plan within the bound is fine-tuned first), ``digits``, ``mnist-mlp`` (the ready studies),
@@ -33,6 +33,7 @@ from pathlib import Path
 import numpy as np
 from races import BOUNDS, PARTS, TRIALS, Race, arguments, carry_out, ground_named, race, race_of
 from rivals import RIVALS
+from sections import sections_of
 from where_and_when import where_and_when
 
 from rankfront.objectives.io.files import read_json, write_json, write_text
@@ -132,6 +133,7 @@ def run(given: argparse.Namespace) -> None:
 
 def table(runs: Path) -> None:
     """Write the page of all races that there are."""
+    before = sections_of(PAGE)
     found = [read_json(path) for path in sorted(runs.glob("race *.json"))]
     lines = ["# Samplers compared", "", "Written by `benchmarks/search.py table`; do not edit.", ""]
     lines += [
@@ -142,10 +144,10 @@ def table(runs: Path) -> None:
     ]
     for model in TRIALS:
         of = [one for one in found if one["model"] == model]
-        lines += [f"## {model}", ""]
         if not of:
-            lines += ["Not run yet.", ""]
+            lines += before.get(model) or [f"## {model}", "", "Not run yet.", ""]
             continue
+        lines += [f"## {model}", ""]
         known = of[-1]["known"]
         races = [race_of(one) for one in of]
         seeds = len({one.seed for one in races})

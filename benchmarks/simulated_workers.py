@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from statistics import fmean
@@ -22,7 +23,7 @@ from rankfront.search.storage.database import open_storage
 from rankfront.search.storage.locks import locks_of
 from rankfront.search.storage.trials import PHASES
 from rankfront.search.study.loop import TrialLoop
-from rankfront.search.study.workers import Worker
+from rankfront.search.study.workers import WORKER, Worker
 from tests.mysql import MySQLServer
 from tests.postgres import Server, binaries
 
@@ -61,14 +62,14 @@ def calling(before: Callable[[int], None]) -> Iterator[None]:
 
 def sleeping(count: int, trials: int, mean_s: float) -> dict[str, Any]:
     """Return how a study of so many workers goes whose trials sleep for a log-normal time (± 20 %)."""
-    slept: dict[int, float] = {}
-    spent: dict[int, float] = {}
+    awake: dict[int, float] = {}
+    between: dict[int, list[float]] = {}
     errors: list[BaseException] = []
 
     def sleep(seed: int) -> None:
-        seconds = mean_s * float(np.random.default_rng(seed).lognormal(-0.02, 0.2))
-        slept[threading.get_ident()] = slept.get(threading.get_ident(), 0.0) + seconds
-        time.sleep(seconds)
+        between[threading.get_ident()].append(time.monotonic() - awake[threading.get_ident()])
+        time.sleep(mean_s * float(np.random.default_rng(seed).lognormal(-0.02, 0.2)))
+        awake[threading.get_ident()] = time.monotonic()
 
     with calling(sleep), database("PostgreSQL") as url, stub_study(LAYERS, trials, url) as first:
         ready = threading.Barrier(count)
@@ -77,10 +78,10 @@ def sleeping(count: int, trials: int, mean_s: float) -> dict[str, Any]:
             try:
                 loop = another(first, url or "")
                 with loop.worker.alive():
+                    between[threading.get_ident()] = []
                     ready.wait()
-                    began = time.monotonic()
+                    awake[threading.get_ident()] = time.monotonic()
                     loop.run()
-                    spent[threading.get_ident()] = time.monotonic() - began
             except BaseException as error:
                 errors.append(error)
                 ready.abort()
@@ -92,14 +93,18 @@ def sleeping(count: int, trials: int, mean_s: float) -> dict[str, Any]:
             thread.join()
         if errors:
             raise errors[0]
-        phases = [t.user_attrs[PHASES] for t in first.study.get_trials() if PHASES in t.user_attrs]
+        trials_of: defaultdict[str, list[dict[str, float]]] = defaultdict(list)
+        for trial in first.study.get_trials():
+            trials_of[trial.user_attrs[WORKER]].append(trial.user_attrs[PHASES])
+    # All workers begin at the same moment, so their first turns come at once.
+    later = [phases for of in trials_of.values() for phases in of[1:]]
     return {
         "workers": count,
-        "trials": len(phases),
-        "turn": fmean(each.get(PROPOSING, 0.0) for each in phases),
-        "storing": fmean(each.get(STORING, 0.0) for each in phases),
-        # Of the whole, not of each worker: at the end some wait for nothing while others finish.
-        "lost": (sum(spent.values()) - sum(slept.values())) / len(phases) / mean_s,
+        "trials": sum(map(len, trials_of.values())),
+        "first": fmean(of[0][PROPOSING] for of in trials_of.values()),
+        "turn": fmean(phases.get(PROPOSING, 0.0) for phases in later),
+        "storing": fmean(phases.get(STORING, 0.0) for phases in later),
+        "lost": fmean(seconds for of in between.values() for seconds in of[1:]) / mean_s,
         "seconds": mean_s,
     }
 

@@ -69,7 +69,7 @@ class StudyStorage(RDBStorage):
                 newer = TrialModel.trial_id > trial_id_greater_than
                 query = query.where(or_(TrialModel.trial_id.in_(included_trial_ids), newer))
             models: list[Any] = query.order_by(TrialModel.trial_id).all()
-            return list(self._rows.trials(session, [m for m in models if states is None or m.state in states]))
+            return self._rows.trials(session, [m for m in models if states is None or m.state in states])
 
 
 def set_params(trial: Trial, params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]) -> None:

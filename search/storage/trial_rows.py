@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import BaseDistribution, json_to_distribution
@@ -31,22 +33,38 @@ AT_ONCE = 500
 Params = tuple[dict[str, Any], dict[str, BaseDistribution]]
 
 
+@dataclass
+class Known:
+    """What is known of a trial that has not ended."""
+
+    params: Params = field(default_factory=lambda: ({}, {}))
+    attributes: dict[tuple[type[Any], str], tuple[str, Any]] = field(default_factory=dict)
+    """Table and name → the JSON that was read, and what it says."""
+
+
 class TrialRows:
-    """Reads trials; what is the same in many of them is one object, and parameters of a running trial are read once."""
+    """Reads trials; what is the same in many of them is one object.
+
+    Of a trial that has not ended the parameters are read once, and the JSON of attributes where it has changed.
+    """
 
     def __init__(self) -> None:
         self._distributions: dict[str, BaseDistribution] = {}
-        self._started: dict[int, Params] = {}
-        """The parameters of trials that have not ended, by their ids."""
+        self._known: dict[int, Known] = {}
+        """By the trial's id."""
+        self._lock = threading.Lock()
 
-    def trials(self, session: Session, models: Sequence[Any]) -> Iterator[FrozenTrial]:
-        """Yield trials, in the order of their Optuna `TrialModel`s."""
-        for start in range(0, len(models), AT_ONCE):
-            yield from self._some(session, models[start : start + AT_ONCE])
+    def trials(self, session: Session, models: Sequence[Any]) -> list[FrozenTrial]:
+        """Return trials, in the order of their Optuna `TrialModel`s."""
+        with self._lock:
+            parts = (models[start : start + AT_ONCE] for start in range(0, len(models), AT_ONCE))
+            return [trial for part in parts for trial in self._some(session, part)]
 
     def _some(self, session: Session, models: Sequence[Any]) -> Iterator[FrozenTrial]:
         ids: list[int] = [model.trial_id for model in models]
-        params = self._params(session, ids)
+        for id_ in ids:
+            self._known.setdefault(id_, Known())
+        self._read_params(session, ids)
         values: defaultdict[int, dict[int, float]] = defaultdict(dict)
         for id_, place, value, kind in _rows(session, TrialValueModel, ids, "objective", "value", "value_type"):
             values[id_][place] = TrialValueModel.stored_repr_to_value(value, kind)
@@ -54,14 +72,12 @@ class TrialRows:
         columns = "step", "intermediate_value", "intermediate_value_type"
         for id_, step, value, kind in _rows(session, TrialIntermediateValueModel, ids, *columns):
             steps[id_][step] = TrialIntermediateValueModel.stored_repr_to_intermediate_value(value, kind)
-        user = _attributes(session, TrialUserAttributeModel, ids)
-        system = _attributes(session, TrialSystemAttributeModel, ids)
+        user = self._attributes(session, TrialUserAttributeModel, ids)
+        system = self._attributes(session, TrialSystemAttributeModel, ids)
         for model, id_ in zip(models, ids, strict=True):
-            given, distributions = params.get(id_, ({}, {}))
+            params, distributions = self._known[id_].params
             if model.state.is_finished():
-                self._started.pop(id_, None)
-            elif given:
-                self._started[id_] = given, distributions
+                del self._known[id_]
             found = values.get(id_)
             yield FrozenTrial(
                 number=model.number,
@@ -70,40 +86,41 @@ class TrialRows:
                 values=[found[place] for place in sorted(found)] if found else None,
                 datetime_start=model.datetime_start,
                 datetime_complete=model.datetime_complete,
-                params=given,
+                params=params,
                 distributions=distributions,
-                user_attrs=user.get(id_, {}),
-                system_attrs=system.get(id_, {}),
+                user_attrs=user[id_],
+                system_attrs=system[id_],
                 intermediate_values=steps.get(id_, {}),
                 trial_id=id_,
             )
 
-    def _params(self, session: Session, ids: Sequence[int]) -> dict[int, Params]:
-        """Return parameters by the trials' ids; read are those of trials that have got more since they were read."""
-        table = TrialParamModel
-        found: dict[int, Params] = {}
-        if known := [id_ for id_ in ids if id_ in self._started]:
-            counted = select(table.trial_id, func.count()).where(table.trial_id.in_(known)).group_by(table.trial_id)
-            unchanged = (id_ for id_, count in session.execute(counted) if count == len(self._started[id_][0]))
-            found = {id_: self._started[id_] for id_ in unchanged}
+    def _read_params(self, session: Session, ids: Sequence[int]) -> None:
+        """Read the parameters of trials that have others than are known."""
+        changed, table = set(ids), TrialParamModel
+        if started := [id_ for id_ in ids if self._known[id_].params[0]]:
+            counted = select(table.trial_id, func.count()).where(table.trial_id.in_(started)).group_by(table.trial_id)
+            changed -= {id_ for id_, count in session.execute(counted) if count == len(self._known[id_].params[0])}
+        for id_ in changed:
+            self._known[id_].params = {}, {}
         columns = "param_name", "param_value", "distribution_json"
-        for id_, name, value, described in _rows(session, table, [id_ for id_ in ids if id_ not in found], *columns):
+        for id_, name, value, described in _rows(session, table, sorted(changed), *columns):
             if described not in self._distributions:
                 self._distributions[described] = json_to_distribution(described)
             distribution = self._distributions[described]
-            params, distributions = found.setdefault(id_, ({}, {}))
+            params, distributions = self._known[id_].params
             name = sys.intern(name)
             params[name] = distribution.to_external_repr(value)
             distributions[name] = distribution
+
+    def _attributes(self, session: Session, table: type[Any], ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """Return attributes by the trials' ids."""
+        found: dict[int, dict[str, Any]] = {id_: {} for id_ in ids}
+        for id_, name, text in _rows(session, table, ids, "key", "value_json"):
+            known = self._known[id_].attributes
+            if known.get((table, name), ("", None))[0] != text:
+                known[table, name] = text, _with_shared_names(json.loads(text))
+            found[id_][sys.intern(name)] = known[table, name][1]
         return found
-
-
-def _attributes(session: Session, table: type[Any], ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """Return attributes by the trials' ids."""
-    found: defaultdict[int, dict[str, Any]] = defaultdict(dict)
-    for id_, name, value in _rows(session, table, ids, "key", "value_json"):
-        found[id_][sys.intern(name)] = _with_shared_names(json.loads(value))
-    return found
 
 
 def _rows(session: Session, table: type[Any], ids: Sequence[int], *columns: str) -> Iterator[tuple[Any, ...]]:

@@ -176,7 +176,7 @@ def test_what_has_ended_is_forgotten(study: Study) -> None:
         study.get_trials()
         study.tell(trial, 1.0)
         study.get_trials()
-    assert not backend(study)._rows._started
+    assert not backend(study)._rows._known
 
 
 def test_optuna_refuses_a_study_and_a_trial_that_are_not_there(study: Study) -> None:
