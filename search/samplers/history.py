@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from ..storage.slots import occupied
 from ..storage.trials import SCORE, SCORE_BEFORE_FINETUNING, feasible
-from .problem import Problem
+from .problem import Problem, Row
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,9 @@ class History:
         self.problem = problem
         self.trial = trial
         """The trial to propose for, as Optuna knows it."""
-        holders = {t.number: t for _, t in sorted(occupied(study).items()) if t.number != trial.number}
-        self._trials = list(holders.values())
+        holders = occupied(study)
+        trials = (holders[slot] for slot in sorted(holders))
+        self._trials = [each for each in trials if each.number != trial.number]
 
     def refreshed(self) -> History:
         """Return the history as it is now: other workers go on while a sampler scores networks."""
@@ -53,28 +54,37 @@ class History:
     @cached_property
     def observations(self) -> Observations:
         """The complete trials within the budget."""
-        trials = [t for t in self._trials if feasible(t)]
-        return Observations(
-            self._choices(trials),
-            self.problem.values(t.user_attrs[SCORE] for t in trials),
-            self.problem.values(t.user_attrs.get(SCORE_BEFORE_FINETUNING) for t in trials),
-        )
+        rows = [row for row in self._rows if row.feasible]
+        values = np.array([row.value for row in rows], float)
+        before = np.array([row.value_before_finetuning for row in rows], float)
+        return Observations(self._choices(rows), values, before)
 
     @cached_property
     def tried(self) -> NDArray[np.int64]:
         """(T, L): the choices of all trials that hold a slot, running ones too, except the one to propose for."""
-        return self._choices(self._trials)
+        return self._choices(self._rows)
 
     @cached_property
     def running(self) -> NDArray[np.int64]:
         """(R, L): the choices of the trials that other workers run now."""
-        return self._choices(t for t in self._trials if not t.state.is_finished())
+        return self._choices(row for row in self._rows if not row.ended)
 
-    def _choices(self, trials: Iterable[FrozenTrial]) -> NDArray[np.int64]:
-        space, rows = self.problem.space, self.problem.rows.setdefault(self.study, {})
-        complete = [t for t in trials if len(t.params) == len(space.distributions)]
-        for trial in complete:
-            if trial.number not in rows:
-                rows[trial.number] = space.choices(trial.params).tobytes()
-        joined = b"".join(rows[trial.number] for trial in complete)
-        return np.frombuffer(joined, np.int64).reshape(-1, len(space.distributions))
+    @cached_property
+    def _rows(self) -> list[Row]:
+        """What is known of each trial that has got its parameters."""
+        known = self.problem.rows.setdefault(self.study, {})
+        for trial in self._trials:
+            row = known.get(trial.number)
+            if (row is None or not row.ended) and len(trial.params) == len(self.problem.space.distributions):
+                known[trial.number] = self._row(trial, row)
+        return [known[trial.number] for trial in self._trials if trial.number in known]
+
+    def _row(self, trial: FrozenTrial, before: Row | None) -> Row:
+        choices = self.problem.space.choices(trial.params).tobytes() if before is None else before.choices
+        counts = feasible(trial)
+        scores = (trial.user_attrs.get(name) if counts else None for name in (SCORE, SCORE_BEFORE_FINETUNING))
+        return Row(choices, trial.state.is_finished(), counts, *self.problem.values(scores).tolist())
+
+    def _choices(self, rows: Iterable[Row]) -> NDArray[np.int64]:
+        joined = b"".join(row.choices for row in rows)
+        return np.frombuffer(joined, np.int64).reshape(-1, len(self.problem.space.distributions))

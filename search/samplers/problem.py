@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -14,6 +15,20 @@ from ...objectives.metrics.scale import Scale
 from ...objectives.plan import Plan
 from ..space.space import Space
 from ..storage.slots import seed_for
+
+
+class Row(NamedTuple):
+    """What samplers learn from one trial; kept, since what has ended does not change."""
+
+    choices: bytes
+    """int64, ``(L,)``"""
+    ended: bool
+    feasible: bool
+    """Whether it is complete and within the budget."""
+    value: float
+    """The score after fine-tuning, minimised; NaN where it is not feasible."""
+    value_before_finetuning: float
+    """That before; NaN where there was none."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +58,8 @@ class Problem:
     shares_weights: bool = False
     """Whether `score_before_finetuning` is of weights that all plans share, and so tells nearly what training would."""
 
-    rows: WeakKeyDictionary[Study, dict[int, bytes]] = field(default_factory=WeakKeyDictionary, compare=False)
-    """Study → trial's number → its choices, int64: they never change, and are read at every proposal."""
+    rows: WeakKeyDictionary[Study, dict[int, Row]] = field(default_factory=WeakKeyDictionary, compare=False)
+    """Study → trial's number → what is learnt from it."""
 
     def values(self, scores: Iterable[float | None]) -> NDArray[np.float64]:
         """Return what is minimised, ``(N,)``: scores, the sign turned where higher is better; NaN where there is none.

@@ -8,6 +8,9 @@ exactly N trials, with the front of an undisturbed one.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -20,6 +23,27 @@ DIED = "died"
 def occupied(study: Study) -> dict[int, FrozenTrial]:
     """Return slot → trial for all trials that hold one: finished, failed for a reason, or running."""
     trials = study.get_trials(deepcopy=False)
+    ended = _ended.setdefault(study, Ended())
+    while ended.trials < len(trials) and trials[ended.trials].state.is_finished():
+        ended.holders |= _holders(trials[ended.trials : ended.trials + 1])
+        ended.trials += 1
+    return ended.holders | _holders(trials[ended.trials :])
+
+
+@dataclass
+class Ended:
+    """Of the trials up to the first that has not ended, those that hold a slot: they never change."""
+
+    trials: int = 0
+    """How many trials that are."""
+    holders: dict[int, FrozenTrial] = field(default_factory=dict)
+    """Slot → trial."""
+
+
+_ended: WeakKeyDictionary[Study, Ended] = WeakKeyDictionary()
+
+
+def _holders(trials: Iterable[FrozenTrial]) -> dict[int, FrozenTrial]:
     return {t.user_attrs[SLOT]: t for t in trials if SLOT in t.user_attrs and not was_interrupted(t)}
 
 
