@@ -79,7 +79,7 @@ HEADINGS = {
         "worker does at a time: a slot is claimed, a plan proposed and stored.",
     ),
     "simulated": (
-        "Up to 256 workers",
+        "Simulated workers",
         "Trials that sleep for a minute on average, on PostgreSQL; all workers are threads of one process, whose "
         "Python code shares one core, so what is lost is an upper bound. All begin at the same moment, so the first "
         "turns are waited for longest: they are a column of their own, and what is lost is between one trial and the "
