@@ -3,6 +3,8 @@
 import os
 import signal
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -71,9 +73,9 @@ def test_a_stopped_worker_comes_back_after_its_trial_was_given_away(tmp_path: Pa
     while True:
         os.kill(slow.pid, signal.SIGSTOP)
         try:
-            with FileLock(out / ".lock", timeout=0):
-                break  # stopped while it held the study lock, it would only make the others wait
-        except Timeout:
+            with FileLock(out / ".lock", timeout=0), _writing(out):
+                break  # stopped while it held the study lock or wrote to the database, it would make the others wait
+        except (Timeout, sqlite3.OperationalError):
             os.kill(slow.pid, signal.SIGCONT)
     assert Worker(Folder(out), locks_of(Folder(out), None, "blobs")).free_dead(_study(out)) == 0
     for lock in (out / "workers").glob("*.lock"):
@@ -117,6 +119,14 @@ def test_others_hold_the_study_lock_while_a_worker_scores_candidates(tmp_path: P
 
 def _study(out: Path) -> optuna.Study:
     return optuna.load_study(study_name="blobs", storage=open_storage(f"sqlite:///{out / 'study.db'}"))
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Hold the database's lock for writing; raise where another process holds it."""
+    with closing(sqlite3.connect(out / "study.db", timeout=0, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        yield
 
 
 def _has_begun_a_trial(out: Path) -> bool:

@@ -40,10 +40,11 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("RAY_worker_niceness", "0")
     monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")  # a busy machine starts a node slowly
     folder = tempfile.mkdtemp(prefix="ray-")  # short: sockets lie in it
+    monkeypatch.setenv("RAY_TMPDIR", folder)  # Ray notes a cluster's address in its folder, one for all: here our own
     node = {"num_cpus": 1, "object_store_memory": 80 << 20, "plasma_directory": folder, "include_log_monitor": False}
     made = Cluster()
     try:
-        made.add_node(**node, include_dashboard=False, no_monitor=True, temp_dir=folder)
+        made.add_node(**node, include_dashboard=False, no_monitor=True)
         made.add_node(**node)
     except Exception as error:
         made.shutdown()
