@@ -57,13 +57,23 @@ class Ground:
     epochs: int
 
 
+def _mnist_mlp(data: Path) -> Task:
+    return mnist_mlp.study(data, device="cpu")
+
+
+def _resnet18(data: Path) -> Task:
+    return resnet18_imagenette.study(data, device="cpu", image_size=64)
+
+
 GROUNDS = {
     "digits": Ground(lambda data: digits.study(), {"params": 0.05}, 20),
-    "mnist-mlp": Ground(lambda data: mnist_mlp.study(data, device="cpu"), {"params": 0.02}, 10),
-    "resnet18-imagenette": Ground(
-        lambda data: resnet18_imagenette.study(data, device="cpu", image_size=64), {"params": 0.15, "flops": 0.30}, 5
-    ),
+    "mnist-mlp": Ground(_mnist_mlp, {"params": 0.02}, 10),
+    "resnet18-imagenette": Ground(_resnet18, {"params": 0.15, "flops": 0.30}, 5),
+    "digits, a trial": Ground(lambda data: digits.study(), {"params": 0.03}, 4),
+    "mnist-mlp, a trial": Ground(_mnist_mlp, {"params": 0.02}, 1),
+    "mnist-mlp, a trial at half": Ground(_mnist_mlp, {"params": 0.01}, 1),
 }
+"""*A trial* has the epochs of a study's trial."""
 
 
 @dataclass(frozen=True)

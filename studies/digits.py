@@ -62,7 +62,7 @@ def study(seed: int = 0, progress: WorkCallback | None = None) -> Task:
         (x[validation], y[validation]),
         (x[test], y[test]),
         name="digits",
-        finetune=FineTune(epochs=4, lr=2e-3, batch_size=64),
+        finetune=FineTune(epochs=4, lr=5e-3, batch_size=64),
         calibration=768,
         budget="params=10%",
         trials=40,
