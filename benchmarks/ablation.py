@@ -39,7 +39,10 @@ from rankfront.search.space.space import Space
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks" / "ablation.md"
 
-MODELS = ("truth", "digits", "transformer", "deep")
+MODELS = ("truth", "digits", "transformer", "deep", "shared")
+
+EARLIER = "°"
+"""Marks rows of an earlier run, on another machine perhaps."""
 
 COUNTS = (10, 20, 50)
 """After so many trials, and after all, hypervolumes are compared."""
@@ -87,6 +90,11 @@ PARTS = {
     "gain": Part(
         "half of what a score before fine-tuning tells is believed at first; without: all of it",
         {"sampler.PRIOR_GAIN": 1.0, "low_fidelity.PRIOR_GAIN": 1.0},
+    ),
+    "draws": Part("with shared weights 32 samples of the posterior more; without: none", {"sampler.DRAWN": 0}),
+    "few scored": Part(
+        "with shared weights 64 plans are scored a trial; without: 4, within a tenth of it",
+        {"sampler.SCORED_SHARED": 4, "sampler.SHARED_SHARE": 0.1},
     ),
     "repeats": Part("the last trials run the leaders again", {"leaders.ONE_IN": 10**9}),
     "budget": Part("half of the proposals at the budget; without: one in twelve", {"sampler.AT_BUDGET": 12}),
@@ -151,6 +159,17 @@ def _mean(differences: list[float]) -> str:
     return f"{np.mean(differences):+.2f} ± {np.std(differences, ddof=1) / len(differences) ** 0.5:.2f}"
 
 
+def rows_kept(section: Sequence[str], titles: set[str]) -> tuple[list[str], str]:
+    """Return a section's rows, marked, of parts that are not measured anew, and when and where they were measured."""
+    kept = []
+    for row in section:
+        title = row.removeprefix("| ").partition(" |")[0].removeprefix("gone since: ").removeprefix(f"{EARLIER} ")
+        if row.startswith("| ") and title not in {"part", *titles}:
+            kept.append(f"| {EARLIER} {row.removeprefix('| ').removeprefix(f'{EARLIER} ')}")
+    measured = next((line for line in section if line.startswith("At most")), "")
+    return kept, measured.partition("parameters. ")[2]
+
+
 def table(runs: Path) -> None:
     """Write the page of all races that there are, also of parts that are gone since."""
     files: dict[str, dict[str, list[Path]]] = {}
@@ -170,13 +189,17 @@ def table(runs: Path) -> None:
         commits = sorted({read_json(path)["known"]["commit"] for paths in files[model].values() for path in paths})
         known = read_json(next(iter(files[model].values()))[0])["known"]
         measured = f"{known['date']}, {known['machine']}, commits {', '.join(commits)}"
-        lines += ["", f"## {model}", "", f"At most {100 * BOUNDS[model]:g} % of the parameters. {measured}.", ""]
+        kept, earlier = rows_kept(before.get(model, []), set(files[model]))
+        about_kept = f" Rows with {EARLIER}: {earlier}" if kept else ""
+        bound = f"At most {100 * BOUNDS[model]:g} % of the parameters."
+        lines += ["", f"## {model}", "", f"{bound} {measured}.{about_kept}", ""]
         columns = [*(f"after {n}" for n in counts), f"in the seconds of {counts[1]}", "at the bound", "seeds"]
         lines += ["| part | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
         of = files[model]
         for part in [title for title in titles if title in of] + [title for title in of if title not in titles]:
             gone = "" if part in titles else "gone since: "
             lines.append(f"| {gone}{part} | " + " | ".join([*lost(of[part], counts), str(len(of[part]))]) + " |")
+        lines += kept
     write_text(PAGE, "\n".join([*lines, ""]))
 
 

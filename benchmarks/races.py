@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from heapq import heappop, heappush
 from pathlib import Path
@@ -31,8 +31,10 @@ from rankfront.search.storage.slots import SLOT, seed_for
 from rankfront.search.storage.trials import SCORE, SCORE_BEFORE_FINETUNING
 from rankfront.studies import digits, mnist_mlp
 
-TRIALS = {"truth": 205, "digits": 30, "mnist-mlp": 20, "resnet": 12, "transformer": 16, "deep": 16}
-BOUNDS = {"truth": 0.30, "digits": 0.10, "mnist-mlp": 0.03, "resnet": 0.15, "transformer": 0.10, "deep": 0.10}
+TRIALS = {"truth": 205, "digits": 30, "mnist-mlp": 20, "resnet": 12, "transformer": 16, "deep": 16, "shared": 12}
+BOUNDS = {
+    "truth": 0.30, "digits": 0.10, "mnist-mlp": 0.03, "resnet": 0.15, "transformer": 0.10, "deep": 0.10, "shared": 0.05,
+}  # fmt: skip
 """Of the dense model's parameters."""
 
 PARTS = (1.0, 0.5, 0.25)
@@ -118,7 +120,9 @@ def race(
     study = optuna.create_study(directions=["maximize", "minimize"])
     scores = ground.factorized_score, ground.score_before_finetuning
     cost = ground.cost_before_finetuning
-    problem = Problem(space, seed, trials, *scores, ACCURACY, ground.samples, ("params",), cost, front)
+    problem = Problem(
+        space, seed, trials, *scores, ACCURACY, ground.samples, ("params",), cost, front, ground.shares_weights
+    )
     asker = Asker(study, problem, sampler)
     runs: Counter[str] = Counter()
     lengths = np.random.default_rng([seed, workers]).lognormal(0.0, 0.2, trials)
@@ -181,8 +185,10 @@ def ground_named(model: str, given: argparse.Namespace, progress: Progress) -> t
         "resnet": lambda: resnet(given.images, progress),
         "transformer": lambda: on_digits(DigitsTransformer, "transformer", progress),
         "deep": lambda: on_digits(deep_network, "deep", progress),
+        "shared": lambda: replace(digits.study(progress=progress), name="shared"),
     }
-    ground = ground_of(tasks[model](), BOUNDS[model], given.runs, 8 if model == "truth" else None)
+    sharing = (TRIALS[model], progress) if model == "shared" else None
+    ground = ground_of(tasks[model](), BOUNDS[model], given.runs, 8 if model == "truth" else None, sharing)
     return tabulated(ground, progress) if model == "truth" else (ground, None)
 
 

@@ -49,6 +49,9 @@ from rankfront.search.space.arrays import Choices
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks" / "samplers.md"
 
+MODELS = tuple(model for model in TRIALS if model != "shared")
+"""Where all plans share weights, other samplers would not score them."""
+
 AFTER_RULES, FRONT = "after rules", "front"
 
 
@@ -134,7 +137,7 @@ def run(given: argparse.Namespace) -> None:
 
 
 def table(runs: Path) -> None:
-    """Write the page of all races that there are."""
+    """Write the page of all races that there are, of the seeds that all samplers of a model have."""
     before = sections_of(PAGE)
     found = [read_json(path) for path in sorted(runs.glob("race *.json"))]
     lines = ["# Samplers compared", "", "Written by `benchmarks/search.py table`; do not edit.", ""]
@@ -144,19 +147,24 @@ def table(runs: Path) -> None:
         "".join((__doc__ or "").partition("Models, each")[1:]).strip(),
         "",
     ]
-    for model in TRIALS:
+    for model in MODELS:
         of = [one for one in found if one["model"] == model]
+        run_by = {one["sampler"]: {other["seed"] for other in of if other["sampler"] == one["sampler"]} for one in of}
+        common = set.intersection(*run_by.values()) if run_by else set()
+        of = [one for one in of if one["seed"] in common]
         if not of:
             lines += before.get(model) or [f"## {model}", "", "Not run yet.", ""]
             continue
         lines += [f"## {model}", ""]
         known = of[-1]["known"]
+        commits = sorted({one["known"]["commit"] for one in of})
         races = [race_of(one) for one in of]
-        seeds = len({one.seed for one in races})
+        seeds = len(common)
         lines += [
             f"Dense {100 * races[0].dense:.2f} % on validation, at most {100 * BOUNDS[model]:g} % of the parameters, "
             f"{TRIALS[model]} trials, {seeds} seed{'s' * (seeds > 1)}. "
-            f"{known['date']}, {known['machine']}, commit {known['commit']}.",
+            f"{known['date']}, {known['machine']}, commit{'s' * (len(commits) > 1)} "
+            f"{', '.join(commits)}.",
             "",
             *table_of(races, of[0]["truth"]),
             "",
@@ -167,6 +175,7 @@ def table(runs: Path) -> None:
 def main() -> None:
     """Race, or write the page."""
     parser = arguments(__doc__ or "", 3)
+    parser.set_defaults(models=",".join(MODELS))
     rivals = [f"{name} {AFTER_RULES}" for name in ("tpe", "nsga2", "gp", *RIVALS)]
     parser.add_argument(
         "--samplers", default=",".join([*SAMPLERS, f"directions {FRONT}", *rivals]), help="*SAMPLER after rules*, too"

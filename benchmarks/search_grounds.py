@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +17,19 @@ from small_networks import small_resnet
 from torch import nn
 
 from rankfront import FineTune, Plan, Split, Task
+from rankfront.objectives.io.checkpoint import Checkpoint
 from rankfront.objectives.io.files import write_text
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.passes import cost_before_finetuning
+from rankfront.objectives.shared import train_shared
+from rankfront.search.allocation.drawn import drawn
+from rankfront.search.allocation.knapsack import knapsack
 from rankfront.search.report.progress import Progress
 from rankfront.search.results.front import area
 from rankfront.search.space.candidates import Candidates
+from rankfront.search.space.limits import limits_at
 from rankfront.search.space.space import Space
+from rankfront.search.study.sharing import PLANS, SHARE, SHARED, WATCHED
 from rankfront.studies import digits, mnist_mlp
 from rankfront.studies.imagenette import crop_and_flip, imagenette, normalise
 from rankfront.studies.training import Recipe, train_dense
@@ -58,6 +65,8 @@ class Ground:
     cost_before_finetuning: float
     """See `passes.cost_before_finetuning`."""
     memory: Memory
+    shares_weights: bool
+    """Whether networks before fine-tuning have weights that all plans share (``--shared``)."""
 
 
 def resnet(images: Path, progress: Progress) -> Task:
@@ -162,14 +171,43 @@ class Memory:
         write_text(self.path, json.dumps(self.known))
 
 
-def ground_of(task: Task, share: float, cache: Path, choices: int | None = None) -> Ground:
-    """Return the ground for a task."""
-    objective = Objective(task, device=torch.device("cpu"), cache=cache / "decompositions")
+def share_weights(objective: Objective, space: Space, trials: int, path: Path, progress: Progress) -> None:
+    """Train the weights that all plans share, as a study of so many trials does."""
+    plans = [space.plan(choices) for choices in drawn(space, PLANS, np.random.default_rng(0))]
+    rules = [knapsack(space.candidates, limits_at(space, position)) for position in WATCHED]
+    train_shared(
+        objective,
+        plans,
+        [space.plan(choices) for choices in rules if choices is not None],
+        steps=round(SHARE * trials * objective.task.finetune.total_steps(objective.task.train)),
+        seed=0,
+        checkpoint=Checkpoint(path, objective.identity["dense model"]),
+        progress=partial(progress, SHARED),
+        note=progress.say,
+    )
+
+
+def ground_of(
+    task: Task, share: float, cache: Path, choices: int | None = None, sharing: tuple[int, Progress] | None = None
+) -> Ground:
+    """Return the ground for a task.
+
+    Args:
+        task: to race on.
+        share: the bound, of the dense model's parameters.
+        cache: a folder for what is computed.
+        choices: of each layer, thinned to so many; None: all.
+        sharing: where all plans share weights, the trials of a study and what shows the training's progress.
+    """
+    device = torch.device("cpu")
+    objective = Objective(task, device=device, cache=cache / "decompositions", nested=sharing is not None)
     objective.prepare()
     candidates = Candidates.of(objective)
     if choices is not None:
         candidates = thinned(candidates, choices)
     space = Space(candidates, {"params": share * candidates.costs.dense.params})
+    if sharing is not None:
+        share_weights(objective, space, sharing[0], cache / f"{task.name}.safetensors", sharing[1])
     memory = Memory(cache / f"{task.name}.json")
 
     def run(plan: Plan, seed: int) -> Outcome:
@@ -189,8 +227,9 @@ def ground_of(task: Task, share: float, cache: Path, choices: int | None = None)
         lambda plan: memory(f"{name_of(space, plan)} factorized", lambda: objective.factorized_score(plan)),
         lambda plan: memory(f"{name_of(space, plan)} before", lambda: objective.score_before_finetuning(plan)),
         found.samples,
-        cost_before_finetuning(task),
+        cost_before_finetuning(task, None if objective.shared is None else objective.shared.part.size),
         memory,
+        objective.shared is not None,
     )
 
 

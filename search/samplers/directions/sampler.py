@@ -63,9 +63,6 @@ DRAWN = 32
 TEMPERATURE = 0.5
 """Of the samples of the posterior."""
 
-EXHAUSTED = 2.0
-"""The temperature where all candidates were tried."""
-
 AT_BUDGET, WANTING_FRONT = 2, 12
 """One in so many proposals is at the budget where costs are objectives; of those who want the whole front, too."""
 
@@ -147,7 +144,7 @@ class Search:
         if inside.any():
             pool, source = pool[inside], source[inside]
         if not len(pool):
-            return self._allocated(fraction, self.model.sample(training, rng, EXHAUSTED).weighted_errors)
+            return self._allocated(fraction, self.model.sample(training, rng).weighted_errors)
 
         def acquisition(prediction: Prediction, choices: NDArray[np.int64]) -> NDArray[np.float64]:
             return -prediction.mean if at_budget else self._improvement(observed, choices, prediction)
