@@ -84,9 +84,6 @@ PARTS = {
     "small steps": Part("changed by several places; without: by one", {"mutations.STEP": 0.0}),
     "middle": Part("proposals in the middle of a gap; without: anywhere in it", {"sampler.MIDDLE": (0.0, 1.0)}),
     "exact middle": Part("proposals near the middle of a gap; without: exactly there", {"sampler.MIDDLE": (0.5, 0.5)}),
-    "exhausted": Part(
-        "where all candidates were tried, a sample at a temperature of 2; without: of 1", {"sampler.EXHAUSTED": 1.0}
-    ),
     "gain": Part(
         "half of what a score before fine-tuning tells is believed at first; without: all of it",
         {"sampler.PRIOR_GAIN": 1.0, "low_fidelity.PRIOR_GAIN": 1.0},
