@@ -19,6 +19,7 @@ from torch import nn
 from rankfront import FineTune, Plan, Split, Task
 from rankfront.objectives.io.checkpoint import Checkpoint
 from rankfront.objectives.io.files import write_text
+from rankfront.objectives.io.fingerprint import fingerprint
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.passes import cost_before_finetuning
 from rankfront.objectives.shared import train_shared
@@ -208,7 +209,7 @@ def ground_of(
     space = Space(candidates, {"params": share * candidates.costs.dense.params})
     if sharing is not None:
         share_weights(objective, space, sharing[0], cache / f"{task.name}.safetensors", sharing[1])
-    memory = Memory(cache / f"{task.name}.json")
+    memory = Memory(cache / f"{task.name} {fingerprint({}, task.finetune)[:8]}.json")
 
     def run(plan: Plan, seed: int) -> Outcome:
         def trial() -> Outcome:
