@@ -88,7 +88,6 @@ PARTS = {
         "half of what a score before fine-tuning tells is believed at first; without: all of it",
         {"sampler.PRIOR_GAIN": 1.0, "low_fidelity.PRIOR_GAIN": 1.0},
     ),
-    "draws": Part("with shared weights 32 samples of the posterior more; without: none", {"sampler.DRAWN": 0}),
     "few scored": Part(
         "with shared weights 64 plans are scored a trial; without: 4, within a tenth of it",
         {"sampler.SCORED_SHARED": 4, "sampler.SHARED_SHARE": 0.1},

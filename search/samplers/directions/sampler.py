@@ -57,9 +57,6 @@ LOW_FIDELITY_SHARE = 0.1
 SCORED_SHARED, SHARED_SHARE = 64, 0.5
 """The same two of scores with shared weights, which rank plans nearly as trials do."""
 
-DRAWN = 32
-"""How many samples of the posterior give a candidate each where weights are shared."""
-
 TEMPERATURE = 0.5
 """Of the samples of the posterior."""
 
@@ -125,15 +122,12 @@ class Search:
         if no_trial and not one_objective:  # several workers begin at several fractions
             fraction = SMALLEST_PART ** (van_der_corput(slot) - 1)
         training = training_set(observed, fraction, self.scale)
-        shared = self.problem.shares_weights
-        starting = slot < (1 if one_objective else RULE_TRIALS) and not shared
+        starting = slot < (1 if one_objective else RULE_TRIALS) and not self.problem.shares_weights
         sample = self.model.sample(training, rng, 0.0 if starting else TEMPERATURE)
 
         sources = {"rules": self._rules(fraction)}
         if not starting:
-            drawn = [sample, *(self.model.sample(training, rng, 1.0) for _ in range(DRAWN if shared else 0))]
-            allocated = [self._allocated(fraction, one.weighted_errors) for one in drawn]
-            sources |= {"samples": np.unique(allocated, axis=0)}
+            sources |= {"sample": self._allocated(fraction, sample.weighted_errors)[None]}
             sources |= {"mutations": mutated(self.space, observed, fraction, rng)}
         pool, source = np.vstack(list(sources.values())), np.repeat(list(sources), list(map(len, sources.values())))
         tried = keys(history.tried)
@@ -158,8 +152,8 @@ class Search:
             value = acquisition(prediction, pool)
             if scored < 2:
                 return pool[np.lexsort((-prediction.mean, value))[-1]]
-            # The best rule's plan, and those on samples of the posterior, are scored whatever is predicted of them.
-            always = (source == "samples") | (value == value[source == "rules"].max(initial=-np.inf))
+            # The best rule's plan, and the one on the posterior's sample, are scored whatever is predicted of them.
+            always = (source == "sample") | (value == value[source == "rules"].max(initial=-np.inf))
             pool = pool[np.lexsort((prediction.mean, -value, ~always))][:scored]
         if len(pool) == 1:
             return pool[0]
