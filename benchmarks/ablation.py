@@ -6,6 +6,7 @@
 
 A race without a part has the same models, bounds, trials and seeds as one with all parts (see `search.py`), and a
 plan's n-th run comes out the same in both. So the difference of a seed's two races is due to the proposals alone.
+``shared`` is ``digits`` with weights that all plans share, trained once as ``--shared`` does.
 
 - After so many trials: the hypervolume with all parts less that without the part, in hundredths of the rectangle
   between no parameters at the dense accuracy and the bound at chance; the mean over seeds ± its standard error. Above 0
