@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -76,6 +77,20 @@ def test_it_is_smaller_and_still_the_network(ending: str, how: str, task: Task, 
     assert not file.floats
     assert 0 < file.difference.mean_square < ENOUGH  # it is int8
     assert weights_in(file) < 3 * sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("how", ["dynamic", "static"])
+def test_weights_of_onnx_take_seven_bits_so_that_no_cpu_cuts_off_sums_of_two_products(
+    how: str, task: Task, tmp_path: Path
+) -> None:
+    file = written(Wide().eval(), ".onnx", how, task, tmp_path)
+    onnx = pytest.importorskip("onnx")
+    tensors = onnx.load(str(file.written.path)).graph.initializer
+    weights = [
+        onnx.numpy_helper.to_array(t) for t in tensors if t.data_type == onnx.TensorProto.INT8 and len(t.dims) > 1
+    ]
+    assert len(weights) == 3
+    assert all(2 * 255 * np.abs(weight.astype(int)).max() < 2**15 for weight in weights)
 
 
 @pytest.mark.parametrize(("ending", "how"), INT8)
