@@ -158,13 +158,15 @@ def _mean(differences: list[float]) -> str:
 
 def rows_kept(section: Sequence[str], titles: set[str]) -> tuple[list[str], str]:
     """Return a section's rows, marked, of parts that are not measured anew, and when and where they were measured."""
-    kept = []
+    kept, measured, earlier = [], False, f" Rows with {EARLIER}: "
     for row in section:
-        title = row.removeprefix("| ").partition(" |")[0].removeprefix("gone since: ").removeprefix(f"{EARLIER} ")
+        title = row.removeprefix("| ").removeprefix(f"{EARLIER} ").removeprefix("gone since: ").partition(" |")[0]
         if row.startswith("| ") and title not in {"part", *titles}:
             kept.append(f"| {EARLIER} {row.removeprefix('| ').removeprefix(f'{EARLIER} ')}")
-    measured = next((line for line in section if line.startswith("At most")), "")
-    return kept, measured.partition("parameters. ")[2]
+            measured |= not row.startswith(f"| {EARLIER}")
+    about = next((line for line in section if line.startswith("At most")), "").partition("parameters. ")[2]
+    last, _, before = about.partition(earlier)
+    return kept, " ".join([last] * measured + [before] * bool(before))
 
 
 def table(runs: Path) -> None:
