@@ -14,8 +14,7 @@ races of a seed; nothing is chosen by test accuracy. *After rules*: the first fi
 at the bound, and with *front* (``--focus front``) one in twelve. Every proposal of other libraries' samplers (Optuna's,
 Ax, SMAC; see `rivals.py`) is repaired to the nearest plan within the bound. OptunaHub's AutoSampler is not there: its
 code is fetched from the network when it is asked for. What a section lacks was too dear on two cores without a GPU:
-more seeds, other rules and other samplers, and ``resnet`` (half an hour before the first race, and as much again for
-each few of them).
+more seeds, other rules and other samplers, and ``resnet`` (half an hour for its dense model, before the first race).
 
 - Hypervolume: the area that the front dominates in (params / bound, accuracy), from (1, chance) to (0, the dense
   model's accuracy), as a share of that rectangle; on validation.

@@ -23,14 +23,11 @@ from rankfront.objectives.io.fingerprint import fingerprint
 from rankfront.objectives.objective import Objective
 from rankfront.objectives.passes import cost_before_finetuning
 from rankfront.objectives.shared import train_shared
-from rankfront.search.allocation.drawn import drawn
-from rankfront.search.allocation.knapsack import knapsack
 from rankfront.search.report.progress import Progress
 from rankfront.search.results.front import area
 from rankfront.search.space.candidates import Candidates
-from rankfront.search.space.limits import limits_at
 from rankfront.search.space.space import Space
-from rankfront.search.study.sharing import PLANS, SHARE, SHARED, WATCHED
+from rankfront.search.study.sharing import SHARE, SHARED, plans_to_train
 from rankfront.studies import digits, mnist_mlp
 from rankfront.studies.imagenette import crop_and_flip, imagenette, normalise
 from rankfront.studies.training import Recipe, train_dense
@@ -174,12 +171,9 @@ class Memory:
 
 def share_weights(objective: Objective, space: Space, trials: int, path: Path, progress: Progress) -> None:
     """Train the weights that all plans share, as a study of so many trials does."""
-    plans = [space.plan(choices) for choices in drawn(space, PLANS, np.random.default_rng(0))]
-    rules = [knapsack(space.candidates, limits_at(space, position)) for position in WATCHED]
     train_shared(
         objective,
-        plans,
-        [space.plan(choices) for choices in rules if choices is not None],
+        *plans_to_train(space, 0),
         steps=round(SHARE * trials * objective.task.finetune.total_steps(objective.task.train)),
         seed=0,
         checkpoint=Checkpoint(path, objective.identity["dense model"]),

@@ -11,6 +11,7 @@ from optuna.study import Study
 from ...objectives.errors import TrialError
 from ...objectives.io.checkpoint import Checkpoint
 from ...objectives.objective import Objective
+from ...objectives.plan import Plan
 from ...objectives.shared import train_shared
 from ..allocation.drawn import drawn
 from ..allocation.knapsack import knapsack
@@ -44,10 +45,7 @@ def share_weights(
     known: dict[str, Any] = study.user_attrs.get(SHARED, {})
     trials = objective.task.finetune.total_steps(objective.task.train) * settings.trials
     steps = int(known.get("steps", max(1, round(SHARE * trials))))
-    rng = np.random.default_rng(seed_for(settings.seed, 0, SHARED))
-    plans = [space.plan(choices) for choices in drawn(space, PLANS, rng)]
-    rules = [knapsack(space.candidates, limits_at(space, position)) for position in WATCHED]
-    watched = [space.plan(choices) for choices in rules if choices is not None]
+    plans, watched = plans_to_train(space, seed_for(settings.seed, 0, SHARED))
     if "failed" in known or not plans or not trials:
         return
     with worker.testing():
@@ -80,3 +78,10 @@ def share_weights(
                 f"shared training: {steps:,} steps in {seconds:.0f} s; without a training of its own, the knapsack's "
                 f"plan at the budget scores {shown}"
             )
+
+
+def plans_to_train(space: Space, seed: int) -> tuple[list[Plan], list[Plan]]:
+    """Return the plans that are trained on, drawn with a seed, and those that say which epoch was best."""
+    rules = [knapsack(space.candidates, limits_at(space, position)) for position in WATCHED]
+    trained = [space.plan(choices) for choices in drawn(space, PLANS, np.random.default_rng(seed))]
+    return trained, [space.plan(choices) for choices in rules if choices is not None]
